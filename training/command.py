@@ -53,9 +53,9 @@ def run_train(
     Raises SignalboxError with what to do about it.
     """
     chosen = read_config(config, folds=folds, seed=seed, families=families)
-    console = Console(stderr=as_json)
+    console, aside = Console(stderr=as_json), Console(stderr=True)
     began = time.monotonic()
-    diary = tracking_at(tracking, tracking_uri, lambda shown: console.print(f"  {shown}", highlight=False, style="yellow"))
+    diary = tracking_at(tracking, tracking_uri, lambda shown: aside.print(f"  {shown}", highlight=False, style="yellow"))
     with terminal_progress(Console(stderr=True)) as progress:
         request = TrainRequest(
             data=data,

@@ -24,11 +24,12 @@ def candles_of(data: Path | None, settings: Settings) -> Path:
 
 def check_covers(folder: Path, start: datetime | None, end: datetime | None) -> None:
     """Raise DataError that names the candles there are, unless some lie in the period; MarketDataError for a folder without."""
-    if start is None and end is None:
-        return
     from signalbox.adapters.lake.series import find_series  # noqa: PLC0415 - pyarrow
 
-    found = [series.ends() for series in find_series(folder)]
+    series_of = find_series(folder)
+    if start is None and end is None:
+        return
+    found = [series.ends() for series in series_of]
     first, last = min(ends[0] for ends in found), max(ends[1] for ends in found)
     there = f"{folder} has candles from {first:%Y-%m-%dT%H:%M} to {last:%Y-%m-%dT%H:%M} UTC"
     if start is not None and start >= last:
@@ -59,14 +60,14 @@ def scored_candles(
     return folder, first, last
 
 
-def out_folder(path: Path) -> Path:
-    """Return a folder that files can be written to, made where it is not there. Raises DataError."""
+def out_folder(path: Path, option: str = "--out") -> Path:
+    """Return a folder that files can be written to, made where it is not there. Raises DataError that names the option."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise DataError(f"--out: {path} cannot be written to ({error.strerror}); choose another folder") from error
+        raise DataError(f"{option}: {path} cannot be written to ({error.strerror}); choose another folder") from error
     return path
 
 

@@ -40,6 +40,8 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     folder, first, last = scored_candles(bundle, data, settings, start=start, end=end)
     if out is not None:
         out_folder(out)
+    if scores is not None:
+        out_folder(scores, "--scores")
     kept = None if fresh else scores or settings.scores
     request = BacktestRequest(bundle, folder, account, first, last, starts, phase, kept)
     run_backtest(request, as_json=json_output, out=out)

@@ -30,6 +30,8 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
 
     settings = load_settings()
     folder, first, last = scored_candles(bundle, data, settings, start=start, end=end)
+    if scores is not None:
+        out_folder(scores, "--scores")
     kept = None if fresh else scores or settings.scores
     request = EvaluateRequest(bundle, folder, first, last, cost_models(coinbase_taker_bps), kept)
     if out is None:

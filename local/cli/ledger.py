@@ -36,7 +36,7 @@ def settings_and_password(database: str) -> tuple[DatabaseSettings, str]:
 
 def require_reachable(stage: str | None, database: str | None, settings: Settings) -> None:
     """Raise DataError for the ledger of a deployed stage: it answers inside its own network alone."""
-    named = stage or settings.stage
+    named = settings.stage if stage is None else stage
     if database is None and named not in {None, STAGE}:
         raise DataError(
             f"the ledger of stage {named} answers inside its own network alone: open a tunnel to it and give --database"

@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 def stage_of(given: str | None, settings: Settings) -> str:
     """Return the stage that is meant. Raises StageUnclearError that names the choices when nothing says which."""
-    named = given or settings.stage
+    named = settings.stage if given is None else given  # an empty one is a variable that a script did not set
     if named is not None:
         if _NAME.fullmatch(named) is None:
             raise StageUnclearError(f"--stage: expected small letters, digits and dashes, was {named}")

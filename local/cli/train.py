@@ -45,6 +45,8 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     folder = candles_of(data, settings)
     check_covers(folder, first, last)
     out_folder(out.resolve().parent)
+    if checkpoints is not None:
+        out_folder(checkpoints, "--checkpoints")
     run_train(
         folder,
         out,

@@ -8,7 +8,9 @@ import typer
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="Port of the AWS emulator on 127.0.0.1; default: a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port of the AWS emulator on 127.0.0.1; default: a free one.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulated market, used when no exchange can be reached.")] = 7,
 ) -> None:
     """Run the local cloud on the real five-minute clock until Ctrl-C."""

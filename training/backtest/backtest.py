@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, FiguresPart, figures_of
 from training.backtest.performance import Performance, at_worst_prices, performance_of
-from training.backtest.starts import Passing, attempt, start_dates
+from training.backtest.starts import Passing, attempting, start_dates
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import build_dataset
 from training.data.splits import Span
@@ -218,14 +219,18 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         progress.advance(fraction)
         progress.detail(f"{trades:,} trades")
 
-    found = run(grid, decisions.signals, Plan(account, grid.minute(start), grid.minute(end)), on_progress)
-    traded = time.monotonic()
+    dates = start_dates(start, end, request.starts) if account.rules is not None else ()
     passing = None
-    if account.rules is not None and request.starts:
-        progress.stage("start dates", 0.55)
-        dates = start_dates(start, end, request.starts)
-        if dates:
-            passing = attempt(grid, decisions.signals, account, dates, end=grid.minute(end), on_progress=progress.advance)
+    with ExitStack() as beside:
+        # the start dates are many times the account's own work, so they begin with it, on the other cores
+        attempted = (
+            beside.enter_context(attempting(grid, decisions.signals, account, dates, end=grid.minute(end))) if dates else None
+        )
+        found = run(grid, decisions.signals, Plan(account, grid.minute(start), grid.minute(end)), on_progress)
+        traded = time.monotonic()
+        if attempted is not None:
+            progress.stage("start dates", 0.55)
+            passing = attempted(progress.advance)
     progress.stage("figures", 0.05)
     seen = overlap_of(Span(to_ms(start), to_ms(end)), read_history(request.bundle, ensemble.manifest).seen)
     return BacktestResult(

@@ -58,6 +58,8 @@ class Plan:
     start, end: minute counts. The account is opened at `start`; decisions lie in (start, end].
     every_bar: apply every bar. stop_at_target: end when every objective of the phase is met.
     stop_when_over: end when nothing can be traded any more; later signals are then counted instead of refused one by one.
+    tells_refusals: record why a signal that changes nothing was passed over. It is half of a run's time, and no trade, day or
+    balance depends on it.
     """
 
     account: TradingAccount
@@ -66,6 +68,7 @@ class Plan:
     every_bar: bool = False
     stop_at_target: bool = False
     stop_when_over: bool = True
+    tells_refusals: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ class _Engine:
                 return self._ended(self._ending() or BacktestEnding.END_OF_DATA)
             if not must_watch and not self._is_passed_over(signal):
                 continue  # the trade that blocked it has ended: apply the bars up to the signal
-            self._enter(signal, at, keep=must_watch)
+            if must_watch or plan.tells_refusals:
+                self._enter(signal, at, keep=must_watch)
             self._next += 1
             if self._next - reported >= _PROGRESS_EVERY:
                 reported = self._next

@@ -116,24 +116,26 @@ def start_dates(start: datetime, end: datetime, count: int) -> tuple[datetime, .
     return tuple(first + day * DAY for day in chosen if day < days)
 
 
-def attempt(
-    grid: BarGrid,
-    signals: Sequence[SignalGenerated],
-    account: TradingAccount,
-    starts: Sequence[datetime],
-    *,
-    end: int,
-    on_progress: Callable[[float], None] = lambda _: None,
-) -> Passing:
-    """Run the account from every start date, with one process per core."""
+@contextmanager
+def attempting(
+    grid: BarGrid, signals: Sequence[SignalGenerated], account: TradingAccount, starts: Sequence[datetime], *, end: int
+) -> Iterator[Callable[[Callable[[float], None]], Passing]]:
+    """Run the account from every start date in other processes, one per core, while the caller does something else.
+
+    Give a function that waits for them and returns the result; it is told a function that takes the fraction done.
+    """
     work = _Work(grid, tuple(signals), account, tuple(starts), end)
-    done: list[tuple[int, Attempt]] = []
     with _workers(work, len(starts)) as results:
-        for one in results:
-            done.append(one)
-            on_progress(len(done) / len(starts))
-    attempts = tuple(found for _, found in sorted(done, key=lambda pair: pair[0]))
-    return judge_attempts(attempts, grid.instant(end))
+
+        def collect(on_progress: Callable[[float], None]) -> Passing:
+            done: list[tuple[int, Attempt]] = []
+            for one in results:
+                done.append(one)
+                on_progress(len(done) / len(starts))
+            attempts = tuple(found for _, found in sorted(done, key=lambda pair: pair[0]))
+            return judge_attempts(attempts, grid.instant(end))
+
+        yield collect
 
 
 def judge_attempts(attempts: Sequence[Attempt], end: datetime) -> Passing:
@@ -167,7 +169,7 @@ class _Work:
 
     def __call__(self, number: int) -> tuple[int, Attempt]:
         start = self.starts[number]
-        plan = Plan(self.account, self.grid.minute(start), self.end, stop_at_target=True)
+        plan = Plan(self.account, self.grid.minute(start), self.end, stop_at_target=True, tells_refusals=False)
         return number, Attempt.of(start, run(self.grid, self.signals, plan))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from local.cli.instants import parse_period
+from local.cli.instants import parse_instant, parse_period
 from local.cli.options import Database, End, Json, Stage, Start
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ VenueId = Annotated[
 ]
 
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,47}")  # as commands have it
 HALT_LEVELS = ("HALT", "REDUCE_ONLY", "FLATTEN")  # `resume` is the way back
 
 
@@ -60,9 +62,24 @@ def _api(stage: str | None, *, changes: bool = False, is_urgent: bool = False) -
     return api
 
 
+def _id_of(given: str | None) -> str:
+    """Return the id of a request, a new one unless it was given. Raises DataError."""
+    if given is not None and _REQUEST_ID.fullmatch(given) is None:
+        from local.errors import DataError  # noqa: PLC0415 - as above
+
+        raise DataError(f"--request-id: expected 4 to 48 letters, digits, - and _, was {given[:60]!r}")
+    return given or f"cli-{uuid.uuid4().hex[:16]}"
+
+
+def _exactly(option: str, text: str | None) -> str | None:
+    """Return an instant of the command line as the API takes it. Raises typer.BadParameter."""
+    found = parse_instant(text, option)
+    return None if found is None else found.isoformat()
+
+
 def _sent(stage: str | None, verb: str, path: str, request_id: str | None, facts: dict[str, Any]) -> Any:
     given = {key: value for key, value in facts.items() if value is not None}
-    return _api(stage, changes=True).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
+    return _api(stage, changes=True).call(verb, path, {"request_id": _id_of(request_id), **given})
 
 
 def _command(stage: str | None, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
@@ -120,6 +137,10 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
         "follows": follows,
     }  # fmt: skip
     configuration = {key: value for key, value in given.items() if value is not None} or None
+    if configuration is not None and kind is None:
+        from local.errors import DataError  # noqa: PLC0415 - as above
+
+        raise DataError(f"--kind: expected paper, live-spot, ftmo-2step or ftmo-1step beside --{next(iter(configuration))}")
     _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
 
 
@@ -146,7 +167,9 @@ def lots_method(  # noqa: PLR0917 - typer passes by keyword
 ) -> None:
     """Give the standing order of the tax lots."""
     path = f"/accounts/{name}/lots"
-    _command(stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=start)
+    _command(
+        stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=_exactly("--start", start)
+    )
 
 
 def _reads(name: str, does: str, since: str) -> None:
@@ -209,7 +232,7 @@ def adopt(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Book a position that none of our orders opened: an initial holding, dust, a manual trade."""
-    given = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": at, "fee": fee}
+    given = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": _exactly("--at", at), "fee": fee}
     _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **given)
 
 
@@ -226,7 +249,7 @@ def _books_money(kind: str, does: str) -> None:
         request_id: RequestId = None,
         json_output: Json = False,  # noqa: FBT002 - of typer
     ) -> None:
-        given = {"amount": amount, "why": why, "at": at, "venue_id": venue_id}
+        given = {"amount": amount, "why": why, "at": _exactly("--at", at), "venue_id": venue_id}
         _command(stage, "POST", f"/accounts/{name}/{kind}", request_id, as_json=json_output, **given)
 
     accounts_app.command(kind, help=does)(move)
@@ -250,11 +273,12 @@ def halt(  # noqa: PLR0917 - typer passes by keyword
     from local.cli.accounts.command import halt_text, show  # noqa: PLC0415 - as above
     from local.errors import DataError  # noqa: PLC0415 - as above
 
+    until = _exactly("--until", until)
     level = level.upper().replace("-", "_")
     if level not in HALT_LEVELS:
         raise DataError(f"--level: expected {', '.join(HALT_LEVELS)}, was {level}")
 
-    facts = {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", "why": why, "level": level}
+    facts = {"request_id": _id_of(request_id), "why": why, "level": level}
     show(
         _api(stage, changes=True, is_urgent=True).halt(name, facts if until is None else {**facts, "until": until}),
         halt_text,

@@ -26,8 +26,12 @@ def cost(
 ) -> None:
     """Count what a stage costs a month at list price, item by item, from its templates. Needs no AWS account."""
     from local.cli.cost.estimate import load  # noqa: PLC0415 - only this command needs it
+    from local.errors import DataError  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
+    known = sorted(path.stem for path in (load_settings().repository / "cdk" / "stages").glob("*.toml"))
+    if stage not in known:
+        raise DataError(f"--stage: expected one of {', '.join(known)}, was {stage!r}")
     items, prices = stage_cost(stage_templates(load_settings(), stage)), load("prices.toml")
     print(json.dumps(cost_json(stage, items, prices)) if json_output else cost_text(stage, items, prices))
 

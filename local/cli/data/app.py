@@ -29,6 +29,7 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Back-fill 1-minute candles of an exchange into a lake; run again to continue, also after a crash."""
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - as below
     from local.cli.data.collection.command import run_collect  # noqa: PLC0415 - ccxt takes a second to import
     from local.cli.data.collection.request import parse_request  # noqa: PLC0415 - as above
 
@@ -43,6 +44,7 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
         now=datetime.now(UTC),
         refresh_days=refresh,
     )
+    out_folder(out)
     raise typer.Exit(run_collect(request))
 
 

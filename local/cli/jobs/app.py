@@ -50,10 +50,12 @@ def package(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Pack the code of the jobs and put it where they look for it."""
-    from local.cli.jobs.command import run_package  # noqa: PLC0415 - as above
+    from local.cli.jobs.command import load_plan, run_package  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     options = _options(stage, plan, None, dry_run=dry_run, as_json=json_output)
+    if plan is not None:
+        load_plan(options)  # an archive for a plan that cannot be read would be found out by the job alone
     run_package(options, load_settings().repository, wheels=wheels, out=out, cuda_trees=cuda_trees)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,9 @@ from signalbox.library.parameters import EvaluateParameters, JobPurpose, Registe
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
 from signalbox.library.training_jobs import CODE_ARCHIVE, Request, StartedJob, evaluation_request, job_name, training_request
+from training.config import MIN_FOLDS
 
+FAMILIES: Final = ("xgboost", "lstm", "transformer")
 ANSWER_SECONDS: Final = 150  # of register_model, which may take two minutes; asked again it would only be told the same
 
 
@@ -82,9 +84,12 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
     """Return the plan of a file, else of the deployed stage. Raises JobsError, TrainingPlanError."""
     if options.plan is not None:
         try:
-            return read_plan(options.plan.read_bytes())
+            found = read_plan(options.plan.read_bytes())
         except OSError as error:
             raise JobsError(f"{options.plan}: cannot be read ({error.strerror})") from error
+        if options.stage not in {None, found.stage}:
+            raise JobsError(f"--stage: {options.plan} is the plan of stage {found.stage}, was {options.stage!r}")
+        return found
     stage = _stage(options)
     name = function_name(stage, Function.START_TRAINING)
     with aws_errors_reported():
@@ -98,9 +103,21 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
 def run_train(options: JobsOptions, given: dict[str, Any]) -> None:
     """Start a training. given: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
     plan = load_plan(options)
+    _check_training(given, load_settings().repository)
     base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
     request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | given))
     _send(options, plan.stage, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+
+
+def _check_training(given: Mapping[str, Any], repository: Path) -> None:
+    """Raise JobsError for what the job would refuse only once its machine runs, and is paid for."""
+    configs = sorted(path.stem for path in (repository / "training" / "configs").glob("*.toml"))
+    if given.get("config", configs[0]) not in configs:
+        raise JobsError(f"--config: expected one of {', '.join(configs)}, was {given['config']!r}")
+    if not set(str(given.get("families", FAMILIES[0])).split(",")) <= set(FAMILIES):
+        raise JobsError(f"--families: expected some of {','.join(FAMILIES)}, was {given['families']!r}")
+    if 0 < int(given.get("folds", 0)) < MIN_FOLDS:
+        raise JobsError(f"--folds: expected 0 or at least {MIN_FOLDS}, was {given['folds']}")
 
 
 def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) -> None:

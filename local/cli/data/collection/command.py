@@ -45,7 +45,7 @@ def run_collect(request: CollectRequest, source: CcxtCandleSource | None = None)
     """Collect and return the exit code. Raises DataError for a venue or symbol there is not."""
     console = Console(stderr=request.json_output)
     venue = source or venue_source(request)
-    with ConsoleView(console) as view:
+    with ConsoleView(Console(stderr=True)) as view:
         try:
             view.phase(f"asking {request.venue} for its markets")
             for series in request.series:

@@ -59,6 +59,8 @@ def parse_request(
         raise DataError(f"--start: expected {EARLIEST.date()} or later, was {since.date()}")
     if since >= until:
         raise DataError(f"--start: expected an instant before {until.isoformat()}, was {since.isoformat()}")
+    if venue_url and not venue_url.startswith(("http://", "https://")):
+        raise DataError(f"--venue-url: expected an address as in https://HOST, was {venue_url!r}")
     if out.exists() and not out.is_dir():
         raise DataError(f"--out: expected a folder, {out} is a file")
     return CollectRequest(

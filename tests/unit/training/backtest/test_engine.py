@@ -46,6 +46,12 @@ def assert_same(grid: BarGrid, signals: list[Any], of: TradingAccount, start: in
     assert common
     assert common <= set(record.equity)
     assert balance[end] == found.state.books.balance
+    silent = run(grid, signals, Plan(of, start, end, stop_when_over=False, tells_refusals=False))
+    assert (silent.state, silent.ending, silent.ended_at) == (found.state, found.ending, found.ended_at)
+    assert (silent.record.trades, silent.record.days) == (found.record.trades, found.record.days)
+    assert (silent.record.halts, silent.record.equity) == (found.record.halts, found.record.equity)
+    breaches = [[line for line in one.record.risk if line.kind == "LIMIT_BREACHED"] for one in (silent, found)]
+    assert breaches[0] == breaches[1]
     return record
 
 

@@ -14,7 +14,7 @@ from training.backtest.coin import side_return
 from training.backtest.command import trades_table
 from training.backtest.engine import BacktestEnding, Plan, run
 from training.backtest.figures import drawdowns, figures_of
-from training.backtest.starts import Attempt, attempt, judge_attempts, start_dates
+from training.backtest.starts import Attempt, attempting, judge_attempts, start_dates
 
 DAY = 1_440
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -61,7 +61,8 @@ def test_attempts_in_processes_equal_runs_by_themselves() -> None:
     grid = BarGrid.of(walk_bars(3, WARM_UP + 4 * DAY, minute_bps=12.0))
     signals, of = walk_signals(grid, 3, share=0.4), account("ftmo-2step-100k", BOLD)
     dates = start_dates(grid.instant(WARM_UP), grid.instant(grid.minutes), 3)
-    found = attempt(grid, signals, of, dates, end=grid.minutes)
+    with attempting(grid, signals, of, dates, end=grid.minutes) as attempted:
+        found = attempted(lambda _: None)
     alone = [
         Attempt.of(date, run(grid, signals, Plan(of, grid.minute(date), grid.minutes, stop_at_target=True))) for date in dates
     ]

@@ -30,7 +30,7 @@ class AccountError(TradingError):
 
 def no_account(account: str) -> AccountError:
     """Return the error of an account that does not exist."""
-    return AccountError(f"account {account!r} does not exist; `open_account` makes it")
+    return AccountError(f"account {account!r} does not exist; open it first")
 
 
 class AccountNameError(AccountError):

@@ -1,0 +1,1 @@
+"""`signalbox notebook`: three worked notebooks from the Markdown files in `templates`."""
