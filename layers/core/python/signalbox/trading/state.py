@@ -48,8 +48,8 @@ class ExitProgress:
     attempts: orders sent so far, stops included; it numbers the next one. failures: exits in a row that ended without a fill.
     retry_at: the next exit is not sent before this; None: send it at once. since: when the position first had to be closed; None:
     it may stay open. alarms: alarms raised because it is still open. stop_restored: whether the stop was put back after the
-    newest failed exit. failed_at, reason: when and why that exit failed. stop: the newest stop, until it ends. stops_failed: stops
-    in a row that the venue refused.
+    newest failed exit. failed_at, reason: when and why that exit failed. stop: the newest stop, until it ends.
+    stops_failed: stops in a row that the venue refused.
     """
 
     attempts: int = 0
