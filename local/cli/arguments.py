@@ -1,4 +1,4 @@
-"""What is checked of a command's arguments before anything slow begins. Each raises an error that names the option."""
+"""Checks a command's arguments before anything slow begins. Each check raises an error that names the option."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local.settings import Settings
 
 
 def candles_of(data: Path | None, settings: Settings) -> Path:
-    """Return the folder of candles that is meant. Raises DataError if there is none."""
+    """Return the folder of candles, from --data or the settings. Raises DataError if there is none."""
     folder = data or settings.recorded_candles
     if folder is None:
         raise DataError("no candles: give --data DIR, or set `data` in signalbox.toml or SIGNALBOX_DATA")
@@ -19,7 +19,7 @@ def candles_of(data: Path | None, settings: Settings) -> Path:
 
 
 def check_covers(folder: Path, start: datetime | None, end: datetime | None) -> None:
-    """Raise DataError that names the candles there are, unless some lie in the period; MarketDataError for a folder without."""
+    """Raise DataError unless some candles lie in the period, MarketDataError for a folder without candles."""
     if start is None and end is None:
         return
     from signalbox.adapters.lake.series import find_series  # noqa: PLC0415 - pyarrow
@@ -28,13 +28,13 @@ def check_covers(folder: Path, start: datetime | None, end: datetime | None) -> 
     first, last = min(ends[0] for ends in found), max(ends[1] for ends in found)
     there = f"{folder} has candles from {first:%Y-%m-%dT%H:%M} to {last:%Y-%m-%dT%H:%M} UTC"
     if start is not None and start >= last:
-        raise DataError(f"--start: {there}, was {start:%Y-%m-%dT%H:%M}")
+        raise DataError(f"--start {start:%Y-%m-%dT%H:%M} is too late: {there}")
     if end is not None and end <= first:
-        raise DataError(f"--end: {there}, was {end:%Y-%m-%dT%H:%M}")
+        raise DataError(f"--end {end:%Y-%m-%dT%H:%M} is too early: {there}")
 
 
 def check_bundle(path: Path, option: str = "BUNDLE") -> None:
-    """Raise DataError unless a folder holds a bundle whose manifest can be read."""
+    """Raise DataError unless a folder holds a bundle with a readable manifest."""
     from signalbox.errors import SignalboxError  # noqa: PLC0415 - as above
     from signalbox.inference import read_manifest  # noqa: PLC0415 - pydantic
 
@@ -45,19 +45,19 @@ def check_bundle(path: Path, option: str = "BUNDLE") -> None:
 
 
 def out_folder(path: Path) -> Path:
-    """Return a folder that files can be written to, made where it is not there. Raises DataError."""
+    """Create a folder if needed and check that it is writable. Raises DataError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise DataError(f"--out: {path} cannot be written to ({error.strerror}); choose another folder") from error
+        raise DataError(f"--out: cannot write to {path} ({error.strerror}); choose another folder") from error
     return path
 
 
 def out_file(path: Path) -> Path:
-    """Return a file that can be written, its folder made where it is not there. Raises DataError."""
+    """Check that a file can be written, and create its folder if needed. Raises DataError."""
     if path.is_dir():
-        raise DataError(f"--out: expected a file, {path} is a folder")
+        raise DataError(f"--out: {path} is a folder; name a file")
     out_folder(path.parent)
     return path

@@ -1,4 +1,4 @@
-"""`signalbox backtest` as typer sees it; it runs in `training.backtest`."""
+"""Declares `signalbox backtest` for typer; `training.backtest` runs it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     account: Annotated[str, typer.Option(help="KIND-CAPITALk, such as ftmo-2step-100k or paper-25k.")] = "ftmo-2step-100k",
     start: Start = None,
     end: End = None,
-    starts: Annotated[int, typer.Option(min=0, max=1000, help="Start dates of the probability of passing; 0: none.")] = 12,
+    starts: Annotated[
+        int, typer.Option(min=0, max=1000, help="Number of start dates to estimate the probability of passing; 0: skip it.")
+    ] = 12,
     phase: Annotated[str | None, typer.Option(help="Phase of the rules: challenge (default) or verification.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of backtest.json, report.html and trades.parquet.")] = None,
-    scores: Annotated[Path | None, typer.Option(help="Where scores are kept for the next run; default: state folder.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision again, and keep none.")] = False,  # noqa: FBT002 - of typer
+    out: Annotated[Path | None, typer.Option(help="Folder for backtest.json, report.html and trades.parquet.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Folder that caches scores for the next run; default: state folder.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision anew, and cache nothing.")] = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Trade a bundle's signals as the deployed functions would, over years."""
+    """Trade a bundle's signals over years of candles, as the deployed functions would."""
     from local.cli.arguments import candles_of, check_bundle, check_covers, out_folder  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above

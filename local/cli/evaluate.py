@@ -1,4 +1,4 @@
-"""`signalbox evaluate` as typer sees it; it runs in `training`."""
+"""Declares `signalbox evaluate` for typer; `training` runs it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     data: Data = None,
     start: Start = None,
     end: End = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of evaluation.json, report.html and predictions.parquet.")] = None,
-    coinbase_taker_bps: Annotated[float, typer.Option(min=0, help="Your taker fee at Coinbase, basis points a side.")] = 60.0,
-    scores: Annotated[Path | None, typer.Option(help="Where scores are kept for the next run; default: state folder.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision again, and keep none.")] = False,  # noqa: FBT002 - of typer
+    out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json, report.html and predictions.parquet.")] = None,
+    coinbase_taker_bps: Annotated[float, typer.Option(min=0, help="Your taker fee at Coinbase in basis points per side.")] = 60.0,
+    scores: Annotated[
+        Path | None, typer.Option(help="Folder that caches scores for the next run; default: state folder.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision anew, and cache nothing.")] = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Score a bundle on any period and judge it by the gates."""

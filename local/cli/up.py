@@ -1,4 +1,4 @@
-"""`signalbox up` as typer sees it; it runs in `local.cloud.up`."""
+"""Declares `signalbox up` for typer; `local.cloud.up` runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 def up(
     port: Annotated[int | None, typer.Option(help="Port of the AWS emulator on 127.0.0.1; default: a free one.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated market, used when no exchange can be reached.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated market, used if no exchange can be reached.")] = 7,
 ) -> None:
     """Run the local cloud on the real five-minute clock until Ctrl-C."""
     from local.cloud.up import run_up  # noqa: PLC0415 - see the docstring of catalogue.py

@@ -111,7 +111,7 @@ SELECT m.symbol, newest.close, newest.open_time FROM market AS m CROSS JOIN LATE
     ORDER BY open_time DESC LIMIT 1
 ) AS newest WHERE m.symbol IS NOT NULL
 """
-# After set_config, rows of the locked account skip their foreign key check until the transaction ends (migration 0014).
+# After set_config, rows of the locked account skip the trigger that checks that the account exists (migration 0014).
 _LOCK: Final = (
     b"SELECT xmin::text, set_config('signalbox.locked_account', account, true) FROM accounts WHERE account = $1 FOR UPDATE"
 )
