@@ -108,7 +108,7 @@ class MemoryLedger:
     @contextmanager
     def transaction(self) -> Iterator[MemoryLedgerTransaction]:
         if self._open:
-            raise LedgerError("expected no open unit of work on this ledger, was inside one")
+            raise LedgerError("a transaction is already open on this ledger; end it first")
         self._open = True
         try:
             with ExitStack() as locks:

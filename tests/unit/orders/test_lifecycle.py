@@ -192,7 +192,7 @@ def test_an_update_that_does_not_fit_the_order_is_refused(changes: dict[str, Any
 
 def test_an_answer_to_another_request_is_refused() -> None:
     answer = OrderCancelRejected(client_order_id=KEY, at=seconds(5), request_id="c-9", reason="LATE")
-    with pytest.raises(RequestMismatchError, match="answer to c-1, was to c-9"):
+    with pytest.raises(RequestMismatchError, match="answer to c-1, got one to c-9"):
         apply(cancel_requested(accepted()), answer)
 
 
@@ -213,11 +213,11 @@ def test_events_of_others_are_refused() -> None:
 
 
 def test_an_order_needs_its_own_beginning() -> None:
-    with pytest.raises(OrderTermsError, match="OrderInitialized first"):
+    with pytest.raises(OrderTermsError, match="OrderInitialized as the first event"):
         replay([OrderReleased(client_order_id=KEY, at=NOON)])
     with pytest.raises(OrderTermsError, match="at least one"):
         replay([])
-    with pytest.raises(OrderTermsError, match="expected the id"):
+    with pytest.raises(OrderTermsError, match="expected id"):
         initialise(OrderInitialized(client_order_id="0" * 32, at=NOON, terms=TERMS))
 
 
