@@ -17,7 +17,7 @@ if __name__ == "__main__":  # started as a file: its folder would hide the packa
 def _pairs(values: Sequence[str]) -> dict[str, str]:
     for value in values:
         if "=" not in value:
-            raise SystemExit(f"expected -c key=value, was {value!r}")
+            raise SystemExit(f"expected -c key=value, got {value!r}")
     return {key: value for key, _, value in (v.partition("=") for v in values)}
 
 

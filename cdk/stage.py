@@ -83,14 +83,14 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _apart(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len({name.replace("-", "") for name in names}) != len(names):
-            raise ValueError(f"expected mt5_accounts that differ in more than hyphens, was {', '.join(names)}")
+            raise ValueError(f"expected mt5_accounts that differ in more than hyphens, got {', '.join(names)}")
         return names
 
     @model_validator(mode="after")
     def _owned(self) -> StageConfig:
         """Nobody could halt, resume or look at a live account of a stage that nobody owns."""
         if self.mt5_accounts and not self.owners:
-            raise ValueError(f"expected owners with mt5_accounts, was none: nobody could command {self.mt5_accounts[0]}")
+            raise ValueError(f"expected owners with mt5_accounts, got none: nobody could command {self.mt5_accounts[0]}")
         return self
 
     @model_validator(mode="after")
@@ -102,7 +102,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _has_a_recipient(self) -> StageConfig:
         if self.recipient_required and not self.alarm_emails:
-            raise ValueError("expected at least one address in alarm_emails, was none: nobody would be told of an alarm")
+            raise ValueError("expected at least one address in alarm_emails, got none: nobody would be told of an alarm")
         return self
 
     def stack_name(self, concern: str) -> str:
@@ -142,7 +142,7 @@ _NOT_IN_FILE: Final = ("name", "endpoints")
 def _endpoints(stage: str, value: object) -> LocalEndpoints | None:
     if stage != "local":
         if value:
-            raise StageError(f"expected local_endpoints with stage local only, was stage {stage}")
+            raise StageError(f"expected local_endpoints with stage local only, got stage {stage}")
         return None
     if not value:
         raise StageError("expected local_endpoints (JSON) for stage local: " + ", ".join(LocalEndpoints.model_fields))

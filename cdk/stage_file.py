@@ -24,7 +24,7 @@ def stage_names(folder: Path = FOLDER) -> tuple[str, ...]:
 def stage_file(name: str, folder: Path = FOLDER) -> Path:
     """Return the file of a stage. Raises StageError for a stage there is none of."""
     if name not in stage_names(folder):
-        raise StageError(f"expected stage {' | '.join(stage_names(folder))}, was {name!r}")
+        raise StageError(f"expected stage {' | '.join(stage_names(folder))}, got {name!r}")
     return folder / f"{name}.toml"
 
 
@@ -46,9 +46,9 @@ def stage_error(error: ValidationError, model: type[BaseModel], source: str, hid
             known = ", ".join(sorted(set(_model_at(model, place[:-1]).model_fields) - set(hidden)))
             lines.append(f"{source}: unknown key {where}; known keys: {known}")
         elif finding["type"] == "missing":
-            lines.append(f"{source}: expected the key {where}, was none")
+            lines.append(f"{source}: expected the key {where}, got none")
         else:
-            was = "" if isinstance(finding["input"], Mapping) or not where else f", was {finding['input']!r}"
+            was = "" if isinstance(finding["input"], Mapping) or not where else f", got {finding['input']!r}"
             lines.append(f"{source}: {where + ': ' if where else ''}{finding['msg'].removeprefix('Value error, ')}{was}")
     return StageError("\n".join(lines))
 

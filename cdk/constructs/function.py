@@ -79,7 +79,7 @@ def require_size(name: Function, parts: Mapping[str, int], *, megabytes: int) ->
     """Raise FunctionTooLargeError, with the bytes of each part, when together they are more than allowed."""
     if sum(parts.values()) > megabytes * 1_000_000:
         sizes = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts.items())
-        raise FunctionTooLargeError(f"{name}: expected at most {megabytes} MB unzipped, was {sizes}")
+        raise FunctionTooLargeError(f"{name}: expected at most {megabytes} MB unzipped, got {sizes}")
 
 
 class SignalboxFunction(Construct):

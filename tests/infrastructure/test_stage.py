@@ -68,7 +68,7 @@ def test_app_starts_as_a_file_and_as_a_module(start: list[str], tmp_path: Path) 
 
 
 def test_app_tells_an_operator_what_is_wrong_in_one_line() -> None:
-    with pytest.raises(SystemExit, match=r"expected stage dev \| local \| prod, was 'test'"):
+    with pytest.raises(SystemExit, match=r"expected stage dev \| local \| prod, got 'test'"):
         main(["-c", "stage=test"])
 
 

@@ -80,7 +80,7 @@ def _bootstrap(session: Any, target: Target) -> Iterator[AccountFinding]:
         yield AccountFinding(f"account and region are not bootstrapped for the CDK: run `{command}`", blocks=True)
         return
     if version < BOOTSTRAP_VERSION:
-        yield AccountFinding(f"expected bootstrap version {BOOTSTRAP_VERSION}, was {version}: run `{command}`", blocks=True)
+        yield AccountFinding(f"expected bootstrap version {BOOTSTRAP_VERSION}, got {version}: run `{command}`", blocks=True)
 
 
 def _executions(session: Any) -> Iterator[AccountFinding]:

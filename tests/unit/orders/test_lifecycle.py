@@ -223,7 +223,7 @@ def test_an_order_needs_its_own_beginning() -> None:
 
 def test_money_is_never_read_from_a_float() -> None:
     text = fill(TERMS, "t-1", "1").model_dump_json().replace('"100"', "100.1")
-    with pytest.raises(ValidationError, match="was float"):
+    with pytest.raises(ValidationError, match="got float"):
         parse_order_events([text])
 
 

@@ -61,12 +61,12 @@ def principal_of(text: str) -> str:
     if match := _SESSION.fullmatch(text):
         if match["name"].startswith(_SSO):
             return text
-        raise ValueError(f"expected the role {_role(match)}: whoever assumes it chooses the name of the session, was {text!r}")
+        raise ValueError(f"expected the role {_role(match)}: whoever assumes it chooses the name of the session, got {text!r}")
     if _USER.fullmatch(text) or _UNIQUE_ID.fullmatch(text) or _CHAT_USER.fullmatch(text):
         return text
     raise ValueError(
         "expected the ARN of an IAM user or role, of a session of IAM Identity Center, the unique id of a user or role (AIDA…,"
-        f" AROA…), or telegram: and a number; was {text[:200]!r}"
+        f" AROA…), or telegram: and a number; got {text[:200]!r}"
     )
 
 

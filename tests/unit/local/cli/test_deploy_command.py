@@ -215,7 +215,7 @@ def test_without_a_region_nothing_is_asked() -> None:
         target_of(LimitedSession(region=None))
 
 
-@pytest.mark.parametrize(("version", "told"), [(None, "are not bootstrapped"), ("5", "was 5")])
+@pytest.mark.parametrize(("version", "told"), [(None, "are not bootstrapped"), ("5", "got 5")])
 def test_an_account_without_bootstrap_is_told_the_command(
     settings: Settings, account: None, version: str | None, told: str
 ) -> None:

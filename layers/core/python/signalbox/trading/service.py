@@ -185,7 +185,7 @@ class TradingService:
                 named = tuple(dict.fromkeys(ClientOrderId(one) for one in ids if one is not None))
                 return (self._handle(event.account, at, _compared(view), named),)
             case _:
-                raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
+                raise UnexpectedEventError(f"expected an event of trading, got {event.type}")
 
     def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
         """Monitor every account at a scheduled instant, and halt those without recent prices or comparisons."""

@@ -76,7 +76,7 @@ class BoundedAdapter(HTTPAdapter):
         while piece := raw.read1(CHUNK, decode_content=True):
             found += piece
             if len(found) > MAX_ANSWER_BYTES:
-                raise ContentDecodingError(f"expected at most {MAX_ANSWER_BYTES} bytes, was more", request=request)
+                raise ContentDecodingError(f"expected at most {MAX_ANSWER_BYTES} bytes, got more", request=request)
             if self._monotonic() - began > self._seconds:
                 raise ReadTimeout(f"expected the answer within {self._seconds} s", request=request)
         return bytes(found)
@@ -100,7 +100,7 @@ def _read_json(text: str) -> Any:
     """
     found = parse(text, max_bytes=MAX_ANSWER_BYTES, numbers=str)
     if _MAY_HAVE_ONE.search(text) is not None and (number := next(_vast_numbers(found), None)) is not None:
-        raise WireError(f"expected numbers with an exponent of at most three digits, was {number[:80]}")
+        raise WireError(f"expected numbers with an exponent of at most three digits, got {number[:80]}")
     return found
 
 
@@ -116,7 +116,7 @@ def _vast_numbers(value: Any) -> Iterator[str]:
 def _of_few_digits(read: Callable[[Any], Any], precision: Any) -> Any:
     """Return ccxt's result for a number of decimals. Raises ValueError for many, because ccxt writes them out as zeros."""
     if precision is not None and abs(int(precision)) > MOST_DECIMALS:
-        raise ValueError(f"expected at most {MOST_DECIMALS} decimals, was {str(precision)[:80]}")
+        raise ValueError(f"expected at most {MOST_DECIMALS} decimals, got {str(precision)[:80]}")
     return read(precision)
 
 

@@ -154,7 +154,7 @@ class CcxtCandleSource:
         if not page and not _holds_candles(client.last_json_response):
             # ccxt turns an unreadable answer into an empty list; an outage must not look like a quiet market
             content = str(client.last_http_response)[:120]
-            raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {content!r}")
+            raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, got {content!r}")
         found = [_row(symbol, entry) for entry in page]
         return found if bounds else [row for row in found if row[0] < end]  # drop rows after the page
 
@@ -249,4 +249,4 @@ def _row(symbol: Symbol, entry: Any) -> RawRow:
         o, h, low, c, v = values
         return int(time_ms), o, h, low, c, v
     except UNREADABLE as error:
-        raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{symbol}: expected a candle, was {entry!r}"[:300]) from error
+        raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{symbol}: expected a candle, got {entry!r}"[:300]) from error
