@@ -28,7 +28,7 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision anew, and cache nothing.")] = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Trade a bundle's signals over years of candles, as the deployed functions would."""
+    """Trade a bundle's signals as the deployed functions would, over years of candles."""
     from local.cli.arguments import candles_of, check_bundle, check_covers, out_folder  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above

@@ -27,7 +27,7 @@ COMMANDS: Final = (
     _c("demo", "Try it", "Replay history through the local cloud and report what it did.", "local.cli.demo:demo"),
     _c("up", "Try it", "Run the local cloud on the real five-minute clock until Ctrl-C.", "local.cli.up:up"),
     _c("trace", "Try it", "Show one cycle end to end: logs of all functions and ledger rows.", "local.cli.trace:trace"),
-    _c("doctor", "Try it", "Check what is missing on this machine, and say what to do.", "local.cli.doctor:doctor"),
+    _c("doctor", "Try it", "Check this machine and say what is missing and what to do.", "local.cli.doctor:doctor"),
     _c("config", "Try it", "Show the settings and where each one comes from.", "local.cli.config:config_app"),
     _c("collect", "Data", "Back-fill 1-minute candles of an exchange into a lake.", "local.cli.data.app:collect"),
     _c("data", "Data", "Check recorded candles.", "local.cli.data.app:data_app"),

@@ -21,7 +21,7 @@ def trace(
     ] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Show one cycle end to end: the logs of every function and the rows of the ledger."""
+    """Show one cycle end to end: logs of all functions and ledger rows."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - see the docstring of catalogue.py
     from local.cloud.function_logs import FunctionLogs  # noqa: PLC0415 - as above
     from local.cloud.trace import RECORDING, trace_recorded, trace_running, trace_text  # noqa: PLC0415 - as above

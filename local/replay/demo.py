@@ -92,7 +92,7 @@ def _check(options: DemoOptions) -> None:
         with tempfile.TemporaryFile(dir=options.out):
             pass
     except OSError as error:
-        raise DataError(f"--out: {options.out} cannot be written to ({error.strerror}); choose another folder") from error
+        raise DataError(f"--out: cannot write to {options.out} ({error.strerror}); choose another folder") from error
 
 
 def _plan(options: DemoOptions, settings: Settings) -> _Plan:

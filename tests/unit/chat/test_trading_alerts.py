@@ -94,7 +94,7 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
             account="a", mode="live", symbol="BTC-USD", leg=Leg.TIMEOUT, quantity=D("0.3736"), since=NOON, at=NOON + minutes(2),
             number=2, attempts=7, reason="MARKET_CLOSED: 10018 Market closed", retry_at=NOON + minutes(3),
         ),
-        ("a: 0.3736 BTC-USD is still open", "7 orders sent: MARKET_CLOSED", "next try 2024-03-01 12:03 UTC"),
+        ("a: 0.3736 BTC-USD is still open", "7 orders were sent: MARKET_CLOSED", "next try 2024-03-01 12:03 UTC"),
     ),
     (
         StopPassed(account="a", entry=KEY, symbol="BTC-USD", side=Side.BUY, at=NOON, stop_loss=D(59000), price=D(55000)),

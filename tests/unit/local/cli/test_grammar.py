@@ -130,7 +130,7 @@ def test_a_period_outside_the_candles_names_those_there_are(run: Run, tmp_path: 
     write_candles(tmp_path / "candles", walk(3))
     code, _, err = run("features", "--data", "candles", "--out", "f.parquet", "--start", "2031-01-01")
     assert code == 2
-    assert err.startswith("signalbox: --start: candles has candles from 20")
+    assert err.startswith("signalbox: --start 2031-01-01T00:00 is too late: candles has candles from 20")
 
 
 def test_words_for_every_command_may_stand_anywhere(run: Run) -> None:

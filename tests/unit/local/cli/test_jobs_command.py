@@ -178,7 +178,7 @@ class TestTrees:
         wheel(tmp_path, "nvidia_nccl_cu12", "2.27.3")
         wheel(tmp_path, "xgboost", CUDA_VERSION, NCCL, *OTHERS)
         assert f"xgboost=={CUDA_VERSION}" in packed_requirements(tmp_path, cuda_trees=True)
-        with pytest.raises(WorkbenchError, match=f"xgboost-cpu=={CPU_VERSION} without --cuda-trees, holds xgboost;"):
+        with pytest.raises(WorkbenchError, match=f"xgboost-cpu=={CPU_VERSION} without --cuda-trees, but has xgboost;"):
             package_code(REPOSITORY, tmp_path)
 
     def test_a_library_that_is_missing_is_named(self, tmp_path: Path) -> None:

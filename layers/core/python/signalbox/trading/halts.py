@@ -36,8 +36,8 @@ def halt(  # noqa: PLR0917 - who, why and when read in this order
 def resume(state: AccountState, who: str, why: str, at: datetime, given_at: datetime | None = None) -> Transition:
     """Release the kill switch. Raises CommandError while a loss rule is broken: a breach is final.
 
-    given_at: when the command was given; None: now. A delayed or repeated command must not release a halt that was set later,
-    because its sender did not know of that halt: it raises CommandError.
+    given_at: when the command was given; None means now. A delayed or repeated command must not release a halt that was set
+    later, because its sender did not know of that halt: it raises CommandError.
     """
     if state.halt is None:
         return state, NO_CHANGES

@@ -36,7 +36,7 @@ class EntryReach:
     """The range of stop distances that future entries may have, and the value of one quantity step.
 
     nearest, farthest: distance to the stop as a fraction of the price. step_value: the highest value of one step of quantity, in
-    quote currency; None: taken from the newest prices.
+    quote currency; None means taken from the newest prices.
     """
 
     nearest: Decimal = ZERO

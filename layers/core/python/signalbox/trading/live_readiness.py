@@ -28,8 +28,8 @@ def live_facts(
 ) -> ReadinessFacts:
     """Return what the ledger knows about an account's readiness at `at`. Unknown facts are None and count against it.
 
-    symbol: check the age of this symbol's newest bar; None: of any symbol's. decided_by: the deployment (name, stage) of a
-    signal; None: the deployment that decided last. A recent comparison proves that the venue's credentials work.
+    symbol: check the age of this symbol's newest bar; None means of any symbol's. decided_by: the deployment (name, stage) of a
+    signal; None means the deployment that decided last. A recent comparison proves that the venue's credentials work.
     """
     marks = [mark.at for of, mark in state.marks.items() if symbol in {None, of}]
     confirmed = tx.confirmations()

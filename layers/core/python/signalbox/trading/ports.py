@@ -52,7 +52,7 @@ class TradingTransaction(Protocol):
         """Return every entry of the account, oldest first. A step needs them after RebookNeededError."""
 
     def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
-        """Return the account's market bars with since < close_time <= until, oldest first. since None: the last minute."""
+        """Return the account's market bars with since < close_time <= until, oldest first. since None means the last minute."""
 
     def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
         """Return the newest `count` bars of the account's market with close_time <= until, oldest first."""
@@ -66,7 +66,7 @@ class TradingTransaction(Protocol):
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         """Return the gate verdicts of a deployment (name, stage) at `at`; None when it decided nothing.
 
-        decided_by None: the deployment that decided the newest signal at or before `at`. A gate is True if every bundle that
+        decided_by None means the deployment that decided the newest signal at or before `at`. A gate is True if every bundle that
         decided under this name and stage passed it, False if one failed it, and absent if it was not evaluated for one.
         """
 

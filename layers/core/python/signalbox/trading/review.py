@@ -12,7 +12,7 @@ from signalbox.trading.state import AccountState
 def with_review(state: AccountState, at: datetime, due: datetime | None) -> tuple[AccountState, tuple[AccountReviewDue, ...]]:
     """Ask for another step of a live account at `due`, unless one that was asked for before is still on its way.
 
-    due None: nothing is due. A review that arrives too early asks for the next one.
+    due None means nothing is due. A review that arrives too early asks for the next one.
     """
     is_coming = state.review_at is not None and at < state.review_at
     if due is None or is_coming or state.account.mode is not TradingMode.LIVE:

@@ -23,7 +23,7 @@ from signalbox.trading.state import AccountState, Trade
 
 
 def rule_monitor_of(account: TradingAccount, loss_rules: FtmoRuleState | None) -> FtmoRuleMonitor | None:
-    """Return the account's rule monitor, continued from `loss_rules` (None: a new one). None for an account without rules."""
+    """Return the account's rule monitor, continued from `loss_rules` (None means a new one); None without rules."""
     if account.rules is None:
         return None
     if loss_rules is None:

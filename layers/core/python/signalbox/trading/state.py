@@ -46,9 +46,9 @@ class ExitProgress:
     """How far closing a position has come. After a failed attempt another one follows, as long as the position is open.
 
     attempts: orders sent so far, stops included; it numbers the next one. failures: exits in a row that ended without a fill.
-    retry_at: the next exit is not sent before this; None: send it at once. since: when the position first had to be closed; None:
-    it may stay open. alarms: alarms raised because it is still open. stop_restored: whether the stop was put back after the
-    newest failed exit. failed_at, reason: when and why that exit failed. stop: the newest stop, until it ends.
+    retry_at: the next exit is not sent before this; None means send it at once. since: when the position first had to be
+    closed; None: it may stay open. alarms: alarms raised because it is still open. stop_restored: whether the stop was put back
+    after the newest failed exit. failed_at, reason: when and why that exit failed. stop: the newest stop, until it ends.
     stops_failed: stops in a row that the venue refused.
     """
 
@@ -113,7 +113,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The kill switch of an account: who set it, why and until when (None: until somebody resumes). Restarts do not clear it."""
+    """The kill switch of an account: who set it, why and until when (None means until somebody resumes). It survives restarts."""
 
     level: HaltLevel
     who: str
@@ -144,7 +144,7 @@ def _no_closings() -> Mapping[Symbol, Closing]:
 
 @dataclass(frozen=True)  # without slots, because `after` copies one dictionary instead of seventeen fields
 class AccountState:
-    """An account at `at`, the instant of its newest step (None: no step yet).
+    """An account at `at`, the instant of its newest step (None means no step yet).
 
     orders: the open ones, those of open trades, and those named when the state was loaded. trades: open ones by symbol.
     watched_until: bars with close_time up to here were applied. loss_rules: state of the FTMO rule monitor, None without rules or

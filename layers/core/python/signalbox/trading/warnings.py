@@ -29,7 +29,7 @@ class LimitWarning:
 
 @dataclass(frozen=True, slots=True)
 class DepletionWarning:
-    """No entry can pass a loss limit any more. `day`: the day of the limit; None: permanently."""
+    """No entry can pass a loss limit any more. `day`: the day of the limit; None means permanently."""
 
     rule: LossRule
     day: date | None

@@ -57,7 +57,7 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRole:
-    """One login role. `emits`: event types it may put into the outbox and publish from there; None: the role sees all events."""
+    """One login role. `emits`: event types it may put into the outbox and publish from there; None means all."""
 
     user: str
     tables: Mapping[str, Rights]

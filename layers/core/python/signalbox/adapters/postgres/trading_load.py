@@ -268,7 +268,7 @@ class KeptState:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What has to be read besides a kept state: the named orders, and the marks (None: the kept ones are current)."""
+    """What has to be read besides a kept state: the named orders, and the marks (None means the kept ones are current)."""
 
     orders: Mapping[ClientOrderId, Order]
     marks: dict[Symbol, Mark] | None

@@ -41,7 +41,7 @@ _PROJECTIONS: Final = (ORDERS, POSITIONS, LOTS, DISPOSALS)
 
 @dataclass(frozen=True, slots=True)
 class ProjectionDifference:
-    """A value in a table that differs from the facts. None: there is no such row or value."""
+    """A value in a table that differs from the facts. None means there is no such row or value."""
 
     table: str
     key: str

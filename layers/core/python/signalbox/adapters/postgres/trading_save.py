@@ -97,7 +97,7 @@ class Seals:
 
 @dataclass(frozen=True, slots=True)
 class _TableRows:
-    """Rows of one table. `taken`: columns that an existing row takes over, empty for none; None: no row may exist yet."""
+    """Rows of one table. `taken`: columns that an existing row takes over, empty for none; None means no row may exist yet."""
 
     table: LedgerTable
     rows: list[Row]

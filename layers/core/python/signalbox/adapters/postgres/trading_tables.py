@@ -67,7 +67,8 @@ class LedgerTable:
     def statement(self, names: tuple[str, ...], taken: tuple[str, ...] | None) -> bytes:
         """Return the statement that writes rows with these columns.
 
-        taken: columns that an existing row takes from the new one, empty to keep the row; None: an existing row makes it fail.
+        taken: columns that an existing row takes from the new one, empty to keep the row; None means an existing row makes it
+        fail.
         """
         known = self._statements.get((names, taken))
         if known is None:
