@@ -1,6 +1,7 @@
 """The CDK app: `python cdk/app.py -c stage=dev --out cdk.out`, or `npx aws-cdk@2.1148.1 deploy --all -c stage=dev`.
 
-Under the CDK's command the context and the folder come through CDK_CONTEXT_JSON and CDK_OUTDIR; both ways give one assembly.
+Run by the CDK's command, it gets context and output folder through CDK_CONTEXT_JSON and CDK_OUTDIR; both ways give the same
+assembly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What may differ between the stages, and nothing else: the templates ask this page, never the name of a stage.
+"""The settings that may differ between stages. The templates ask this model, never for the name of a stage.
 
-A stage's settings are in `cdk/stages/<stage>.toml`, under version control, so that no later deployment can forget one. The app's
-context names the stage (`-c stage=dev`) and may replace a setting for once; `local` also needs `local_endpoints`. Which resources
-exist is the stacks' business. Decision: docs/decisions/0010-stacks-and-their-borders.md.
+A stage's settings are in `cdk/stages/<stage>.toml`, under version control, so that a later deployment cannot forget one. The
+app's context names the stage (`-c stage=dev`) and may override a setting once; `local` also needs `local_endpoints`. The stacks
+decide which resources exist. Decision: docs/decisions/0010-stacks-and-their-borders.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the
 
 
 class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
-    """Where the stand-ins of the local cloud listen."""
+    """The addresses of the local cloud's stand-ins."""
 
     database_host: str = Field(min_length=1)  # a host name, or the folder of a socket
     database_port: int = Field(ge=1, le=65535)
@@ -38,7 +38,7 @@ class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
 
 
 class SignalLimitsConfig(BaseModel, frozen=True, extra="forbid"):
-    """Issued signals an hour, of all symbols and of each; `high_*` are those of tier HIGH among them."""
+    """Maximum number of issued signals per hour, in total and per symbol; `high_*` limits those of tier HIGH among them."""
 
     per_hour: int = Field(default=10, ge=0, le=1000)
     high_per_hour: int = Field(default=5, ge=0, le=1000)
@@ -47,7 +47,7 @@ class SignalLimitsConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class StageConfig(BaseModel, frozen=True, extra="forbid"):
-    """One stage. No defaults where stages differ: each says what it wants."""
+    """The settings of one stage. A setting that differs between stages has no default."""
 
     name: StageName
     symbols: tuple[str, ...] = SYMBOLS
@@ -88,7 +88,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _owned(self) -> StageConfig:
-        """Nobody could halt, resume or look at a live account of a stage that nobody owns."""
+        """Refuse live accounts without an owner, because nobody could halt, resume or inspect them."""
         if self.mt5_accounts and not self.owners:
             raise ValueError(f"expected owners with mt5_accounts, got none: nobody could command {self.mt5_accounts[0]}")
         return self

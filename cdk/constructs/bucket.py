@@ -14,7 +14,7 @@ class LogsBucket(Construct):
     """Receives the access logs of the other buckets."""
 
     def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy, emptied: bool) -> None:
-        """emptied: when the bucket is removed, what is in it goes first, old versions too."""
+        """emptied: delete all objects and versions before the bucket is removed."""
         super().__init__(scope, construct_id)
         self.bucket = aws_s3.Bucket(
             self,
@@ -39,7 +39,7 @@ class LogsBucket(Construct):
 
 
 class StateBucket(Construct):
-    """One kind of object; `archive` moves what is a month old to colder storage."""
+    """A bucket for one kind of object. `archive` moves objects older than a month to colder storage."""
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class SignalboxFunction(Construct):
         bus: aws_events.IEventBus | None = None,
         reserved_concurrency: int | None = None,
     ) -> None:
-        """ledger: makes it one of the ledger. network: its place alone, for who logs in by itself. bus: of its events."""
+        """ledger: gives access to the ledger. network: only places it in the VPC, for an own login. bus: for events."""
         super().__init__(scope, construct_id)
         stage = context.stage
         network = ledger.network if ledger else network

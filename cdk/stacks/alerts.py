@@ -1,4 +1,4 @@
-"""What people should know goes to Telegram, in order, and each chat waits for itself."""
+"""Alerts go to Telegram in order. Each chat has its own queue order, so a slow chat delays no other."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _ALARMS = (
 
 
 class AlertsStack(SignalboxStack):
-    """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
+    """send_alerts with two queues: one for events, one for the resulting deliveries with one message group per chat."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class AlertsStack(SignalboxStack):
             function=send,
             alarm_topic=context.alarm_topic,
             group="alerts",
-            batch_size=1,  # one put back holds its group only as long as asked; a batch mate would hold it for the whole timeout
+            batch_size=1,  # a message that is put back delays its group only as long as requested, not for the whole timeout
             maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
         )
         deliveries = FunctionQueue(
@@ -105,7 +105,7 @@ class AlertsStack(SignalboxStack):
             "Deliveries",
             function=send,
             alarm_topic=context.alarm_topic,
-            fifo=True,  # a message group a chat
+            fifo=True,  # one message group per chat
             batch_size=1,
             maximum_receives=PATIENT_RECEIVES,  # a chat in flood control says how long to wait, up to hours, several times
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,

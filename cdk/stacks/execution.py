@@ -1,4 +1,4 @@
-"""Released orders go to live venues, and what happens there comes back: execute_orders, and the mailboxes of MetaTrader 5."""
+"""Released orders go to live venues, and their results come back: execute_orders and the mailboxes of MetaTrader 5."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _ALARMS: Final = (
 
 
 class ExecutionStack(SignalboxStack):
-    """execute_orders with its queue, the mailbox of each MetaTrader 5 account, and the queue that looks for its answers."""
+    """execute_orders with its queue, the mailbox of each MetaTrader 5 account, and the queue that checks for agents' answers."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
 
 
 class LakeStack(SignalboxStack):
-    """compact_candles and its clock."""
+    """compact_candles and its schedule."""
 
     def __init__(
         self,

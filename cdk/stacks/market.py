@@ -1,4 +1,4 @@
-"""Closed bars, every five minutes."""
+"""Collects closed bars every five minutes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from signalbox.contracts import CYCLE_MINUTES, Env, Function, Metric
 
 
 class MarketStack(SignalboxStack):
-    """collect_candles and its clock."""
+    """collect_candles and its schedule."""
 
     def __init__(self, scope: Construct, context: FunctionContext, *, data: DataStack, messaging: MessagingStack) -> None:
         super().__init__(scope, context.stage, "market", description="collection of candles")
@@ -33,12 +33,12 @@ class MarketStack(SignalboxStack):
                 Env.VENUE: stage.venue,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
                 Env.COLLECTION_CURSOR_TABLE: data.cursors.table_name,
-                # a replay's exchange is never late, and its gaps are for ever: not worth a wait
+                # a replay's exchange is never late and its gaps never close, so waiting is pointless
                 **({Env.LOOK_AGAIN_SECONDS: "0,0"} if stage.endpoints else {}),
             },
             timeout_seconds=90,  # two looks of 25 seconds and the pauses between them
             memory_megabytes=512,
-            # two runs at once would only fight over the cursors, whose writes are conditional: it saves work, no more
+            # two runs at once would only compete for the cursors, whose writes are conditional; this just saves work
             reserved_concurrency=stage.collect_concurrency,
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)

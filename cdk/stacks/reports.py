@@ -1,4 +1,4 @@
-"""Reports: every night, what the accounts did becomes files."""
+"""Publishes reports of all accounts as files every night."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FOLDER: Final = "reports"  # of signalbox.reports.publishing
 
 
 class ReportsStack(SignalboxStack):
-    """publish_reports and its clock."""
+    """publish_reports and its schedule."""
 
     def __init__(
         self,

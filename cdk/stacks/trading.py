@@ -1,4 +1,4 @@
-"""Signals, reports of venues, commands and the clock change accounts."""
+"""Applies signals, venue reports, commands and the passing of time to accounts."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ ROUTES: Final = (
     "GET /accounts/{account}/readiness",
     "GET /accounts/{account}/access",
 )
-_TIMEOUT_SECONDS: Final = 30  # and a little more is how long an account stands still after a crash
-MARKET_GROUP: Final = "market"  # of what concerns every account; what concerns one comes by route_events, in its own group
+_TIMEOUT_SECONDS: Final = 30  # plus a little: how long an account stands still after a crash
+MARKET_GROUP: Final = "market"  # events for every account; events for one account come from route_events, in the account's group
 _ALARMS: Final = (
     (
         Metric.EXITS_FAILED,
@@ -68,7 +68,7 @@ _ALARMS: Final = (
 
 
 class TradingStack(SignalboxStack):
-    """manage_orders with its queue and its API, monitor_risk with its clock."""
+    """manage_orders with its queue and its API, monitor_risk with its schedule."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class TradingStack(SignalboxStack):
             function=monitor,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
-            retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
+            retries=0,  # Lambda would wait a minute before a retry, and by then the next run has started
             group_name=messaging.schedule_group,
             enabled=context.stage.schedules_enabled,
             lost_runs=messaging.lost_runs,
@@ -124,7 +124,7 @@ class TradingStack(SignalboxStack):
             name=f"{PRODUCT}-{context.stage.name}-orders",
             function=manage,
             routes=ROUTES,
-            apart=(HALT_ROUTE,),  # what floods the others throttles no halt; the kill switch's queue is behind no throttle
+            apart=(HALT_ROUTE,),  # other requests must not throttle a halt; the kill switch's queue has no throttle
         )
         self.output(StackOutput.ORDERS_API_URL, api.url)
 
@@ -163,7 +163,7 @@ class TradingStack(SignalboxStack):
             patterns=[("IssuedSignals", issued), ("DecidedCycles", decided)],
             group=MARKET_GROUP,
         )
-        # not FIFO: nothing can stand in front of a halt, and a halt needs no order, for it carries its instant
+        # not FIFO, so that nothing can delay a halt; halts need no order, because each carries its instant
         halts = FunctionQueue(
             self,
             "KillSwitch",

@@ -76,7 +76,7 @@ def wait_until(
 
 
 class Service:
-    """A guarded child process with its log in a file; what it writes is its user's alone."""
+    """A child process that ends with this one. It logs to a file, and its files are private to the user."""
 
     def __init__(
         self,
