@@ -14,7 +14,7 @@ from local.cli.options import Data, End, Json, Start
 def backtest(  # noqa: PLR0917 - typer passes by keyword
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
     data: Data = None,
-    account: Annotated[str, typer.Option(help="Account to simulate, as KIND-CAPITALk, such as paper-25k.")] = "ftmo-2step-100k",
+    account: Annotated[str, typer.Option(help="Account as KIND-CAPITALk, such as paper-25k.")] = "ftmo-2step-100k",
     start: Start = None,
     end: End = None,
     starts: Annotated[

@@ -94,7 +94,9 @@ def apply(order: Order, event: OrderEvent) -> Order:
     Raises WrongOrderError, IllegalTransitionError, TradeConflictError or RequestMismatchError.
     """
     if event.client_order_id != order.client_order_id:
-        raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, got one of order {event.client_order_id}")
+        raise WrongOrderError(
+            order.client_order_id, event.event_id, f"expected its own event, got one of order {event.client_order_id}"
+        )
     if isinstance(event, OrderFilled):
         return _apply_fill(order, event)
     event_id = event.event_id
