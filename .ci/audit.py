@@ -29,7 +29,7 @@ def unconditional(lock: str) -> list[str]:
         if found is None:
             if block.lstrip().startswith(("#", "--")) or not block.strip():
                 continue
-            raise ValueError(f"expected name==version, was {block.splitlines()[0]!r}")
+            raise ValueError(f"expected name==version, got {block.splitlines()[0]!r}")
         hashes = re.findall(r"--hash=sha256:[0-9a-f]{64}", block)
         if not hashes:
             raise ValueError(f"expected hashes for {found['name']}, were none")

@@ -37,7 +37,7 @@ def main() -> int:
     """Print what was found and not accepted, or accepted and not found; the exit status says whether there was any."""
     entries = tomllib.loads(ACCEPTED.read_text(encoding="utf-8"))["accepted"]
     if bare := [entry for entry in entries if not str(entry.get("reason", "")).strip()]:
-        print(f"{ACCEPTED.name}: expected a reason, was none: {bare[0]}")
+        print(f"{ACCEPTED.name}: expected a reason, got none: {bare[0]}")
         return 1
     accepted = Counter({(entry["tool"], entry["file"], entry["rule"]): entry["count"] for entry in entries})
     files = _committed()

@@ -1,1 +1,1 @@
-"""The templates. Start at app.py; composition.py lists the stacks in the order they deploy."""
+"""The CDK templates. Start at app.py; composition.py lists the stacks in deployment order."""

@@ -1,6 +1,7 @@
 """The CDK app: `python cdk/app.py -c stage=dev --out cdk.out`, or `npx aws-cdk@2.1148.1 deploy --all -c stage=dev`.
 
-Under the CDK's command the context and the folder come through CDK_CONTEXT_JSON and CDK_OUTDIR; both ways give one assembly.
+Run by the CDK's command, it gets context and output folder through CDK_CONTEXT_JSON and CDK_OUTDIR; both ways give the same
+assembly.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if __name__ == "__main__":  # started as a file: its folder would hide the packa
 def _pairs(values: Sequence[str]) -> dict[str, str]:
     for value in values:
         if "=" not in value:
-            raise SystemExit(f"expected -c key=value, was {value!r}")
+            raise SystemExit(f"expected -c key=value, got {value!r}")
     return {key: value for key, _, value in (v.partition("=") for v in values)}
 
 

@@ -1,4 +1,4 @@
-"""The app: its stacks in the order they deploy, and what each is given. No resource is described here."""
+"""Adds the stacks to the app in deployment order and passes each what it needs. The stacks describe the resources."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
 
 
 def check_rules(app: App) -> None:
-    """Make the synth fail on a finding of cdk-nag that nobody acknowledged."""
+    """Make the synthesis fail on a cdk-nag finding that nobody acknowledged."""
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 
@@ -95,7 +95,7 @@ def synthesise(
 ) -> tuple[StageConfig, Path]:
     """Write the cloud assembly of the stage that the context names; return the stage and the assembly's folder.
 
-    `templates_only` leaves the dependencies out of the layers: for reading the templates, not for deploying them.
+    templates_only: leave the dependencies out of the layers, for reading the templates and not for deploying them.
     """
     app = App(context={**FLAGS, **context}, outdir=str(out) if out else None, tree_metadata=False, analytics_reporting=False)
     stage = stage_from_context({key: app.node.try_get_context(key) for key in CONTEXT_KEYS})

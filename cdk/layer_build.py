@@ -1,7 +1,7 @@
-"""Builds what goes into a layer, without Docker: pip fetches the wheels of the Lambda platform, the unused parts go.
+"""Builds the content of a layer without Docker: pip fetches the wheels of the Lambda platform, and unused parts are removed.
 
-The result is kept under `.signalbox/layers/`, named by a hash of the lock, the Python version and this file, so that a second
-synth needs no network. No dependency is resolved here: the lock is complete, for exactly one platform, and hash-checked.
+The result is cached under `.signalbox/layers/`, named by a hash of the lock, the Python version and this file, so that a second
+synthesis needs no network. No dependency is resolved here: the lock is complete, for exactly one platform, and hash-checked.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class IndexUnreachableError(LayerBuildError):
 
 @dataclass(frozen=True, slots=True)
 class BuiltLayer:
-    """Folders that together are the layer, the hash of what is in them, and their size."""
+    """The folders that make up a layer, a hash of their content, and their size."""
 
     parts: tuple[Path, ...]
     digest: str
@@ -63,7 +63,7 @@ class BuiltLayer:
 
 
 def build_layer(name: str, sources: SourceTree, *, with_dependencies: bool) -> BuiltLayer:
-    """Return the layer: its folder of `layers/` and, when asked, the packages of its lock."""
+    """Return the layer: its folder in `layers/` and, if requested, the packages of its lock."""
     lock = sources.lock(name)
     parts = [lock.parent]
     if with_dependencies:

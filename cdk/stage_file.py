@@ -13,31 +13,31 @@ FOLDER: Final = Path(__file__).resolve().parent / "stages"
 
 
 class StageError(ValueError):
-    """A stage is not described, or not so that it can be deployed. One line an error, each with what to do."""
+    """A stage is not described, or cannot be deployed as described. One line per error, each with the remedy."""
 
 
 def stage_names(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Return the stages there is a file of."""
+    """Return the names of the stages that have a file."""
     return tuple(sorted(path.stem for path in folder.glob("*.toml")))
 
 
 def stage_file(name: str, folder: Path = FOLDER) -> Path:
-    """Return the file of a stage. Raises StageError for a stage there is none of."""
+    """Return the file of a stage. Raises StageError for an unknown stage."""
     if name not in stage_names(folder):
-        raise StageError(f"expected stage {' | '.join(stage_names(folder))}, was {name!r}")
+        raise StageError(f"expected stage {' | '.join(stage_names(folder))}, got {name!r}")
     return folder / f"{name}.toml"
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what a stage's file says. Raises StageError when it is no TOML."""
+    """Return the settings in a stage's file. Raises StageError if it is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StageError(f"{path}: expected TOML: {error}") from None
+        raise StageError(f"{path} is not valid TOML: {error}") from None
 
 
 def stage_error(error: ValidationError, model: type[BaseModel], source: str, hidden: Sequence[str] = ()) -> StageError:
-    """Return pydantic's findings as an error with a line each that names the source. hidden: fields that a file cannot set."""
+    """Return pydantic's findings as an error with one line each that names the source. hidden: fields that a file cannot set."""
     lines = []
     for finding in error.errors(include_url=False, include_context=False):
         place = [str(part) for part in finding["loc"]]
@@ -46,9 +46,9 @@ def stage_error(error: ValidationError, model: type[BaseModel], source: str, hid
             known = ", ".join(sorted(set(_model_at(model, place[:-1]).model_fields) - set(hidden)))
             lines.append(f"{source}: unknown key {where}; known keys: {known}")
         elif finding["type"] == "missing":
-            lines.append(f"{source}: expected the key {where}, was none")
+            lines.append(f"{source}: expected the key {where}, got none")
         else:
-            was = "" if isinstance(finding["input"], Mapping) or not where else f", was {finding['input']!r}"
+            was = "" if isinstance(finding["input"], Mapping) or not where else f", got {finding['input']!r}"
             lines.append(f"{source}: {where + ': ' if where else ''}{finding['msg'].removeprefix('Value error, ')}{was}")
     return StageError("\n".join(lines))
 

@@ -1,4 +1,4 @@
-"""What a stage says about training: the table `[training]` of its file. The stage's page is cdk/stage.py."""
+"""A stage's settings for training: the table `[training]` of its file. cdk/stage.py has the other settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTEXT_FIELDS: Final[Mapping[str, str]] = {  # key of the context: field
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
-    """Training on SageMaker. Deploying it starts nothing: the weekly schedule is off until `retrain` is asked for."""
+    """Training on SageMaker. Deploying it starts nothing: the weekly schedule is off unless `retrain` is set."""
 
     image: str = ""  # of the container; empty: no job can be started
     instance: str = Field(default="ml.g5.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")

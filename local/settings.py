@@ -163,7 +163,7 @@ def _content(path: Path) -> dict[str, str]:
     names = [setting.name for setting in SETTINGS]
     for key, value in found.items():
         if key not in names:
-            raise SignalboxError(f"{path}: expected settings among {', '.join(names)}, was {key}")
+            raise SignalboxError(f"{path}: expected settings among {', '.join(names)}, got {key}")
         if not isinstance(value, str) or not value:
-            raise SignalboxError(f"{path}: expected text as {key}, was {value}")
+            raise SignalboxError(f"{path}: expected text as {key}, got {value}")
     return found

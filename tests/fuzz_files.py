@@ -809,7 +809,7 @@ def taken(name: str, content: bytes, folder: Path) -> bool:
         return False
     finally:
         if (used := time.process_time() - began) > CPU_SECONDS:
-            raise TimeoutError(f"expected at most {CPU_SECONDS} s, was {used:.1f} s")
+            raise TimeoutError(f"expected at most {CPU_SECONDS} s, got {used:.1f} s")
         _emptied(folder)
     return True
 
@@ -876,7 +876,7 @@ def _batch(first: int, count: int, seed: int, place: Path) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
     grown = _resident_mib("VmHWM") - before
     if grown > PEAK_MIB:
-        found.escaped.append((first, "a batch", f"expected at most {PEAK_MIB:.0f} MiB, was {grown:.0f} MiB"))
+        found.escaped.append((first, "a batch", f"expected at most {PEAK_MIB:.0f} MiB, got {grown:.0f} MiB"))
     print(json.dumps([found.inputs, found.read, found.refused, found.escaped, grown]))  # noqa: T201 - to the parent
 
 

@@ -149,7 +149,7 @@ class Answers(BaseAdapter):
         asked = f"{request.method} {urlsplit(request.url or '').path}"
         self.asked.append(asked)
         if len(self.asked) > MOST_REQUESTS:
-            raise TooManyRequestsError(f"expected at most {MOST_REQUESTS} requests, was more")
+            raise TooManyRequestsError(f"expected at most {MOST_REQUESTS} requests, got more")
         answer = self._find(asked, request)
         raw = HTTPResponse(io.BytesIO(answer.body), answer.headers, answer.status, preload_content=False)
         return self._build.build_response(request, raw)
@@ -377,7 +377,7 @@ def _orders(transport: BaseAdapter, url: str = "http://venue.invalid") -> bool:
             again = _passed_on(call())
         except ExecutionError as error:
             if len(str(error)) > LONGEST_MESSAGE:
-                raise ValueError(f"expected a message of at most {LONGEST_MESSAGE} characters, was {len(str(error))}") from error
+                raise ValueError(f"expected a message of at most {LONGEST_MESSAGE} characters, got {len(str(error))}") from error
             told = False
             continue
         assert isinstance(again, (ExecutionReported, VenueViewReported))
@@ -411,7 +411,7 @@ def taken(one: Input) -> bool:
     with still(), _no_hang():
         result = _orders(transport) if one.kind == ORDERS else _candles(one.kind, transport)
     if (used := time.process_time() - began) > CPU_SECONDS:
-        raise TimeoutError(f"expected at most {CPU_SECONDS} s, was {used:.1f} s")
+        raise TimeoutError(f"expected at most {CPU_SECONDS} s, got {used:.1f} s")
     assert transport.asked.count("POST /orders") <= 1, "an order was sent twice"
     return result
 

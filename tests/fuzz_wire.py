@@ -174,7 +174,7 @@ def _http() -> Callable[[bytes], None]:
     def door(data: bytes) -> None:
         answer = api.resolve({**asked, "body": b64encode(data).decode()}, LambdaContext())
         if not 200 <= answer["statusCode"] < 500:
-            raise AssertionError(f"expected a status below 500, was {answer['statusCode']}")
+            raise AssertionError(f"expected a status below 500, got {answer['statusCode']}")
         if answer["statusCode"] not in {HTTPStatus.NOT_FOUND, HTTPStatus.OK}:
             raise WireError("refused")
 

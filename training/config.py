@@ -54,7 +54,7 @@ class CoverageConfig(_Part):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.high > self.issue:
-            raise ValueError(f"expected high to be at most issue, was {self.high:g} and {self.issue:g}")
+            raise ValueError(f"expected high to be at most issue, got {self.high:g} and {self.issue:g}")
         return self
 
 
@@ -124,9 +124,9 @@ class TransformerConfig(NeuralConfig):
     @model_validator(mode="after")
     def _divides(self) -> Self:
         if self.window_bars % self.patch_bars:
-            raise ValueError(f"expected window_bars to be a multiple of patch_bars, was {self.window_bars} and {self.patch_bars}")
+            raise ValueError(f"expected window_bars to be a multiple of patch_bars, got {self.window_bars} and {self.patch_bars}")
         if self.d_model % self.heads:
-            raise ValueError(f"expected d_model to be a multiple of heads, was {self.d_model} and {self.heads}")
+            raise ValueError(f"expected d_model to be a multiple of heads, got {self.d_model} and {self.heads}")
         return self
 
 
@@ -162,9 +162,9 @@ class TrainConfig(_Part):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if 0 < self.folds < MIN_FOLDS:
-            raise ValueError(f"folds: expected 0 or at least {MIN_FOLDS}, was {self.folds}")
+            raise ValueError(f"folds: expected 0 or at least {MIN_FOLDS}, got {self.folds}")
         if len(set(self.families)) != len(self.families):
-            raise ValueError(f"families: expected each family once, was {', '.join(self.families)}")
+            raise ValueError(f"families: expected each family once, got {', '.join(self.families)}")
         for family in self.families:
             if getattr(self, family) is None:
                 raise ValueError(f"no section [{family}]: families names it, so the file must have it")

@@ -112,5 +112,5 @@ def _span(request: EvaluateRequest, bars: Sequence[Bars]) -> Span:
     start = request.start or from_ms(min(int(one.open_time_ms[0]) for one in bars))
     end = request.end or from_ms(max(int(one.open_time_ms[-1]) for one in bars)) + ONE_MINUTE
     if start >= end:
-        raise MarketDataError(f"expected --start before --end, was {start.isoformat()} and {end.isoformat()}")
+        raise MarketDataError(f"expected --start before --end, got {start.isoformat()} and {end.isoformat()}")
     return Span(to_ms(start), to_ms(end))

@@ -33,7 +33,7 @@ def config_path(name: str) -> Path:
     path = QUICK.with_name(f"{name}.toml")
     if not path.is_file():
         there = ", ".join(sorted(one.stem for one in QUICK.parent.glob("*.toml")))
-        raise ConfigError(f"config: expected one of {there}, was {name!r}")
+        raise ConfigError(f"config: expected one of {there}, got {name!r}")
     return path
 
 

@@ -63,7 +63,7 @@ def rehash_bundle(folder: Path, candles: Path, out: Path) -> RehashProof:
         raise RehashError(f"{folder.name}: already has the current schema hash {schema.hash}; nothing to do")
     if named.hash != schema.former_hash:
         raise BundleSchemaError(
-            f"{folder.name}: expected hash {schema.former_hash} for {named.name}, was {named.hash}; train it again"
+            f"{folder.name}: expected hash {schema.former_hash} for {named.name}, got {named.hash}; train it again"
         )
     if out.exists():
         raise RehashError(f"{out}: already exists; name a new folder")
@@ -92,7 +92,7 @@ def _golden_rows(folder: Path, schema: FeatureSchema) -> NDArray[np.float32]:
     features = read_arrays((folder / GOLDEN_FILE).read_bytes(), {"features": (2, 3)})["features"]
     rows = features.reshape(-1, features.shape[-1])
     if rows.shape[1] != len(schema.names) or not len(rows):
-        raise RehashError(f"{folder.name}: expected {len(schema.names)} features in a golden row, was shape {features.shape}")
+        raise RehashError(f"{folder.name}: expected {len(schema.names)} features in a golden row, got shape {features.shape}")
     return np.asarray(rows, dtype=np.float32)
 
 

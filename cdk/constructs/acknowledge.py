@@ -1,4 +1,4 @@
-"""An accepted finding of cdk-nag, beside the resource it is about and with its reason."""
+"""Accepts a cdk-nag finding, with its reason, next to the resource it is about."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from constructs import IConstruct
 
 
 def acknowledge(scope: IConstruct, rule: str, reason: str) -> None:
-    """Accept one finding of the AwsSolutions pack, for `scope` and what is below it."""
+    """Accept one finding of cdk-nag's AwsSolutions rules, for `scope` and everything below it."""
     Validations.of(scope).acknowledge(Acknowledgment(id=f"AwsSolutions-{rule}", reason=reason))

@@ -1,4 +1,4 @@
-"""Alarms: one shape, always with the operations topic as action. Each metric of an alarm is paid for (decision 0090)."""
+"""Alarms of one shape, always with the operations topic as action. Each metric of an alarm costs money (decision 0090)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.contracts import METRIC_NAMESPACE, Metric
 
 
 def stage_metric(metric: Metric, *, stage: StageConfig, statistic: str, period: Duration | None = None) -> aws_cloudwatch.Metric:
-    """Return a metric that functions of a stage emit. It is one for all of them: a log line says which (decision 0090)."""
+    """Return a metric that functions of a stage emit. All of them share it; a log line names the function (decision 0090)."""
     return aws_cloudwatch.Metric(
         namespace=METRIC_NAMESPACE,
         metric_name=metric,
@@ -22,7 +22,7 @@ def stage_metric(metric: Metric, *, stage: StageConfig, statistic: str, period: 
 
 
 class TopicAlarm(Construct):
-    """An alarm that reaches the operator."""
+    """An alarm that notifies the operator."""
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class LogsBucket(Construct):
     """Receives the access logs of the other buckets."""
 
     def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy, emptied: bool) -> None:
+        """emptied: delete all objects and versions before the bucket is removed."""
         super().__init__(scope, construct_id)
         rule = aws_s3.LifecycleRule(
             id="expire",
@@ -54,7 +55,7 @@ class LogsBucket(Construct):
 
 
 class StateBucket(Construct):
-    """One kind of object. kept_days: after which it goes; None keeps it, and moves it to where its storage costs less."""
+    """A bucket for one kind of object. `archive` moves objects older than a month to colder storage."""
 
     def __init__(
         self,

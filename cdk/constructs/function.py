@@ -81,7 +81,7 @@ def require_size(name: Function, parts: Mapping[str, int], *, megabytes: int) ->
     """Raise FunctionTooLargeError, with the bytes of each part, when together they are more than allowed."""
     if sum(parts.values()) > megabytes * 1_000_000:
         sizes = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts.items())
-        raise FunctionTooLargeError(f"{name}: expected at most {megabytes} MB unzipped, was {sizes}")
+        raise FunctionTooLargeError(f"{name}: expected at most {megabytes} MB unzipped, got {sizes}")
 
 
 class SignalboxFunction(Construct):
@@ -103,7 +103,7 @@ class SignalboxFunction(Construct):
         bus: aws_events.IEventBus | None = None,
         reserved_concurrency: int | None = None,
     ) -> None:
-        """ledger: makes it one of the ledger. network: its place alone, for who logs in by itself. bus: of its events."""
+        """ledger: gives access to the ledger. network: only places it in the VPC, for an own login. bus: for events."""
         super().__init__(scope, construct_id)
         stage = context.stage
         network = ledger.network if ledger else network

@@ -13,7 +13,7 @@ from constructs import Construct
 from cdk.constructs.function import SignalboxFunction, retention
 from cdk.stage import StageConfig
 
-_LOGGED = {  # one JSON line a request; who it was, and never what it said
+_LOGGED = {  # one JSON line per request, with the caller but never the content
     "at": "$context.requestTime",
     "request": "$context.requestId",
     "route": "$context.routeKey",
@@ -41,7 +41,7 @@ class SignedHttpApi(Construct):
         requests_per_second: int = 20,
         burst: int = 40,
     ) -> None:
-        """apart: routes with a throttle each of their own, as large as that of all others together."""
+        """apart: routes with a throttle of their own, each as large as that of all other routes together."""
         super().__init__(scope, construct_id)
         self.api = aws_apigatewayv2.HttpApi(self, "Api", api_name=name, create_default_stage=False)
         integration = HttpLambdaIntegration("Function", function.live)
@@ -76,5 +76,5 @@ class SignedHttpApi(Construct):
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL of the API."""
         return self.api.api_endpoint

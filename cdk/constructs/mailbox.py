@@ -1,4 +1,4 @@
-"""The mailbox of one MetaTrader 5 account: two queues, the key that signs what lies in them, and what its agent may do."""
+"""The mailbox of one MetaTrader 5 account: two queues, the key that signs their messages, and the rights of its agent."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from signalbox.contracts import MailboxQueue, mailbox_key_name, mailbox_queue_na
 
 AGENT_AWAY_SECONDS: Final = 60
 _KEY_LENGTH: Final = 64
-_COMMANDS_KEPT: Final = Duration.hours(1)  # an agent that was away refuses what is old, and so has it decided anew
+_COMMANDS_KEPT: Final = Duration.hours(1)  # a returning agent refuses old commands anyway, and the ledger decides again
 _REPORTS_KEPT: Final = Duration.days(4)
 
 
 class AgentMailbox(Construct):
-    """Queues and key are named after stage and account, so that every side can derive the names.
+    """The queues and the key. They are named after stage and account, so that every side can derive the names.
 
-    hidden_seconds: how long a report is hidden while the function has it. The key is no state: a lost one is made again.
+    hidden_seconds: how long a report stays hidden while the function handles it. The key is no state: a lost key is made again.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class AgentMailbox(Construct):
         )
 
     def _agent_policy(self) -> aws_iam.ManagedPolicy:
-        """Return what the identity of this account's machine may do, and nothing more; the operator attaches it."""
+        """Return a policy with exactly the rights of this account's agent; the operator attaches it to the agent's identity."""
         return aws_iam.ManagedPolicy(
             self,
             "AgentPolicy",

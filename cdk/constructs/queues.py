@@ -1,4 +1,4 @@
-"""Queues: encrypted, TLS only; a dead-letter queue keeps its messages for the longest time and alarms at the first one."""
+"""Queues: encrypted, TLS only. A dead-letter queue keeps its messages for the longest time and alarms at the first one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cdk.constructs.alarms import TopicAlarm
 
 
 class DeadLetterQueue(Construct):
-    """Where a message ends that could not be handled."""
+    """The queue for messages that could not be handled."""
 
     def __init__(self, scope: Construct, construct_id: str, *, alarm_topic: aws_sns.ITopic, fifo: bool = False) -> None:
         super().__init__(scope, construct_id)

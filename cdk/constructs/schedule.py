@@ -1,10 +1,10 @@
-"""A job on a schedule: on time or not at all, tried again while it makes sense, its lost runs kept in a dead-letter queue.
+"""A job on a schedule: it runs on time or not at all, is retried while that makes sense, and lost runs go to a dead-letter queue.
 
-Scheduler hands the event over and is done: its retries and dead letters cover the hand-over alone. What becomes of the run is
-Lambda's part, which keeps an event for six hours and runs it late unless the function's event-invoke configuration says how old
-it may be. Both put what is lost into the same queue, Lambda with the function's error.
+The Scheduler only passes the event to Lambda: its retries and dead letters cover that step alone. Lambda then keeps an event for
+up to six hours and runs it late, unless the function's event-invoke configuration limits the event's age. Both put lost events
+into the same queue, Lambda with the function's error.
 
-The event carries the *scheduled* time, which is the job's idempotency key (docs/architecture.md, section 3).
+The event has the *scheduled* time, which is the job's idempotency key (docs/architecture.md, section 3).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class JobSchedule(Construct):
         enabled: bool,
         lost_runs: aws_sqs.IQueue,
     ) -> None:
-        """maximum_age: of an event when a run begins. retries: Lambda waits a minute before the first, two before the second."""
+        """maximum_age: of the event when a run begins. retries: after one minute, then after two more."""
         super().__init__(scope, construct_id)
         job, live = function.kind, function.live
         group_arn = f"arn:{Aws.PARTITION}:scheduler:{Aws.REGION}:{Aws.ACCOUNT_ID}:schedule-group/{group_name}"

@@ -1,9 +1,9 @@
-"""A queue of a function, with its dead letters, and a subscription of the bus: rule → queue → function that says what failed.
+"""A function's queue with its dead letters, and a bus subscription: rule → queue → function, which reports failed messages.
 
-A FIFO queue shows nothing of a message group while one of its messages is in somebody's hands or waits to be tried again. So
-how long a message stays hidden after a crash (`visibility_seconds`) is how long its group stands still: where a group is an
-account it is a little more than the function's timeout, and more deliveries make up for the factor of six that Lambda's
-manual asks for against throttling (decision 0069). docs/live-trading.md adds up what an exit may wait.
+A FIFO queue shows no message of a group while another one is being handled or waits for a retry. So the time that a message stays
+hidden after a crash (`visibility_seconds`) is the time that its group stands still. Where a group is an account, that is a little
+more than the function's timeout; more deliveries replace the factor of six that Lambda's manual recommends against throttling
+(decision 0069). docs/live-trading.md adds up how long an exit may wait.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.queues import DeadLetterQueue
 from signalbox.contracts import EVENT_SOURCE, EventType
 
-VISIBILITY_FACTOR: Final = 6  # times the function's timeout, as Lambda asks for, so that a message is not seen twice
-GRACE_SECONDS: Final = 15  # above the function's timeout, where a hidden message holds an account back
-PATIENT_RECEIVES: Final = 20  # before a message is a dead letter, where it is shown again so early
+VISIBILITY_FACTOR: Final = 6  # times the function's timeout, as Lambda recommends, so that a message is not delivered twice
+GRACE_SECONDS: Final = 15  # above the function's timeout, where a hidden message delays an account
+PATIENT_RECEIVES: Final = 20  # deliveries before a message is a dead letter, where it is shown again this early
 
 
 def events_of(*kinds: EventType, detail: Mapping[str, Any] | None = None) -> aws_events.EventPattern:
@@ -34,7 +34,7 @@ def events_of(*kinds: EventType, detail: Mapping[str, Any] | None = None) -> aws
 class Delivery:
     """How messages come from a queue to its function.
 
-    visibility_seconds: None is VISIBILITY_FACTOR times the function's timeout. delay_seconds: how long each is kept first.
+    visibility_seconds: None means VISIBILITY_FACTOR times the function's timeout. delay_seconds: initial delay of each message.
     """
 
     batch_size: int = 10
@@ -91,7 +91,7 @@ class FunctionQueue(Construct):
 
 
 class AccountQueue(FunctionQueue):
-    """A FIFO queue whose message groups are accounts: one that waits or crashes holds up no other, and its own not for long."""
+    """A FIFO queue with one message group per account, so that a waiting or crashing account does not delay the others."""
 
     def __init__(self, scope: Construct, construct_id: str, *, function: SignalboxFunction, alarm_topic: aws_sns.ITopic) -> None:
         super().__init__(
@@ -113,11 +113,12 @@ def subscribe(
     undelivered: aws_sqs.IQueue,
     group: str | None = None,
 ) -> None:
-    """Put the events that match one of `patterns`, by the name of their rule, into a queue; a FIFO one's are all of `group`.
+    """Put the events that match one of `patterns` (by rule name) into a queue; in a FIFO queue all of them get the group `group`.
 
-    undelivered: where an event ends that cannot be put there, for a full day or for a permission that is missing.
+    undelivered: the queue for events that could not be delivered for a day, or for lack of permission.
 
-    A rule has one group: AWS documents no path into the event there, and what did not resolve would be one group for all.
+    A rule has a constant group: AWS documents no way to take it from the event, and an unresolved value would put all into one
+    group.
     """
     for name, pattern in patterns.items():
         rule = aws_events.Rule(
@@ -133,7 +134,7 @@ def subscribe(
 
 
 class EventSubscription(FunctionQueue):
-    """Events of the bus that match one of `patterns`, delivered to one function; with `group` one after another."""
+    """Delivers the bus events that match one of `patterns` to one function; with `group`, one after the other."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What people should know goes to Telegram, in order, and each chat waits for itself."""
+"""Alerts go to Telegram in order. Each chat has its own queue order, so a slow chat delays no other."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class AlertsStack(FunctionStack):
             "Deliveries",
             function=send,
             alarm_topic=context.alarm_topic,
-            fifo=True,  # a message group a chat
+            fifo=True,  # one message group per chat
             delivery=Delivery.patient(send),  # a chat in flood control says how long to wait, up to hours, several times
         )
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)

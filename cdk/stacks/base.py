@@ -28,9 +28,9 @@ class SignalboxStack(Stack):
 
     @property
     def state_removal(self) -> RemovalPolicy:
-        """What happens to state when its resource leaves the template."""
+        """What happens to stateful resources that leave the template."""
         return RemovalPolicy.RETAIN if self.config.retain_state else RemovalPolicy.DESTROY
 
     def output(self, key: StackOutput, value: str) -> None:
-        """Publish a name for the operator's tools."""
+        """Publish a stack output for the operator's tools."""
         CfnOutput(self, key.value, value=value)

@@ -1,4 +1,4 @@
-"""One page a stage: does the cycle run, what does it say, what failed. Refers to everything by name."""
+"""One dashboard per stage: does the cycle run, what does it decide, what failed. It refers to everything by name."""
 
 from __future__ import annotations
 

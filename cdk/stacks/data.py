@@ -32,7 +32,7 @@ _ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngine
 
 
 class DataStack(SignalboxStack):
-    """Everything that would be missed."""
+    """All state whose loss would hurt: the ledger, the buckets, and the tables of the edge functions."""
 
     def __init__(
         self, scope: Construct, stage: StageConfig, *, network: NetworkStack, alarm_topic: aws_sns.ITopic, sources: SourceTree
@@ -40,7 +40,7 @@ class DataStack(SignalboxStack):
         super().__init__(scope, stage, "data", description="ledger, buckets and tables", stateful=True)
         self._alarm_topic = alarm_topic
         if stage.database_sslmode.startswith("verify"):
-            _ = sources.database_certificates  # or the synth says what is missing
+            _ = sources.database_certificates  # fails the synthesis with a message if they are missing
         self.database = self._database(network)
         self.ledger = LedgerAccess(network.ledger, self._grant_ledger)
         self._logs = LogsBucket(self, "Logs", removal=self.state_removal, emptied=stage.empty_buckets)
@@ -50,9 +50,9 @@ class DataStack(SignalboxStack):
         self.reports = self._bucket("Reports")
         self.backups = self._bucket("Backups", kept_days=stage.dump_days)
         self.cursors = self._table("CollectionCursors", key="symbol")
-        # which orders were sent: execute_orders' alone, for whoever could delete a record could have an order sent twice
+        # which orders were sent; only execute_orders has access, because deleting a record could get an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
-        self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert went to which chat
+        self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert was sent to which chat
         self._name_database()
         self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
@@ -72,10 +72,10 @@ class DataStack(SignalboxStack):
         ).bucket
 
     def _name_database(self) -> None:
-        """Write down which instance is the ledger.
+        """Store in parameters which database instance is the ledger.
 
-        An export cannot change while a stack imports it. After a restore the operator writes the new instance here, and deploys
-        the stacks that read it.
+        A stack export cannot change while another stack imports it. After a restore, the operator writes the new instance here
+        and deploys the stacks that read it.
         """
         for which, value in (
             (DatabaseParameter.ADDRESS, self.database.db_instance_endpoint_address),
@@ -106,7 +106,7 @@ class DataStack(SignalboxStack):
         }
 
     def _grant_ledger(self, function: SignalboxFunction) -> None:
-        """Let a function log in as its own database user, and as nobody else."""
+        """Let a function log in as its own database user and no other."""
         user = database_user(function.kind)
         arn = f"arn:{Aws.PARTITION}:rds-db:{Aws.REGION}:{Aws.ACCOUNT_ID}:dbuser"
         function.allow(["rds-db:connect"], f"{arn}:{self._parameter(function, DatabaseParameter.RESOURCE_ID)}/{user}")
@@ -163,7 +163,7 @@ class DataStack(SignalboxStack):
         return database
 
     def _watch(self, database: aws_rds.DatabaseInstance) -> None:
-        """Tell of what would stop the ledger while there is time. Burstable instances go on without credits, at a price."""
+        """Alarm before the ledger runs out of something. Burstable instances continue without credits, at a price."""
         megabyte, five = 1_000_000, Duration.minutes(5)
         most = _CONNECTIONS[self.config.database_instance]
         for name, metric, threshold, below, description in (

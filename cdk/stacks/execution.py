@@ -1,4 +1,4 @@
-"""Released orders go to live venues, and what happens there comes back: execute_orders, and the mailboxes of MetaTrader 5."""
+"""Released orders go to live venues, and their results come back: execute_orders and the mailboxes of MetaTrader 5."""
 
 from __future__ import annotations
 

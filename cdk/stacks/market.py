@@ -1,4 +1,4 @@
-"""Closed bars, every five minutes."""
+"""Collects closed bars every five minutes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class MarketStack(FunctionStack):
                 Env.VENUE: stage.venue,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
                 Env.COLLECTION_CURSOR_TABLE: cursors.table_name,
-                # a replay's exchange is never late, and its gaps are for ever: not worth a wait
+                # a replay's exchange is never late and its gaps never close, so waiting is pointless
                 **({Env.LOOK_AGAIN_SECONDS: "0,0"} if stage.endpoints else {}),
             },
             timeout_seconds=90,  # two looks of 25 seconds and the pauses between them
             memory_megabytes=512,
-            # two runs at once would only fight over the cursors, whose writes are conditional: it saves work, no more
+            # two runs at once would only compete for the cursors, whose writes are conditional; this just saves work
             reserved_concurrency=stage.collect_concurrency,
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], cursors.table_arn)

@@ -19,7 +19,7 @@ _OUTBOX_AGE_SECONDS = 180  # three runs of the relay
 
 
 class MessagingStack(SignalboxStack):
-    """What carries events between the functions."""
+    """The event bus and what publishes to it."""
 
     def __init__(self, scope: Construct, context: FunctionContext, *, data: DataStack) -> None:
         super().__init__(scope, context.stage, "messaging", description="event bus and outbox relay")
@@ -55,7 +55,7 @@ class MessagingStack(SignalboxStack):
             function=relay,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),
-            retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
+            retries=0,  # Lambda would wait a minute before a retry, and by then the next run has started
             group_name=self.schedule_group,
             enabled=stage.schedules_enabled,
             lost_runs=self.lost_runs,
@@ -79,7 +79,7 @@ class MessagingStack(SignalboxStack):
         made = DeadLetterQueue(self, "UndeliveredEvents", alarm_topic=context.alarm_topic)
         acknowledge(made, "SQS3", "It is the dead-letter queue of the rules, which the check does not see.")
         rules = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule"
-        # the rules are of later stacks: each with its name here would be a circle
+        # the rules belong to later stacks; naming them here would create a cycle
         ours = [f"{rules}/{self.bus.event_bus_name}/*", f"{rules}/{PRODUCT}-{context.stage.name}-*"]
         made.queue.add_to_resource_policy(
             aws_iam.PolicyStatement(

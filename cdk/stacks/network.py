@@ -1,7 +1,7 @@
-"""The ledger functions' world: isolated subnets in the zones of the database, no way to the internet, and four doors.
+"""The network of the ledger functions: isolated subnets in the database's zones, without internet access, and four endpoints.
 
-The doors: S3 through a gateway endpoint, the event bus and Secrets Manager through an interface endpoint each, PostgreSQL through
-its security group. The endpoints refuse what is not this account's, and that of Secrets Manager whatever is no signing key.
+S3 has a gateway endpoint, the event bus and Secrets Manager have an interface endpoint each, and PostgreSQL is reached through
+its security group. The endpoints refuse other AWS accounts, and the one of Secrets Manager allows only the signing keys.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NetworkStack(SignalboxStack):
                 aws_ec2.SubnetConfiguration(name="Ledger", subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24)
             ],
         )
-        # The rules below are written inside the groups: a rule from group to group in both directions would be a circle.
+        # The rules below are written inside the groups, because rules between two groups in both directions would create a cycle.
         ledger = self._group("LedgerFunctions", "ledger functions: PostgreSQL, the bus, S3 and signing keys, nothing else")
         self.database_group = self._group("Database", "the ledger: from ledger functions only")
         endpoint_group = self._group("EventsEndpoint", "the bus: from ledger functions only")
@@ -82,7 +82,7 @@ class NetworkStack(SignalboxStack):
         self._interface("Events", service, group, action="events:PutEvents", resources=[bus])
 
     def _open_keys(self, group: aws_ec2.SecurityGroup, secrets: SecretsStack) -> None:
-        """Let signing keys through, and no other secret: the way must not serve a role that was given too much."""
+        """Allow the signing keys and no other secret, so that the endpoint does not serve a role with too many rights."""
         keys = [secrets.request_key.secret_arn, secrets.report_key.secret_arn]
         service = aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER
         self._interface("SigningKeys", service, group, action="secretsmanager:GetSecretValue", resources=keys)
@@ -96,7 +96,7 @@ class NetworkStack(SignalboxStack):
         action: str,
         resources: list[str],
     ) -> None:
-        """Add an interface endpoint that lets one action of this account's principals through."""
+        """Add an interface endpoint that allows one action of this account's principals."""
         endpoint = self.vpc.add_interface_endpoint(
             name, service=service, subnets=self._subnets, security_groups=[group], open=False, private_dns_enabled=True
         )

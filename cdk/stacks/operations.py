@@ -1,4 +1,4 @@
-"""Where alarms go: an encrypted topic. Its key is ours, because CloudWatch may not use the account's default key."""
+"""The encrypted topic for alarms. It has its own key, because CloudWatch may not use the account's default key."""
 
 from __future__ import annotations
 

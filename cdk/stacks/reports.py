@@ -1,4 +1,4 @@
-"""Reports: every night, what the accounts did becomes files."""
+"""Publishes reports of all accounts as files every night."""
 
 from __future__ import annotations
 

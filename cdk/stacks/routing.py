@@ -1,4 +1,4 @@
-"""Events about one account go into that account's message group of the queue they are for: route_events."""
+"""route_events puts events about one account into the right queue, in that account's message group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from signalbox.contracts import (
 class RoutingStack(FunctionStack):
     """route_events between the bus and the queues of execution and trading.
 
-    Its FIFO queue keeps what order the bus has; the other one keeps back for seconds what is due in seconds.
+    Its FIFO queue keeps the order of the bus; its standard queue delays events that are due in a few seconds.
     """
 
     def __init__(self, scope: Construct, platform: Platform, *, execution: ExecutionStack, trading: TradingStack) -> None:

@@ -1,7 +1,7 @@
-"""The ledger's schema, brought up to date by every deployment that changes a migration.
+"""Migrates the ledger's schema in every deployment that changes a migration.
 
-Apart from the data stack, so that a migration that fails rolls back nothing but itself. prepare_database answers
-CloudFormation directly: it may read the master secret, migrate_database may reach the database, neither can do both.
+It is apart from the data stack, so that a failed migration rolls back nothing else. prepare_database answers CloudFormation and
+may read the master secret; migrate_database may reach the database. Neither can do both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Credentials of the outside world, and the keys with which the functions sign what they tell each other.
+"""Credentials of external services, and the keys that sign the functions' messages to each other.
 
-The template holds the shape of the first; the operator puts the values in after the first deploy. The keys are generated there
-and nobody has to know them; docs/runbooks/signing-keys.md says how they are changed.
+The template defines only the shape of the credentials; the operator sets the values after the first deployment. The keys are
+generated, and nobody needs to know them; docs/runbooks/signing-keys.md says how to replace them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Candles become signals."""
+"""Turns candles into signals."""
 
 from __future__ import annotations
 

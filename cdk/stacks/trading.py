@@ -1,4 +1,4 @@
-"""Signals, reports of venues, commands and the clock change accounts."""
+"""Applies signals, venue reports, commands and the passing of time to accounts."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ ROUTES: Final = (
     "GET /accounts/{account}/readiness",
     "GET /accounts/{account}/access",
 )
-_TIMEOUT_SECONDS: Final = 30  # and a little more is how long an account stands still after a crash
-MARKET_GROUP: Final = "market"  # of what concerns every account; what concerns one comes by route_events, in its own group
+_TIMEOUT_SECONDS: Final = 30  # plus a little: how long an account stands still after a crash
+MARKET_GROUP: Final = "market"  # events for every account; events for one account come from route_events, in the account's group
 _ALARMS: Final = (
     (
         Metric.EXITS_FAILED,
@@ -90,7 +90,7 @@ class TradingStack(FunctionStack):
             name=f"{PRODUCT}-{self.config.name}-orders",
             function=manage,
             routes=ROUTES,
-            apart=(HALT_ROUTE,),  # what floods the others throttles no halt; the kill switch's queue is behind no throttle
+            apart=(HALT_ROUTE,),  # other requests must not throttle a halt; the kill switch's queue has no throttle
         )
         self.output(StackOutput.ORDERS_API_URL, api.url)
 

@@ -1,7 +1,7 @@
-"""Training on SageMaker: the roles of its jobs, the weekly schedule (off), and the library's ear for what they became.
+"""Training on SageMaker: the jobs' roles, the weekly schedule (off by default), and the events that report finished jobs.
 
-Deploying this starts nothing and costs nothing: no SageMaker resource is created. Jobs are started by start_training or by the
-operator (`signalbox jobs`), from one plan.
+Deploying this starts and costs nothing, because it creates no SageMaker resource. start_training or the operator
+(`signalbox jobs`) starts jobs, from one plan.
 """
 
 from __future__ import annotations

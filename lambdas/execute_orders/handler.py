@@ -124,7 +124,7 @@ def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
     elif isinstance(request, ExecutionRequested):
         _count("request_carried_out", app.carry_out(request), request=request.event_id, sequence=found.seal.sequence)
     else:
-        raise UnexpectedRequestError(f"expected ExecutionRequested or VenueViewRequested, was {request.type}")
+        raise UnexpectedRequestError(f"expected ExecutionRequested or VenueViewRequested, got {request.type}")
 
 
 def _postponed(**facts: Any) -> None:

@@ -65,7 +65,7 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
         event = event_in(record)
         follow.event(event)
         if not isinstance(event, CandlesClosed):
-            raise UnexpectedMarketEventError(f"expected CandlesClosed, was {event.type}")
+            raise UnexpectedMarketEventError(f"expected CandlesClosed, got {event.type}")
         # checked before the ledger: a future cycle, once decided, would make every earlier cycle late
         sent_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
         require_not_ahead(event.event_id, event.cycle_at, sent_at)

@@ -71,12 +71,12 @@ def read(
     """Return the bars of a period, a series a symbol. Raises DataError, MarketDataError."""
     first, last = instant(start), instant(end)
     if first is not None and last is not None and first >= last:
-        raise DataError(f"start: expected an instant before end ({last.isoformat()}), was {first.isoformat()}")
+        raise DataError(f"start: expected an instant before end ({last.isoformat()}), got {first.isoformat()}")
     series = find_series(folder_of(data))
     if symbols is not None:
         known = {one.symbol for one in series}
         if unknown := [name for name in symbols if Symbol(name) not in known]:
-            raise DataError(f"symbols: expected some of {', '.join(sorted(known))}, was {', '.join(unknown)}")
+            raise DataError(f"symbols: expected some of {', '.join(sorted(known))}, got {', '.join(unknown)}")
         series = tuple(one for one in series if one.symbol in {Symbol(name) for name in symbols})
     return [require_bars(one, first, last) for one in series]
 
@@ -96,7 +96,7 @@ def instant(value: datetime | str | None) -> datetime | None:
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError as error:
-        raise DataError(f"expected ISO 8601 as in 2024-03-01T12:00, was {value!r}") from error
+        raise DataError(f"expected ISO 8601 as in 2024-03-01T12:00, got {value!r}") from error
     return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 

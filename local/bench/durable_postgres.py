@@ -38,7 +38,7 @@ def durable_postgres() -> Iterator[DatabaseSettings]:
             for name, expected in _DURABLE.items():
                 row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
                 if row is None or row[0] != expected:
-                    raise ServiceError(f"PostgreSQL: expected {name} = {expected} for a fair measurement, was {row and row[0]}")
+                    raise ServiceError(f"PostgreSQL: expected {name} = {expected} for a fair measurement, got {row and row[0]}")
         yield replace(server.settings, user=_USER, application_name="signalbox-bench")
     finally:
         server.stop()

@@ -115,7 +115,7 @@ class _Run:
             self._generating += time.thread_time_ns() - began
             after, changes = step(state, batch, at, reported)
             if changes.risk:
-                raise ServiceError(f"expected every order to pass the checks and fill, was {changes.risk[0]}")
+                raise ServiceError(f"expected every order to pass the checks and fill, got {changes.risk[0]}")
             tx.save(state, after, changes)
         self._done += self._batch
 

@@ -1,1 +1,1 @@
-"""The `signalbox` command: a file or folder a command group. Start at `command.py`; an `app.py` declares what the rest runs."""
+"""The `signalbox` command: one file or folder per command group. Start at `command.py`; each `app.py` declares a group."""

@@ -1,4 +1,4 @@
-"""What is checked of a command's arguments before anything slow begins. Each raises an error that names the option."""
+"""Checks a command's arguments before anything slow begins. Each check raises an error that names the option."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.settings import Settings
 
 
 def candles_of(data: Path | None, settings: Settings) -> Path:
-    """Return the folder of candles that is meant. Raises DataError if there is none."""
+    """Return the folder of candles, from --data or the settings. Raises DataError if there is none."""
     folder = data or settings.recorded_candles
     if folder is None:
         raise DataError(
@@ -33,13 +33,13 @@ def check_covers(folder: Path, start: datetime | None, end: datetime | None) -> 
     first, last = min(ends[0] for ends in found), max(ends[1] for ends in found)
     there = f"{folder} has candles from {first:%Y-%m-%dT%H:%M} to {last:%Y-%m-%dT%H:%M} UTC"
     if start is not None and start >= last:
-        raise DataError(f"--start: {there}, was {start:%Y-%m-%dT%H:%M}")
+        raise DataError(f"--start {start:%Y-%m-%dT%H:%M} is too late: {there}")
     if end is not None and end <= first:
-        raise DataError(f"--end: {there}, was {end:%Y-%m-%dT%H:%M}")
+        raise DataError(f"--end {end:%Y-%m-%dT%H:%M} is too early: {there}")
 
 
 def check_bundle(path: Path, option: str = "BUNDLE") -> None:
-    """Raise DataError unless a folder holds a bundle whose manifest can be read."""
+    """Raise DataError unless a folder holds a bundle with a readable manifest."""
     from signalbox.errors import SignalboxError  # noqa: PLC0415 - as above
     from signalbox.inference import read_manifest  # noqa: PLC0415 - pydantic
 
@@ -67,13 +67,13 @@ def out_folder(path: Path, option: str = "--out") -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise DataError(f"{option}: {path} cannot be written to ({error.strerror}); choose another folder") from error
+        raise DataError(f"{option}: cannot write to {path} ({error.strerror}); choose another folder") from error
     return path
 
 
 def out_file(path: Path) -> Path:
-    """Return a file that can be written, its folder made where it is not there. Raises DataError."""
+    """Check that a file can be written, and create its folder if needed. Raises DataError."""
     if path.is_dir():
-        raise DataError(f"--out: expected a file, {path} is a folder")
+        raise DataError(f"--out: {path} is a folder; name a file")
     out_folder(path.parent)
     return path

@@ -1,4 +1,4 @@
-"""`signalbox backtest` as typer sees it; it runs in `training.backtest`."""
+"""Declares `signalbox backtest` for typer; `training.backtest` runs it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle; or `compare`, with the folders of two runs.")],
     runs: Annotated[list[Path] | None, typer.Argument(help="After `compare`: two folders that --out named.")] = None,
     data: Data = None,
-    account: Annotated[str, typer.Option(help="KIND-CAPITALk, such as ftmo-2step-100k or paper-25k.")] = "ftmo-2step-100k",
+    account: Annotated[str, typer.Option(help="Account as KIND-CAPITALk, such as paper-25k.")] = "ftmo-2step-100k",
     start: Start = None,
     end: End = None,
-    starts: Annotated[int, typer.Option(min=0, max=1000, help="Start dates of the probability of passing; 0: none.")] = 12,
+    starts: Annotated[
+        int, typer.Option(min=0, max=1000, help="Number of start dates to estimate the probability of passing; 0: skip it.")
+    ] = 12,
     phase: Annotated[str | None, typer.Option(help="Phase of the rules: challenge (default) or verification.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of backtest.json, report.html, chart.png and trades.parquet.")] = None,
     scores: Scores = None,
@@ -30,7 +32,7 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
         _compare(runs or [], out)
         return
     if runs:
-        raise DataError(f"expected one bundle, was {bundle} {' '.join(map(str, runs))}; two runs are compared by `compare A B`")
+        raise DataError(f"expected one bundle, got {bundle} {' '.join(map(str, runs))}; two runs are compared by `compare A B`")
     from local.cli.arguments import out_folder, scored_candles  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above
@@ -52,5 +54,5 @@ def _compare(runs: list[Path], out: Path | None) -> None:
     from training.backtest.compare import write_comparison  # noqa: PLC0415 - as above
 
     if len(runs) != 2:
-        raise DataError(f"compare: expected the folders of two runs, was {len(runs)}")
+        raise DataError(f"compare: expected the folders of two runs, got {len(runs)}")
     typer.echo(f"written: {write_comparison(runs[0], runs[1], out_folder(out or Path('out/compare')))}")

@@ -1,7 +1,7 @@
-"""Every command of `signalbox`: its group in the help, what it does in one line, where it is, and an example of each.
+"""Every command of `signalbox`: its group in the help, its one-line help, its source, and an example.
 
-A command is imported when it is run or its own help is shown, so that `signalbox --help` and completion answer at once. To add
-one: a line in COMMANDS, and an example in EXAMPLES for it and each of its sub-commands.
+A command is imported only when it runs or shows its own help, so `signalbox --help` and completion answer at once. To add
+a command, add a line to COMMANDS, and to EXAMPLES an example for it and each of its sub-commands.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _c = CommandEntry
 COMMANDS: Final = (
     _c("demo", "Try it", "Replay history through the local cloud and report what it did.", "local.cli.demo:demo"),
     _c("up", "Try it", "Run the local cloud on the real five-minute clock until Ctrl-C.", "local.cli.up:up"),
-    _c("trace", "Try it", "Show one cycle end to end: logs of every function and rows of the ledger.", "local.cli.trace:trace"),
-    _c("doctor", "Try it", "Look for what is missing on this machine, and say what to do.", "local.cli.doctor:doctor"),
-    _c("config", "Try it", "Show the settings and where each comes from.", "local.cli.config:config_app"),
+    _c("trace", "Try it", "Show one cycle end to end: logs of all functions and ledger rows.", "local.cli.trace:trace"),
+    _c("doctor", "Try it", "Check this machine and say what is missing and what to do.", "local.cli.doctor:doctor"),
+    _c("config", "Try it", "Show the settings and where each one comes from.", "local.cli.config:config_app"),
     _c("collect", "Data", "Back-fill 1-minute candles of an exchange into a lake.", "local.cli.data.app:collect"),
-    _c("data", "Data", "Import, export, report on and simulate candles.", "local.cli.data.app:data_app"),
-    _c("features", "Data", "Compute features of candles, and verify stored ones.", "local.cli.features.app:features_app"),
+    _c("data", "Data", "Check recorded candles.", "local.cli.data.app:data_app"),
+    _c("features", "Data", "Compute features of candles, and verify stored features.", "local.cli.features.app:features_app"),
     _c("train", "Models", "Train a model on recorded candles and write a bundle.", "local.cli.train:train"),
     _c("evaluate", "Models", "Score a bundle on any period and judge it by the gates.", "local.cli.evaluate:evaluate"),
     _c("backtest", "Models", "Trade a bundle's signals as the deployed functions would.", "local.cli.backtest:backtest"),

@@ -1,4 +1,4 @@
-"""The `signalbox` command: help, completion, and what becomes of errors. What it can do is in catalogue.py."""
+"""The `signalbox` command: help, completion and error handling. catalogue.py lists what it can do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVERYWHERE: Final = ("--verbose", "--quiet", "--no-color")
 
 
 class Commands(TyperGroup):
-    """The commands of the catalogue, each imported when it is asked for."""
+    """The commands of the catalogue, each imported when needed."""
 
     @override
     def list_commands(self, ctx: Context) -> list[str]:
@@ -94,19 +94,19 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer passes it so
 @app.callback()
 def signalbox(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,  # noqa: FBT002
-    verbose: Annotated[bool, typer.Option("--verbose", help="Log what is done; the whole trace of an error.")] = False,  # noqa: FBT002
-    quiet: Annotated[bool, typer.Option("--quiet", help="Results and errors alone, no progress.")] = False,  # noqa: FBT002
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours (as NO_COLOR=1).")] = False,  # noqa: FBT002
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log progress, and print full tracebacks of errors.")] = False,  # noqa: FBT002
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only results and errors, no progress.")] = False,  # noqa: FBT002
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print without colours, as NO_COLOR=1 does.")] = False,  # noqa: FBT002
 ) -> None:
     """Crypto signals behind a risk interlocking: replay history, run the local cloud, train models, manage accounts.
 
-    --verbose, --quiet and --no-color may stand anywhere on the line. What is set in signalbox.toml or in the environment:
-    signalbox config show. What is missing on this machine: signalbox doctor.
+    --verbose, --quiet and --no-color may stand anywhere on the line. `signalbox config show` shows the settings from
+    signalbox.toml and the environment. `signalbox doctor` shows what is missing on this machine.
     """
 
 
 def main() -> None:
-    """Run the command and leave with its exit code. An error is one line and exit 2, with --json a problem (RFC 9457) as well."""
+    """Run the command and exit with its code. An error is one line and exit 2; --json also prints a problem (RFC 9457)."""
     words, asked = _split(sys.argv[1:])
     if "--no-color" in asked:
         show_no_colour()
@@ -127,14 +127,14 @@ def main() -> None:
 
 
 def _split(words: list[str]) -> tuple[list[str], set[str]]:
-    """Return the words without the options that may stand anywhere, and those. Behind `--` everything is an argument."""
+    """Split the words into those of the command, and options that may stand anywhere. After `--` every word is an argument."""
     end = words.index("--") if "--" in words else len(words)
     asked = {word for word in words[:end] if word in EVERYWHERE}
     return [word for word in words[:end] if word not in asked] + words[end:], asked
 
 
 def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
-    """Run the command; return its exit code and what to say of an error."""
+    """Run the command; return its exit code and the text of an error."""
     code, message = INPUT_ERROR, ""
     try:
         found = as_command(app).main(args=words, prog_name="signalbox", standalone_mode=False)
@@ -151,7 +151,7 @@ def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
         if "--json" in words:
             _print_problem(_problem(error))
     except BrokenPipeError:
-        code = 0  # whoever reads has seen enough
+        code = 0  # the reader closed the pipe
     except OSError as error:
         if error.filename is None:
             raise
@@ -170,7 +170,7 @@ def _with_trace(line: str, *, is_verbose: bool) -> str:
 
 
 def _usage(error: ClickException) -> str:
-    """Return what is wrong with the words of a command in one line, what was meant perhaps, and where to look."""
+    """Return in one line what is wrong with a command line, a likely correction, and which help to read."""
     text = error.format_message()
     context = error.ctx if isinstance(error, UsageError) else None
     if isinstance(error, NoSuchOption):
@@ -207,7 +207,7 @@ def _problem(error: SignalboxError) -> Problem:
 def _usage_problem(text: str) -> Problem:
     from signalbox.problems import Problem, type_named  # noqa: PLC0415 - as above
 
-    return Problem(type=type_named("usage"), title="The words of the command cannot be understood", detail=text)
+    return Problem(type=type_named("usage"), title="The command line cannot be understood", detail=text)
 
 
 if __name__ == "__main__":

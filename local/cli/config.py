@@ -1,4 +1,4 @@
-"""`signalbox config`: the settings, and where each comes from. What they are: local/settings.py."""
+"""`signalbox config`: shows the settings and their sources. local/settings.py defines them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import typer
 
 from local.cli.options import Json
 
-config_app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
+config_app = typer.Typer(help="Show the settings and where each one comes from.", no_args_is_help=True)
 
 
 @config_app.callback()
 def _group() -> None:
-    """Show the settings and where each comes from."""
+    """Show the settings and where each one comes from."""
 
 
 @config_app.command("show")
 def show(json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """Show each setting, its value, and whether an environment variable, signalbox.toml or the default gave it."""
+    """Show each setting's value, and whether an environment variable, signalbox.toml or the default set it."""
     from local.settings import config_file, read_settings  # noqa: PLC0415 - see the docstring of catalogue.py
 
     found, path = read_settings(), config_file()

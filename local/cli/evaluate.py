@@ -1,4 +1,4 @@
-"""`signalbox evaluate` as typer sees it; it runs in `training`."""
+"""Declares `signalbox evaluate` for typer; `training` runs it."""
 
 from __future__ import annotations
 

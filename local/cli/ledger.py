@@ -1,4 +1,4 @@
-"""The ledger that a command reads: a libpq connection string of the caller's, else the ledger of `signalbox up`."""
+"""Opens the ledger that a command reads: a libpq connection string given by the caller, else the ledger of `signalbox up`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 
 
 def connection_source(database: str | None, settings: Settings, *, name: str, timeout_ms: int | None = None) -> ConnectionSource:
-    """Return the (lazy) connection. name: of the command, as the server lists it; timeout_ms: of a statement.
+    """Return the connection, which opens on first use. name: shown by the server. timeout_ms: limit of each statement.
 
-    A password on the command line is refused, for others on the machine can read it there: it is libpq's own, from PGPASSWORD
-    or ~/.pgpass. Raises DataError, which repeats nothing of what was given.
+    A password on the command line is refused, because other users of the machine could read it; libpq takes it from PGPASSWORD
+    or ~/.pgpass. Raises DataError, which repeats nothing of the given string.
     """
     found, password = (_of_up(settings), "") if database is None else (_parsed(database), _password_of_libpq())
     named = replace(found, application_name=name)
@@ -38,9 +38,7 @@ def require_reachable(stage: str | None, database: str | None, settings: Setting
     """Raise DataError for the ledger of a deployed stage: it answers inside its own network alone."""
     named = settings.stage if stage is None else stage
     if database is None and named not in {None, STAGE}:
-        raise DataError(
-            f"the ledger of stage {named} answers inside its own network alone: open a tunnel to it and give --database"
-        )
+        raise DataError(f"the ledger of stage {named} answers only inside its own network: open a tunnel and give --database")
 
 
 def _of_up(settings: Settings) -> DatabaseSettings:
@@ -59,14 +57,14 @@ def _parsed(database: str) -> DatabaseSettings:
             sslmode=str(given.get("sslmode") or "prefer"),
             sslrootcert=given.get("sslrootcert"),
         )
-    except (psycopg.ProgrammingError, KeyError, ValueError):  # whose text would show what was given
+    except (psycopg.ProgrammingError, KeyError, ValueError):  # their messages would show the given string
         raise DataError("--database: expected a connection string such as 'host=... dbname=signalbox user=...'") from None
     if "password" in given:
-        raise DataError("--database: expected no password in it; set PGPASSWORD or write it to ~/.pgpass")
+        raise DataError("--database must not contain a password; set PGPASSWORD or write it to ~/.pgpass")
     return found
 
 
 def _password_of_libpq() -> str:
-    """Return what libpq takes from PGPASSWORD; nothing lets it look into ~/.pgpass."""
+    """Return the password from PGPASSWORD; an empty one makes libpq look into ~/.pgpass."""
     found = (option.val for option in Conninfo.get_defaults() if option.keyword == b"password")
     return (next(found, None) or b"").decode()

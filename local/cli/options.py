@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 Data = Annotated[Path | None, typer.Option(help="Candles: a folder of recorded files or a lake; default: the setting `data`.")]
-Start = Annotated[str | None, typer.Option(help="From when: ISO 8601, UTC unless it says otherwise, or an age such as 30d.")]
-End = Annotated[str | None, typer.Option(help="Until when, in the same way.")]
+Start = Annotated[str | None, typer.Option(help="Start: ISO 8601, UTC without an offset, or an age such as 30d.")]
+End = Annotated[str | None, typer.Option(help="End, in the same form.")]
 Stage = Annotated[
     str | None, typer.Option(help="local or a deployed stage; default: the setting `stage`, else the running local cloud.")
 ]

@@ -1,4 +1,4 @@
-"""Rows of the ledger on the terminal: a table for people, with --json one object whose amounts and instants are exact text."""
+"""Prints rows of the ledger: a table for people, or with --json one object whose amounts and instants are exact text."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rich.table import Table
 
 from signalbox.exact import plain
 
-PLACES: Final = 8  # of an amount that is shown
+PLACES: Final = 8  # decimals shown of an amount
 
 
 def print_rows(name: str, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print rows that have the same keys. name: what they are, in the plural; about: whose they are."""
+    """Print rows with equal keys. name: what the rows are, in the plural. about: facts that all rows share."""
     if as_json:
         sys.stdout.write(json.dumps({**about, name: [dict(row) for row in rows]}, default=_exact) + "\n")
         return
@@ -42,7 +42,7 @@ def _exact(value: object) -> object:
         return plain(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"expected a value of the ledger, was {type(value).__name__}")
+    raise TypeError(f"expected a value of the ledger, got {type(value).__name__}")
 
 
 def _shown(value: object) -> str:

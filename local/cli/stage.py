@@ -1,7 +1,7 @@
-"""Which stage a command speaks to, in whose account: one rule for all of them.
+"""Which stage a command uses, and in whose AWS account: one rule for all commands.
 
-`--stage`, else the setting `stage` (SIGNALBOX_STAGE, signalbox.toml), else the running local cloud, else an error that names the
-choices. Before a command changes something in AWS it shows account, region and stage.
+`--stage`, else the setting `stage` (SIGNALBOX_STAGE, signalbox.toml), else the running local cloud, else an error that lists the
+choices. Before a command changes something in AWS, it shows account, region and stage.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def stage_of(given: str | None, settings: Settings) -> str:
     named = settings.stage if given is None else given  # an empty one is a variable that a script did not set
     if named is not None:
         if _NAME.fullmatch(named) is None:
-            raise StageUnclearError(f"--stage: expected small letters, digits and dashes, was {named}")
+            raise StageUnclearError(f"--stage: expected lowercase letters, digits and dashes, got {named}")
         return named
     if local_cloud_url(settings) is None:
         raise StageUnclearError(f"no stage is named and no local cloud runs here; give {CHOICES}")
@@ -35,7 +35,7 @@ def stage_of(given: str | None, settings: Settings) -> str:
 
 
 def local_cloud_url(settings: Settings) -> str | None:
-    """Return the address of the local cloud that runs, None if none does."""
+    """Return the address of the running local cloud, None if there is none."""
     try:
         return require_local_cloud(settings)
     except StageUnclearError:
@@ -43,14 +43,14 @@ def local_cloud_url(settings: Settings) -> str | None:
 
 
 def require_local_cloud(settings: Settings) -> str:
-    """Return the address of the local cloud that runs. Raises StageUnclearError that says how to start one."""
+    """Return the address of the running local cloud. Raises StageUnclearError, which says how to start one."""
     import httpx  # noqa: PLC0415 - a tenth of a second that `--help` need not wait for
 
     ports = settings.state / "up" / "ports.json"
     try:
         port = int(json.loads(ports.read_text())["emulator"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StageUnclearError(f"{ports}: no local cloud was started here; run `signalbox up`, or name a --stage") from error
+        raise StageUnclearError(f"no {ports}: no local cloud was started here; run `signalbox up`, or give --stage") from error
     url = f"http://{LOOPBACK}:{port}"
     try:
         httpx.get(f"{url}/_ministack/health", timeout=ANSWER_SECONDS, trust_env=False).raise_for_status()
@@ -60,23 +60,23 @@ def require_local_cloud(settings: Settings) -> str:
 
 
 def aws_session(settings: Settings) -> Session:
-    """Return the operator's session. Raises StageUnclearError without a region or with a profile that is not there."""
+    """Return the operator's AWS session. Raises StageUnclearError without a region, or for an unknown profile."""
     from boto3.session import Session  # noqa: PLC0415 - heavy
     from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - as above
 
     try:
         session = Session(region_name=settings.region, profile_name=settings.profile)
     except ProfileNotFound as error:
-        raise StageUnclearError(f"{error}; `aws configure list-profiles` shows those there are") from error
+        raise StageUnclearError(f"{error}; `aws configure list-profiles` lists the profiles") from error
     if session.region_name is None:
         raise StageUnclearError("no AWS region: set AWS_REGION, for example eu-central-1, or `region` in signalbox.toml")
     return session
 
 
 def announce(stage: str, session: Session, *, is_urgent: bool = False) -> None:
-    """Show account, region and stage on standard error before something is changed there; nothing for the local cloud.
+    """Show account, region and stage on standard error before something changes there. Nothing for the local cloud.
 
-    is_urgent: a halt waits for nobody; an account that cannot be told does not stop it. Raises StageUnclearError otherwise.
+    is_urgent: for a halt, which is sent even if the account cannot be identified. Otherwise raises StageUnclearError.
     """
     if stage == STAGE:
         return
@@ -90,10 +90,8 @@ def announce(stage: str, session: Session, *, is_urgent: bool = False) -> None:
         account = f"account {found['Account']}, as {found['Arn']}"
     except NoCredentialsError:
         raise StageUnclearError("no AWS credentials: run `aws configure sso` or set AWS_PROFILE; nothing was changed") from None
-    except Exception as error:  # an answer that cannot be parsed is no BotoCoreError, and a halt must go out all the same
+    except Exception as error:  # an unparseable answer is no BotoCoreError, and a halt must go out anyway
         if not is_urgent:
-            raise StageUnclearError(
-                f"stage {stage}: AWS does not say whose account this is, so nothing was changed: {error}"
-            ) from error
+            raise StageUnclearError(f"stage {stage}: cannot identify the AWS account, so nothing was changed: {error}") from error
         account = f"account unknown ({type(error).__name__})"
     sys.stderr.write(f"stage {stage}, region {session.region_name}, {account}\n")

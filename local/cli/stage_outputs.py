@@ -1,4 +1,4 @@
-"""What the stacks of a deployed stage say of themselves."""
+"""The outputs of a deployed stage's stacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.contracts import PRODUCT
 
 
 def stage_outputs(session: Any, stage: str, *, endpoint: str | None = None) -> dict[str, str]:
-    """Return the outputs of every stack of a stage. Raises DeployError when there is none, or it cannot be asked."""
+    """Return the outputs of all stacks of a stage. Raises DeployError if there is no stack or AWS cannot be reached."""
     client = session.client("cloudformation", endpoint_url=endpoint)
     found: dict[str, str] = {}
     try:

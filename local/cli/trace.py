@@ -1,4 +1,4 @@
-"""`signalbox trace` as typer sees it; it runs in `local.cloud.trace`."""
+"""Declares `signalbox trace` for typer; `local.cloud.trace` runs it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from local.cli.options import Json
 
 def trace(
     cycle: Annotated[
-        str | None, typer.Argument(help="Its instant, ISO 8601, UTC unless it says otherwise; default: the newest.")
+        str | None, typer.Argument(help="Time of the cycle, ISO 8601, UTC without an offset; default: the newest.")
     ] = None,
     recorded: Annotated[
         Path | None, typer.Option(help="Folder of a finished demo (its --out); default: the running `signalbox up`.")
     ] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Show one cycle end to end: logs of every function and rows of the ledger."""
+    """Show one cycle end to end: logs of all functions and ledger rows."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - see the docstring of catalogue.py
     from local.cloud.function_logs import FunctionLogs  # noqa: PLC0415 - as above
     from local.cloud.trace import RECORDING, trace_recorded, trace_running, trace_text  # noqa: PLC0415 - as above

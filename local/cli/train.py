@@ -1,4 +1,4 @@
-"""`signalbox train` as typer sees it; it runs in `training`."""
+"""Declares `signalbox train` for typer; `training` runs it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from local.cli.options import Data, End, Json, Start
 
 
 def train(  # noqa: PLR0917 - typer passes by keyword
-    out: Annotated[Path, typer.Option(help="Folder the bundle is written to.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     data: Data = None,
     start: Start = None,
     end: End = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The same as --config training/configs/quick.toml.")] = False,  # noqa: FBT002
-    config: Annotated[Path | None, typer.Option(help="What to train, as TOML.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Short for --config training/configs/quick.toml.")] = False,  # noqa: FBT002
+    config: Annotated[Path | None, typer.Option(help="TOML file with what to train.")] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Walk-forward folds, at least 6, so that G6 can be judged; 0 is none.")
+        int | None, typer.Option(help="Walk-forward folds: at least 6, so that gate G6 can be judged, or 0 for none.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the model is called; default: by its configuration and seed.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; default: from its configuration and seed.")] = None,
     families: Annotated[
-        str | None, typer.Option(help="Of the configuration's sections, those to train, as in xgboost,lstm,transformer.")
+        str | None,
+        typer.Option(help="Model families to train, such as xgboost,lstm,transformer; default: all of the configuration."),
     ] = None,
     checkpoints: Annotated[
         Path | None, typer.Option(help="Directory for resuming an interrupted run; default: OUT.checkpoints beside --out.")
     ] = None,
-    tracking: Annotated[Path | None, typer.Option(help="Folder of mlflow runs; default: tracking in the state folder.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Address of an mlflow server, instead of a folder.")] = None,
+    tracking: Annotated[Path | None, typer.Option(help="Folder for mlflow runs; default: tracking in the state folder.")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="Address of an mlflow server to use instead of a folder.")] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Train a model on recorded candles and write a bundle. Run it again after an interruption to resume."""

@@ -1,4 +1,4 @@
-"""`signalbox up` as typer sees it; it runs in `local.cloud.up`."""
+"""Declares `signalbox up` for typer; `local.cloud.up` runs it."""
 
 from __future__ import annotations
 

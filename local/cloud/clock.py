@@ -120,7 +120,7 @@ class LocalClock:
         """Return the one schedule of a function. Raises WorkbenchError when there is none or several."""
         found = [s for s in self.schedules if s.function == function]
         if len(found) != 1:
-            raise WorkbenchError(f"{function}: expected one deployed schedule, was {len(found)}")
+            raise WorkbenchError(f"{function}: expected one deployed schedule, got {len(found)}")
         return found[0]
 
     def due(self, instant: datetime) -> tuple[JobTiming, ...]:
@@ -235,7 +235,7 @@ def _parse(schedules: Iterable[dict[str, Any]]) -> Iterable[JobTiming]:
     for one in schedules:
         target = one["Target"]
         if ":lambda:" not in target["Arn"] or ":function:" not in target["Arn"]:
-            raise WorkbenchError(f"schedule {one['Name']}: expected a Lambda function as its target, was {target['Arn']}")
+            raise WorkbenchError(f"schedule {one['Name']}: expected a Lambda function as its target, got {target['Arn']}")
         retry = target.get("RetryPolicy", {})
         yield JobTiming(
             name=one["Name"],

@@ -55,7 +55,7 @@ def is_due(expression: str, instant: datetime, timezone: str = "UTC") -> bool:
         raise ScheduleExpressionError(f"{expression}: expected cron(...) or rate(...)")
     fields = cron[1].split()
     if len(fields) != len(FIELDS):
-        raise ScheduleExpressionError(f"{expression}: expected {len(FIELDS)} fields, was {len(fields)}")
+        raise ScheduleExpressionError(f"{expression}: expected {len(FIELDS)} fields, got {len(fields)}")
     local = instant.astimezone(ZoneInfo(timezone))
     weekday = local.isoweekday() % 7 + 1  # Sunday is 1
     values = (local.minute, local.hour, local.day, local.month, weekday, local.year)

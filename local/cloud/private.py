@@ -1,4 +1,4 @@
-"""The state is its owner's alone: folders 0700, files 0600. It holds secrets, ledgers and the code of deployed functions."""
+"""Keeps the state private to its owner: folders 0700, files 0600. It has secrets, ledgers and the code of functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Give what this process and its children create inside the block to their owner alone."""
+    """Make everything that this process and its children create inside the block private to their owner."""
     before = os.umask(UMASK)
     try:
         yield

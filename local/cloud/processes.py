@@ -71,12 +71,12 @@ def wait_until(
         if alive is not None and not alive():
             raise ServiceError(f"{what}: the process ended before it was ready")
         if time.monotonic() > deadline:
-            raise ServiceError(f"{what}: expected within {seconds:.0f} s, was not")
+            raise ServiceError(f"{what}: expected within {seconds:.0f} s, got not")
         time.sleep(every)
 
 
 class Service:
-    """A guarded child process with its log in a file; what it writes is its user's alone."""
+    """A child process that ends with this one. It logs to a file, and its files are private to the user."""
 
     def __init__(
         self,

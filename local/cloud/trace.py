@@ -85,7 +85,7 @@ def trace_recorded(recording: Path, at: datetime | None) -> Trace:
         ) from error
     known = [datetime.fromisoformat(entry["decision"]) for entry in entries if "decision" in entry]
     if not known:
-        raise TraceError(f"{recording}: expected the rows of a cycle, was none")
+        raise TraceError(f"{recording}: expected the rows of a cycle, got none")
     instant = at or max(known)
     rows = tuple(
         TracedRow(entry["table"], datetime.fromisoformat(entry["at"]), entry["key"], entry["facts"])

@@ -84,15 +84,15 @@ def run_demo(options: DemoOptions, settings: Settings) -> int:
 def _check(options: DemoOptions) -> None:
     """Raise DataError for what cannot be run or written, before anything slow begins."""
     if not CYCLE.total_seconds() / 3600 <= options.hours <= MAX_HOURS:
-        raise DataError(f"--hours: expected {CYCLE.total_seconds() / 3600:.2f} to {MAX_HOURS:.0f}, was {options.hours}")
+        raise DataError(f"--hours: expected {CYCLE.total_seconds() / 3600:.2f} to {MAX_HOURS:.0f}, got {options.hours}")
     if options.start is not None and options.start != cycle_of(options.start):
-        raise DataError(f"--start: expected a five-minute boundary, was {options.start.isoformat()}")
+        raise DataError(f"--start: expected a five-minute boundary, got {options.start.isoformat()}")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=options.out):
             pass
     except OSError as error:
-        raise DataError(f"--out: {options.out} cannot be written to ({error.strerror}); choose another folder") from error
+        raise DataError(f"--out: cannot write to {options.out} ({error.strerror}); choose another folder") from error
 
 
 def _plan(options: DemoOptions, settings: Settings) -> _Plan:

@@ -54,7 +54,7 @@ class SimulatedLedger:
     def transaction(self, account: str) -> Iterator[SimulatedLedger]:
         """Return this object. Nothing runs concurrently, so nothing is locked."""
         if account != self.state.account.account:
-            raise ValueError(f"expected {self.state.account.account}, was {account}")
+            raise ValueError(f"expected {self.state.account.account}, got {account}")
         yield self
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:

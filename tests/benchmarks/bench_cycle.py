@@ -53,7 +53,7 @@ def cycles(ledger: Ledger, choice: ModelChoice, rounds: int) -> dict[str, float]
     events = [event(NOON + minutes(5 * i), count=15) for i in range(rounds + 1)]
     first = run_cycle(events[0], ledger=ledger, choice=choice)
     if len(first.signals) != len(SYMBOLS):
-        raise SystemExit(f"expected a signal a symbol, was {first.refusals}")
+        raise SystemExit(f"expected a signal a symbol, got {first.refusals}")
     return spans(lambda i: run_cycle(events[i + 1], ledger=ledger, choice=choice), rounds)
 
 

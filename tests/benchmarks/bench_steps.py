@@ -61,7 +61,7 @@ def measured(batch: int, orders: int) -> dict[str, float]:
         desk, changes = operator_orders.submit(desk, terms, at)
         instants.append(time.thread_time_ns())
         if changes.risk:
-            raise SystemExit(f"expected every order to be let through, was {changes.risk[0]}")
+            raise SystemExit(f"expected every order to be let through, got {changes.risk[0]}")
         done += batch
         if done > PACE:  # the window is full
             units.append(unit_sample_us())

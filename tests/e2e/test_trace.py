@@ -30,7 +30,7 @@ def traded(market: Market) -> Trade:
         if opened:
             market.quiet()
             return opened[-1]
-    raise AssertionError("expected a trade in 48 cycles, was none")
+    raise AssertionError("expected a trade in 48 cycles, got none")
 
 
 def running(market: Market, folder: Path, at: datetime | None) -> Trace:

@@ -108,7 +108,7 @@ class MemoryLedger:
     @contextmanager
     def transaction(self) -> Iterator[MemoryLedgerTransaction]:
         if self._open:
-            raise LedgerError("expected no open unit of work on this ledger, was inside one")
+            raise LedgerError("a transaction is already open on this ledger; end it first")
         self._open = True
         try:
             with ExitStack() as locks:
@@ -160,8 +160,8 @@ class MemoryLedgerTransaction:
         self._held.add(venue)
 
     def record_part(self, venue: str, cycle_at: datetime, part: int, parts: int) -> CycleState:
-        _demand(1 <= part <= parts, f"expected a part from 1 to {parts}, was {part}")
-        _demand(_is_whole_minute(cycle_at), f"expected a whole minute, was {cycle_at.isoformat()}")
+        _demand(1 <= part <= parts, f"expected a part from 1 to {parts}, got {part}")
+        _demand(_is_whole_minute(cycle_at), f"expected a whole minute, got {cycle_at.isoformat()}")
         with self._database.mutex:
             self._seen.parts.setdefault((venue, cycle_at, parts, part), True)
             if (venue, cycle_at) in self._seen.decided:
@@ -213,7 +213,7 @@ class MemoryLedgerTransaction:
         return None if found is None else found.close
 
     def add_signal(self, signal: Signal) -> bool:
-        _demand(0.0 <= signal.probability_up <= 1.0, f"expected a probability, was {signal.probability_up}")
+        _demand(0.0 <= signal.probability_up <= 1.0, f"expected a probability, got {signal.probability_up}")
         _demand((signal.direction is Direction.HOLD) == (signal.tier is Tier.LOW), "expected tier LOW exactly for HOLD")
         takes_likelier_side = {
             Direction.BUY: signal.probability_up > 0.5,

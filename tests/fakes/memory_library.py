@@ -86,7 +86,7 @@ class MemoryArtifacts:
         if uri not in self.objects:
             raise ArtifactError(f"{uri}: the job left no such object")
         if len(self.objects[uri]) > at_most:
-            raise ArtifactError(f"{uri}: expected at most {at_most} bytes, was {len(self.objects[uri])}")
+            raise ArtifactError(f"{uri}: expected at most {at_most} bytes, got {len(self.objects[uri])}")
         return self.objects[uri]
 
     def keep_bundle(self, key: str, content: bytes) -> None:

@@ -99,7 +99,7 @@ class MemoryTradingLedger:
             return True
         if kept.state.account != account:
             raise AccountDiffersError(
-                f"account {account.account} exists and is another: expected {kept.state.account!r}, was {account!r}"
+                f"account {account.account} exists with another configuration: {kept.state.account!r}, got {account!r}"
             )
         return False
 
@@ -213,9 +213,9 @@ class MemoryTradingTransaction:
 
     def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         if before.account.account != after.account.account:
-            raise LedgerError(f"expected two states of one account, was {before.account.account} and {after.account.account}")
+            raise LedgerError(f"expected two states of one account, got {before.account.account} and {after.account.account}")
         if changes.events and after.at is None:
-            raise LedgerError(f"{after.account.account}: expected an instant of the step whose events are saved, was None")
+            raise LedgerError(f"{after.account.account}: a step with events needs an instant (`at`), got None")
         rows = self.rows
         _facts(rows.order_events, {e.event_id: e for e in changes.order_events})
         _facts(rows.entries, {e.entry_id: e for e in changes.entries})

@@ -113,7 +113,7 @@ def test_the_core_layer_knows_the_days_of_prague_without_the_machine(built_sizes
 
 def test_a_function_that_is_too_large_stops_the_synth_with_its_sizes() -> None:
     with pytest.raises(
-        FunctionTooLargeError, match=r"collect_candles: expected at most 1 MB unzipped, was layer core 2\.0 MB, code"
+        FunctionTooLargeError, match=r"collect_candles: expected at most 1 MB unzipped, got layer core 2\.0 MB, code"
     ):
         require_size(Function.COLLECT_CANDLES, {"layer core": 2_000_000, "code": 1}, megabytes=1)
 

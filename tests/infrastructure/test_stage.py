@@ -68,7 +68,7 @@ def test_app_starts_as_a_file_and_as_a_module(start: list[str], tmp_path: Path) 
 
 
 def test_app_tells_an_operator_what_is_wrong_in_one_line() -> None:
-    with pytest.raises(SystemExit, match=r"expected stage dev \| local \| prod, was 'test'"):
+    with pytest.raises(SystemExit, match=r"expected stage dev \| local \| prod, got 'test'"):
         main(["-c", "stage=test"])
 
 
@@ -89,7 +89,7 @@ def _file(folder: Path, change: str) -> Path:
         ('alarm_email = "a@b.example"', r"cdk/stages/prod.toml: unknown key alarm_email; known keys: accounts, alarm_emails, "),
         ("training = { spots = true }", r"prod.toml: unknown key training.spots; known keys: config, features_instance, "),
         ('name = "dev"', r"name cannot be set in a stage's file"),
-        ("empty_buckets", r"prod.toml: expected TOML"),
+        ("empty_buckets", r"prod.toml is not valid TOML"),
         ('alarm_emails = ["a@b.example"]\nlog_days = "long"\nquick = 1', r"log_days: (.|\n)*unknown key quick"),
     ],
 )

@@ -54,7 +54,7 @@ def test_block_that_swallows_a_failed_statement_cannot_commit(source: Connection
                 unit.send([(b"SELECT 1 / 0", ())])
             unit.commit_with([(b"SELECT 1", ())])
 
-    with pytest.raises(LedgerError, match="was INERROR"):
+    with pytest.raises(LedgerError, match="status INERROR"):
         swallow()
 
 

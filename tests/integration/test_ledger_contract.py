@@ -104,7 +104,7 @@ def test_block_that_raises_undoes_all_of_it(world: World) -> None:
 
 def test_unit_of_work_inside_another_of_the_same_ledger_is_refused(world: World) -> None:
     ledger = world.ledger()
-    with pytest.raises(LedgerError, match="inside one"), ledger.transaction(), ledger.transaction():
+    with pytest.raises(LedgerError, match="transaction is already open"), ledger.transaction(), ledger.transaction():
         pass
     with ledger.transaction() as tx:
         assert tx.newest_decided_cycle(VENUE) is None

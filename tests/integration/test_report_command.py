@@ -75,7 +75,7 @@ def test_what_is_wrong_is_one_clear_line(database: str, tmp_path: Path) -> None:
 
 
 def test_a_ledger_without_accounts_is_told_apart(postgres: PostgresServer, empty_database: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the database has no accounts"):
+    with pytest.raises(DataError, match="the database's schema is older"):
         run(f"host={postgres.socket_folder} dbname={empty_database} user=signalbox_admin", tmp_path)
 
 

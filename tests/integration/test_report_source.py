@@ -334,7 +334,7 @@ def test_a_report_that_would_be_untrue_fails_alone(reports: PostgresReports, sou
 
 
 def test_what_is_not_there_is_said(reports: PostgresReports) -> None:
-    with pytest.raises(AccountError, match=f"'nobody' does not exist; there is {OTHER.account}, {ACCOUNT.account}"):
+    with pytest.raises(AccountError, match=f"'nobody' does not exist; existing accounts: {OTHER.account}, {ACCOUNT.account}"):
         reports.period("nobody", day(), NIGHT)
     with pytest.raises(PeriodError, match="was opened on 2024-02-29"):
         reports.period(ACCOUNT.account, day("2023-03-01"), NIGHT)

@@ -178,7 +178,7 @@ def test_text_that_a_message_would_cut_off_is_refused(
     before = loaded(ledger)
     order = terms()
     after, changes = stepped(before, NOON, *sent(order), filled(order, trade_id, NOON))
-    with pytest.raises(LedgerRefusedError, match="without NUL"), ledger.transaction(ACCOUNT.account) as tx:
+    with pytest.raises(LedgerRefusedError, match="a NUL character"), ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, after, changes)
     assert content(postgres, database) == untouched
     assert loaded(ledger) == before

@@ -198,13 +198,13 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
 @pytest.mark.parametrize(
     ("statement", "reported"),
     [
-        ("UPDATE orders SET filled = 0.25 WHERE type = 'LIMIT'", "filled: expected 0.1, was 0.25"),
-        ("UPDATE orders SET state = 'ACCEPTED' WHERE type = 'LIMIT'", "state: expected PARTIALLY_FILLED, was ACCEPTED"),
-        ("DELETE FROM orders WHERE type = 'LIMIT'", "row: expected there, was None"),
+        ("UPDATE orders SET filled = 0.25 WHERE type = 'LIMIT'", "filled: expected 0.1, got 0.25"),
+        ("UPDATE orders SET state = 'ACCEPTED' WHERE type = 'LIMIT'", "state: expected PARTIALLY_FILLED, got ACCEPTED"),
+        ("DELETE FROM orders WHERE type = 'LIMIT'", "row: expected there, got None"),
         ("UPDATE positions SET cost = cost + 0.000000000000000001 WHERE symbol = 'BTC-USD'", "positions paper-100k BTC-USD cost"),
         ("DELETE FROM positions WHERE symbol = 'ETH-USD'", "positions paper-100k ETH-USD row: expected there"),
         ("UPDATE lots SET opened_at = opened_at + interval '1 us'", "opened_at: expected 2024-03-01T12:00:0"),
-        ("UPDATE disposals SET method = 'HIFO'", "method: expected FIFO, was HIFO"),
+        ("UPDATE disposals SET method = 'HIFO'", "method: expected FIFO, got HIFO"),
         ("UPDATE accounts SET cash = cash - 1", "accounts paper-100k cash"),
         ("DELETE FROM fills WHERE trade_id = 't4'", "fills BTC-USD t4 client_order_id"),
     ],

@@ -272,7 +272,7 @@ def _period(request: BacktestRequest, grid: BarGrid) -> tuple[datetime, datetime
     end = request.end or grid.instant(grid.minutes // step * step)
     for name, instant in (("--start", start), ("--end", end)):
         if grid.minute(instant) % step or instant.second or instant.microsecond:
-            raise MarketDataError(f"{name}: expected a five-minute boundary, was {instant.isoformat()}")
+            raise MarketDataError(f"{name}: expected a five-minute boundary, got {instant.isoformat()}")
     last = grid.instant(grid.minutes // step * step)
     start, end = max(start, grid.instant(0)), min(end, last)
     if start >= end:

@@ -40,7 +40,7 @@ class BarGrid:
         if not bars or not all(len(one) for one in bars):
             raise MarketDataError("a symbol has no candles; give candles for every symbol")
         if len({one.symbol for one in bars}) != len(bars):
-            raise MarketDataError(f"expected one series for each symbol, was {', '.join(one.symbol for one in bars)}")
+            raise MarketDataError(f"expected one series for each symbol, got {', '.join(one.symbol for one in bars)}")
         first = min(int(one.open_time_ms[0]) for one in bars)
         first -= first % (CYCLE_MINUTES * MINUTE_MS)  # so that every cycle is at a multiple of five minutes
         minutes = (max(int(one.open_time_ms[-1]) for one in bars) - first) // MINUTE_MS + 1

@@ -67,7 +67,7 @@ def read_backtest(path: Path) -> StoredBacktest:
 def comparison_page(one: StoredBacktest, other: StoredBacktest) -> str:
     """Return the page. Raises TrainingError for accounts in different currencies."""
     if one.currency != other.currency:
-        raise TrainingError(f"expected two accounts in one currency, was {one.currency} and {other.currency}")
+        raise TrainingError(f"expected two accounts in one currency, got {one.currency} and {other.currency}")
     names = _names(one, other)
     runs = (one, other)
     differing = [[name, *(run.facts[name] for run in runs)] for name in one.facts]

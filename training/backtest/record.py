@@ -84,10 +84,10 @@ def closed_row(before: AccountState, after: AccountState, trade: Trade) -> Trade
     entry = orders[trade.entry]
     leg = trade.exit_leg or Leg.EXIT
     if trade.exit is None:
-        raise ValueError(f"{trade.entry}: expected a trade closed by its own exit order, was {trade}")
+        raise ValueError(f"{trade.entry}: expected a trade closed by its own exit order, got {trade}")
     leaving = orders[trade.exit]
     if trade.opened_at is None or trade.closed_at is None or entry.average_price is None or leaving.average_price is None:
-        raise ValueError(f"{trade.entry}: expected a trade with filled entry and exit, was {trade}")
+        raise ValueError(f"{trade.entry}: expected a trade with filled entry and exit, got {trade}")
     return TradeRow(
         entry=trade.entry,
         symbol=trade.symbol,

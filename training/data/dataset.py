@@ -81,7 +81,7 @@ class Dataset:
         """
         if not 1 <= window_bars <= self.window_bars:
             raise TrainingError(
-                f"expected a window of 1 to {self.window_bars} bars, the length this dataset was built for, was {window_bars}"
+                f"expected a window of 1 to {self.window_bars} bars, the length this dataset was built for, got {window_bars}"
             )
         width = self.tensor.shape[1]
         # rows are contiguous, so each window is one run of numbers and is copied whole, not row by row
@@ -145,7 +145,7 @@ def build_dataset(
     if decided_at.shape[0] == 0:
         found = ", ".join(f"{one.symbol} {len(one)}" for one in bars)
         raise MarketDataError(
-            f"expected more than {schema.history_bars + window_bars - 1 + HORIZON_MINUTES} candles a symbol, was {found}; "
+            f"expected more than {schema.history_bars + window_bars - 1 + HORIZON_MINUTES} candles a symbol, got {found}; "
             "no decision has both its features and its outcome"
         )
     order = np.lexsort((symbol, decided_at))

@@ -76,7 +76,7 @@ def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]
     last = (int(decided_at_ms.max()) + PURGE_MS) // DAY_MS
     if last - first < needed:
         raise MarketDataError(
-            f"expected at least {needed} whole days of decisions to split, was {max(last - first, 0)}; give more candles"
+            f"expected at least {needed} whole days of decisions to split, got {max(last - first, 0)}; give more candles"
         )
     return first, last
 

@@ -33,7 +33,7 @@ class WalkForward:
 
     def __post_init__(self) -> None:
         if self.folds < MIN_FOLDS:
-            raise TrainingError(f"expected at least {MIN_FOLDS} folds, was {self.folds}")
+            raise TrainingError(f"expected at least {MIN_FOLDS} folds, got {self.folds}")
 
     def spans(self, decided_at_ms: NDArray[np.int64]) -> list[dict[SplitName, Span]]:
         """Return the periods of each fold, oldest fold first, on whole UTC days."""

@@ -70,12 +70,12 @@ def parity_difference(member: FittedMember, graph: bytes, data: Dataset, name: s
             (found,) = session.run(["logit"], {"features": part})
             shape = (batch,)
         if found.shape != shape:
-            raise ExportParityError(f"{name}: expected output shape {shape} for {batch} decisions, was {found.shape}")
+            raise ExportParityError(f"{name}: expected output shape {shape} for {batch} decisions, got {found.shape}")
         up = sigmoid(logit(found[:, 1].astype(np.float64)) if len(shape) == 2 else found.astype(np.float64))
         worst = max(worst, float(np.max(np.abs(up - wanted))))
     if not worst <= PARITY_TOLERANCE:
         raise ExportParityError(
-            f"{name}: expected ONNX probabilities within {PARITY_TOLERANCE} of the {member.family} model, was {worst:.3g}; "
+            f"{name}: expected ONNX probabilities within {PARITY_TOLERANCE} of the {member.family} model, got {worst:.3g}; "
             "nothing was written"
         )
     return worst

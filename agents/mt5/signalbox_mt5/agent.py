@@ -367,7 +367,7 @@ class Agent:
         request = command.event()
         if isinstance(request, ExecutionRequested | VenueViewRequested) and request.account == self._account:
             return request
-        raise EnvelopeError(f"command {command.sequence}: expected an order or view request for this account, was {request.type}")
+        raise EnvelopeError(f"command {command.sequence}: expected an order or view request for this account, got {request.type}")
 
 
 def _opens(request: Request) -> bool:

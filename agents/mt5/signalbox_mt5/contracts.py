@@ -84,18 +84,18 @@ class Contract:
         quantity, step = terms.quantity, self.step * self.size
         if quantity < self.smallest * self.size:
             raise VenueRefusedError(
-                BELOW_MINIMUM, f"{terms.symbol}: expected a quantity of at least {self.smallest * self.size}, was {quantity}"
+                BELOW_MINIMUM, f"{terms.symbol}: expected a quantity of at least {self.smallest * self.size}, got {quantity}"
             )
         if quantity % step:
-            raise VenueRefusedError(PRECISION, f"{terms.symbol}: expected a quantity in steps of {step}, was {quantity}")
+            raise VenueRefusedError(PRECISION, f"{terms.symbol}: expected a quantity in steps of {step}, got {quantity}")
         if quantity > self.largest * self.size:
-            raise VenueRefusedError(ABOVE_MAXIMUM, f"{terms.symbol}: quantity above {self.largest * self.size}, was {quantity}")
+            raise VenueRefusedError(ABOVE_MAXIMUM, f"{terms.symbol}: quantity above {self.largest * self.size}, got {quantity}")
 
     @exactly
     def require_price(self, price: Decimal | None) -> None:
         """Raise VenueRefusedError for a price that is not on a tick."""
         if price is not None and self.tick and price % self.tick:
-            raise VenueRefusedError(PRECISION, f"{self.ours}: expected a price in steps of {self.tick}, was {price}")
+            raise VenueRefusedError(PRECISION, f"{self.ours}: expected a price in steps of {self.tick}, got {price}")
 
     def require_expiry(self, terms: OrderTerms) -> None:
         """Raise VenueRefusedError for a time in force that a resting order of this symbol cannot have."""

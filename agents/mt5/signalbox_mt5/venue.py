@@ -467,7 +467,7 @@ class TerminalVenue:
         account = self._terminal.account_info()
         if account is None or account.login != self._login:
             found = "nobody" if account is None else account.login
-            raise VenueBusyError(f"expected the terminal to be logged in as {self._login}, was {found}", READY_RETRY)
+            raise VenueBusyError(f"expected the terminal to be logged in as {self._login}, got {found}", READY_RETRY)
         return account
 
 

@@ -1,4 +1,4 @@
-"""`signalbox accounts ...` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox accounts ...` for typer; command.py runs it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from local.cli.accounts.command import OrdersApi
 
 accounts_app = typer.Typer(
-    help="Trading accounts of a stage, commanded in your own name: open, confirm, halt, resume, look.", no_args_is_help=True
+    help="Open, confirm, halt, resume and inspect the accounts of a stage, in your own name.", no_args_is_help=True
 )
-access_app = typer.Typer(help="Who may do what with an account: viewer, operator or owner.", no_args_is_help=True)
+access_app = typer.Typer(help="List, grant and revoke roles on an account: viewer, operator, owner.", no_args_is_help=True)
 accounts_app.add_typer(access_app, name="access")
 Who = Annotated[
     str,
     typer.Argument(
-        help="ARN of an IAM user or role, or of a session of IAM Identity Center; the unique id of a user or role (AIDA, AROA),"
-        " by which a queue knows it; or telegram:NUMBER."
+        help="ARN of an IAM user or role, or of an IAM Identity Center session; unique id of a user or role (AIDA..., AROA...),"
+        " which queues report; or telegram:NUMBER."
     ),
 ]
 Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.")]
 RequestId = Annotated[
-    str | None, typer.Option(help="Of a command that is sent again, as the failed one printed it; default: a new one.")
+    str | None, typer.Option(help="Request id printed by a failed command, to repeat it safely; default: a new id.")
 ]
-Why = Annotated[str, typer.Option(help="The reason, for the compliance record.")]
-At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with a zone; default: now.")]
-Amount = Annotated[str, typer.Option(help="In the account's currency, above zero.")]
+Why = Annotated[str, typer.Option(help="Reason, for the compliance record.")]
+At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with an offset; default: now.")]
+Amount = Annotated[str, typer.Option(help="Amount in the account's currency, above 0.")]
 VenueId = Annotated[
     str | None,
-    typer.Option(help="The venue's own id of it. A live account needs it: its views bring the same money under that id."),
+    typer.Option(help="The venue's own id of the transfer. Needed for live accounts, whose views report the transfer too."),
 ]
 
 
@@ -46,7 +46,7 @@ HALT_LEVELS = ("HALT", "REDUCE_ONLY", "FLATTEN")  # `resume` is the way back
 
 @accounts_app.callback()
 def _group() -> None:
-    """Trading accounts of a stage."""
+    """Open, confirm, halt, resume and inspect the accounts of a stage."""
 
 
 def _api(stage: str | None, *, changes: bool = False, is_urgent: bool = False) -> OrdersApi:
@@ -67,7 +67,7 @@ def _id_of(given: str | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given) is None:
         from local.errors import DataError  # noqa: PLC0415 - as above
 
-        raise DataError(f"--request-id: expected 4 to 48 letters, digits, - and _, was {given[:60]!r}")
+        raise DataError(f"--request-id: expected 4 to 48 letters, digits, - and _, got {given[:60]!r}")
     return given or f"cli-{uuid.uuid4().hex[:16]}"
 
 
@@ -98,7 +98,7 @@ def list_accounts(stage: Stage = None, json_output: Json = False) -> None:  # no
 
 @accounts_app.command("show")
 def show_account(name: Name, stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """Show what an account has, holds and works on, and what stops it."""
+    """Show an account's money, positions and orders, and what stops it."""
     from local.cli.accounts.command import account_text, show  # noqa: PLC0415 - as above
 
     show(_api(stage).call("GET", f"/accounts/{name}"), account_text, as_json=json_output)
@@ -106,7 +106,7 @@ def show_account(name: Name, stage: Stage = None, json_output: Json = False) -> 
 
 @accounts_app.command("readiness")
 def readiness(name: Name, stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """Say whether an account may trade live, and what mends each thing that is against it. Exit code 1 while it may not."""
+    """Show whether an account may trade live, and the remedy for each reason against it. Exit code 1 while it may not."""
     from local.cli.accounts.command import readiness_text, show  # noqa: PLC0415 - as above
 
     found = _api(stage).call("GET", f"/accounts/{name}/readiness")
@@ -117,21 +117,23 @@ def readiness(name: Name, stage: Stage = None, json_output: Json = False) -> Non
 @accounts_app.command("open")
 def open_account(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
-    kind: Annotated[str | None, typer.Option(help="paper, live-spot, ftmo-2step or ftmo-1step; without it, by the name.")] = None,
-    capital: Annotated[str | None, typer.Option(help="What it begins with, as 100000.")] = None,
-    currency: Annotated[str | None, typer.Option(help="Of the capital; default: USD.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="paper, live-spot, ftmo-2step or ftmo-1step; default: as the name says.")
+    ] = None,
+    capital: Annotated[str | None, typer.Option(help="Initial capital, such as 100000.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Currency of the account; default: USD.")] = None,
     venue: Annotated[str | None, typer.Option(help="paper, coinbase or mt5; default: paper.")] = None,
     mode: Annotated[str | None, typer.Option(help="paper, dry_run or live; default: paper.")] = None,
-    phase: Annotated[str | None, typer.Option(help="Of the firm's programme, as challenge or verification.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Name of the entry policy's preset.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Phase of the firm's programme, such as challenge or verification.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Name of an entry policy preset.")] = None,
     follows: Annotated[
-        str | None, typer.Option(help="A deployment, or active; default: the active one, on paper a shadow where none is active.")
+        str | None, typer.Option(help="Deployment to follow, or active; default: the active one, or without any the shadow one.")
     ] = None,
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Open an account. A live one does not trade before it is confirmed and everything `readiness` names is mended."""
+    """Open an account. A live account does not trade until it is confirmed and `readiness` shows no reason against it."""
     given = {
         "kind": kind, "capital": capital, "currency": currency, "venue": venue, "mode": mode, "phase": phase, "policy": policy,
         "follows": follows,
@@ -147,12 +149,12 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
 @accounts_app.command("confirm")
 def confirm(
     name: Name,
-    what: Annotated[str, typer.Argument(help="live; the rules you read, as 'ftmo-2step 2026-11.2'; paper or withdrawn.")],
+    what: Annotated[str, typer.Argument(help="live; the rules you read, such as 'ftmo-2step 2026-11.2'; paper or withdrawn.")],
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Confirm, in your name, that an account may trade live, or that you read its firm's rules; or take it back."""
+    """Confirm in your name that an account may trade live, or that you read its firm's rules; or withdraw a confirmation."""
     _command(stage, "POST", f"/accounts/{name}/confirm", request_id, as_json=json_output, what=what)
 
 
@@ -160,12 +162,12 @@ def confirm(
 def lots_method(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
     method: Annotated[str, typer.Argument(help="FIFO, LIFO or HIFO: which lot a closing fill closes first.")],
-    start: Annotated[str | None, typer.Option(help="From when: ISO 8601 with a zone; default: now. Never in the past.")] = None,
+    start: Annotated[str | None, typer.Option(help="Start, ISO 8601 with an offset, never in the past; default: now.")] = None,
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Give the standing order of the tax lots."""
+    """Choose which tax lot a closing fill closes first."""
     path = f"/accounts/{name}/lots"
     _command(
         stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=_exactly("--start", start)
@@ -196,7 +198,7 @@ def _reads(name: str, does: str, since: str) -> None:
 
 
 _reads("trades", "List the trades of a period: entry, exit, profit after fees.", "30d")
-_reads("orders", "List the orders of a period, as they are now.", "7d")
+_reads("orders", "List the orders of a period in their current state.", "7d")
 _reads("equity", "List cash, balance and equity over a period.", "1d")
 _reads("history", "List the compliance record: halts, resumes, refusals, limits, commands.", "30d")
 
@@ -208,7 +210,7 @@ def lots(
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """List the lots that are open, and which of them a closing fill closes first."""
+    """List the open lots, and the method that decides which one a closing fill closes first."""
     from local.cli.accounts import ledger  # noqa: PLC0415 - psycopg
     from local.cli.rows import print_rows  # noqa: PLC0415 - rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
@@ -221,12 +223,12 @@ def lots(
 @accounts_app.command("adopt")
 def adopt(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
-    symbol: Annotated[str, typer.Option(help="Such as BTC-USD.")],
-    quantity: Annotated[str, typer.Option(help="In base currency; below zero what was sold, as --quantity=-0.1.")],
-    price: Annotated[str, typer.Option(help="At which it is booked: neither balance nor equity moves at this price.")],
+    symbol: Annotated[str, typer.Option(help="Symbol, such as BTC-USD.")],
+    quantity: Annotated[str, typer.Option(help="Quantity in base currency; negative for a short position, as --quantity=-0.1.")],
+    price: Annotated[str, typer.Option(help="Booking price; balance and equity do not change at this price.")],
     why: Why,
     at: At = None,
-    fee: Annotated[str | None, typer.Option(help="That was paid for it; default: none.")] = None,
+    fee: Annotated[str | None, typer.Option(help="Fee that was paid; default: none.")] = None,
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
@@ -237,7 +239,7 @@ def adopt(  # noqa: PLR0917 - typer passes by keyword
 
 
 def _books_money(kind: str, does: str) -> None:
-    """Add the command that books money which moved, in one direction."""
+    """Add the command that books a transfer in one direction."""
 
     def move(  # noqa: PLR0917 - typer passes by keyword
         name: Name,
@@ -255,28 +257,28 @@ def _books_money(kind: str, does: str) -> None:
     accounts_app.command(kind, help=does)(move)
 
 
-_books_money("deposit", "Book money that came into an account. It is no profit.")
-_books_money("withdraw", "Book money that was taken out of an account. It is no loss.")
+_books_money("deposit", "Book a deposit. It is not profit.")
+_books_money("withdraw", "Book a withdrawal. It is not a loss.")
 
 
 @accounts_app.command("halt")
 def halt(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
     why: Why,
-    level: Annotated[str, typer.Option(help="HALT, REDUCE_ONLY or FLATTEN, which closes everything.")] = "HALT",
-    until: Annotated[str | None, typer.Option(help="ISO 8601 with a zone; default: until somebody resumes.")] = None,
+    level: Annotated[str, typer.Option(help="HALT, REDUCE_ONLY, or FLATTEN, which closes every position.")] = "HALT",
+    until: Annotated[str | None, typer.Option(help="End, ISO 8601 with an offset; default: until somebody resumes.")] = None,
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Set the kill switch. Where the API does not answer, or throttles, the halt goes by the kill switch's own queue."""
+    """Set the kill switch. If the API does not answer or throttles, the halt goes through the kill switch's own queue."""
     from local.cli.accounts.command import halt_text, show  # noqa: PLC0415 - as above
     from local.errors import DataError  # noqa: PLC0415 - as above
 
     until = _exactly("--until", until)
     level = level.upper().replace("-", "_")
     if level not in HALT_LEVELS:
-        raise DataError(f"--level: expected {', '.join(HALT_LEVELS)}, was {level}")
+        raise DataError(f"--level: expected one of {', '.join(HALT_LEVELS)}, got {level}")
 
     facts = {"request_id": _id_of(request_id), "why": why, "level": level}
     show(
@@ -294,7 +296,7 @@ def resume(
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Release the kill switch, and say what is true then."""
+    """Release the kill switch, and show whether the account may trade then."""
     from local.cli.accounts.command import resumed_text, show  # noqa: PLC0415 - as above
 
     show(_sent(stage, "POST", f"/accounts/{name}/resume", request_id, {"why": why}), resumed_text, as_json=json_output)
@@ -302,7 +304,7 @@ def resume(
 
 @access_app.callback()
 def _access_group() -> None:
-    """Who may do what with an account."""
+    """List, grant and revoke roles on an account."""
 
 
 def _change(stage: str | None, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
@@ -313,7 +315,7 @@ def _change(stage: str | None, path: str, request_id: str | None, *, as_json: bo
 
 @access_app.command("list")
 def list_access(name: Name, stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """List who has a role on an account, and who gave it to them."""
+    """List who has a role on an account, and who granted it."""
     from local.cli.accounts.command import access_text, show  # noqa: PLC0415 - as above
 
     show(_api(stage).call("GET", f"/accounts/{name}/access"), access_text, as_json=json_output)
@@ -323,12 +325,12 @@ def list_access(name: Name, stage: Stage = None, json_output: Json = False) -> N
 def grant(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
     principal: Who,
-    role: Annotated[str, typer.Argument(help="viewer reads, operator commands, owner also says who may.")],
+    role: Annotated[str, typer.Argument(help="viewer: read; operator: give commands; owner: also grant roles.")],
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Grant a role on an account, or change it. Only an owner may."""
+    """Grant a role on an account, or change it. Only owners may."""
     _change(stage, f"/accounts/{name}/grant", request_id, as_json=json_output, principal=principal, role=role.lower())
 
 
@@ -340,5 +342,5 @@ def revoke(
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Revoke a role on an account, at once. Only an owner may, and the last owner stays."""
+    """Revoke a role on an account at once. Only owners may, and the last owner cannot be removed."""
     _change(stage, f"/accounts/{name}/revoke", request_id, as_json=json_output, principal=principal)

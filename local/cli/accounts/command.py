@@ -1,7 +1,7 @@
 """`signalbox accounts`: an operator's commands to the orders API of a stage, signed with their own AWS identity.
 
-The gateway verifies the signature, so that the name in the compliance record is the caller's and nothing that was typed. The
-stage `local` is the running `signalbox up`, whose emulator resolves the key and checks no signature.
+The gateway verifies the signature, so the name in the compliance record is the caller's real identity. The stage `local` is the
+running `signalbox up`, whose emulator resolves the key but checks no signature.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from signalbox.contracts import PRODUCT, StackOutput
 from signalbox.problems import Problem, in_words, read_problem
 from signalbox.wire import in_one_line
 
-SECONDS: Final = 40.0  # of one request; the function itself has 30
+SECONDS: Final = 40.0  # limit of one request; the function's own limit is 30
 UNANSWERED: Final = (
     httpx.codes.TOO_MANY_REQUESTS,
     httpx.codes.INTERNAL_SERVER_ERROR,
@@ -40,7 +40,7 @@ _PATIENCE: Final = Config(connect_timeout=5, read_timeout=10, retries={"total_ma
 
 
 class AccountsError(WorkbenchError):
-    """The orders API could not be reached, or refused what was asked. `answered`: the problem that it answered, if it did."""
+    """The orders API could not be reached, or refused the request. `answered`: the problem document it returned, if any."""
 
     def __init__(self, message: str, answered: Problem | None = None) -> None:
         super().__init__(message)
@@ -53,18 +53,18 @@ class AccountsError(WorkbenchError):
 
 
 class UnansweredError(AccountsError):
-    """The outcome of a request is unknown: no answer, one of a gateway whose function failed, or throttled (429)."""
+    """The outcome of a request is unknown: no answer, a failed function behind the gateway, or throttling (429)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrdersApi:
-    """Where a stage's orders API answers, and as whom it is asked. `via`: the address that is really called, if another."""
+    """The orders API of a stage, and the identity for its requests. `via`: the address to call, if it differs from `url`."""
 
     url: str
     session: Session
     region: str
     via: str | None = None
-    kill_switch_url: str = ""  # of the queue that takes halts alone
+    kill_switch_url: str = ""  # of the queue that accepts only halts
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the answer's JSON. Raises AccountsError with what the API says is wrong."""
@@ -75,7 +75,7 @@ class OrdersApi:
         signed = AWSRequest(method, f"{self.url}{path}", {"content-type": "application/json"}, content)
         SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.region).add_auth(signed)
         headers = {**dict(signed.headers.items()), "host": urlsplit(self.url).netloc}
-        again = "" if body is None else f"; the same command with --request-id {body['request_id']} is safe to repeat"
+        again = "" if body is None else f"; repeat the same command with --request-id {body['request_id']}, which is safe"
         try:
             answer = httpx.request(
                 method,
@@ -95,7 +95,7 @@ class OrdersApi:
         if problem is not None:
             raise AccountsError(f"{_described(problem)} (HTTP {answer.status_code})", problem)
         if answer.status_code == httpx.codes.FORBIDDEN:
-            raise AccountsError(f"refused: your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
+            raise AccountsError(f"your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
         if not answer.is_success or not isinstance(found, dict):
             if answer.status_code in UNANSWERED:
                 raise UnansweredError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code}){again}")
@@ -103,10 +103,10 @@ class OrdersApi:
         return found
 
     def halt(self, account: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Halt an account; where the API gives no answer, by the kill switch's queue, which nothing can stand in front of.
+        """Halt an account. If the API gives no answer, send the halt through the kill switch's queue, which needs no API.
 
-        What the API did all the same is not done twice: the request has one id. Returns the account, or what was sent where.
-        Raises AccountsError.
+        Both ways use one request id, so the halt takes effect once. Returns the account, or where the halt was sent. Raises
+        AccountsError.
         """
         try:
             return self.call("POST", f"/accounts/{account}/halt", body)
@@ -116,21 +116,21 @@ class OrdersApi:
                 queue = self.session.client("sqs", region_name=self.region, endpoint_url=self.via, config=_PATIENCE)
                 queue.send_message(QueueUrl=self.kill_switch_url, MessageBody=json.dumps(command))
             except (BotoCoreError, ClientError) as other:
-                raise AccountsError(f"NOT HALTED: {error}; nor did the kill switch's queue take it: {other}") from other
+                raise AccountsError(f"NOT HALTED: {error}; the kill switch's queue failed too: {other}") from other
             return {"account": account, "sent_by": "the kill switch's queue", "request_id": body["request_id"], "api": str(error)}
 
 
 def _described(problem: Problem) -> str:
-    """Return a problem in one line: its wrong values where it names them, and what to do."""
+    """Return a problem in one line: its wrong values if it names them, and the remedy."""
     what = in_words(problem.errors) or problem.detail
     return what if problem.remedy is None or problem.errors else f"{what.rstrip('.')}. {problem.remedy.rstrip('.')}"
 
 
 def _said_by_the_gateway(found: Any) -> str:
-    """Return what API Gateway answers of its own, which is no problem document."""
+    """Return API Gateway's own answer, which is not a problem document."""
     if not isinstance(found, dict):
-        return "the API's answer is not understood"
-    return str(found.get("message") or "the API did not say why")
+        return "the API's answer is not a JSON object"
+    return str(found.get("message") or "the API gave no reason")
 
 
 def orders_api(stage: str, settings: Settings) -> OrdersApi:
@@ -141,7 +141,7 @@ def orders_api(stage: str, settings: Settings) -> OrdersApi:
 
 
 def session_of(stage: str, settings: Settings) -> tuple[Session, str | None]:
-    """Return the operator's session for a stage, and the address of the local cloud, None in AWS. Raises AccountsError."""
+    """Return the operator's session for a stage, and the local cloud's address (None in AWS). Raises AccountsError."""
     if stage == STAGE:
         try:
             via = require_local_cloud(settings)
@@ -154,7 +154,7 @@ def session_of(stage: str, settings: Settings) -> tuple[Session, str | None]:
 def stack_outputs(
     session: Session, stage: str, keys: Sequence[StackOutput], endpoint: str | None = None, *, stack: str = "trading"
 ) -> list[str]:
-    """Return outputs of a stack of a stage. Raises AccountsError."""
+    """Return outputs of one stack of a stage. Raises AccountsError."""
     name = f"{PRODUCT}-{stage}-{stack}"
     try:
         stacks = session.client("cloudformation", endpoint_url=endpoint).describe_stacks(StackName=name)["Stacks"]
@@ -164,12 +164,12 @@ def stack_outputs(
         raise AccountsError(f"stack {name}: AWS could not be asked: {error}") from error
     found = {str(output.get("OutputKey")): str(output.get("OutputValue")) for output in stacks[0].get("Outputs", [])}
     if missing := [key for key in keys if key not in found]:
-        raise AccountsError(f"stack {name}: expected the output {', '.join(missing)}; deploy this version of the stack")
+        raise AccountsError(f"stack {name} has no output {', '.join(missing)}; deploy this version of the stack")
     return [found[key] for key in keys]
 
 
 def show(found: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:
-    """Print an answer as JSON, one line, or for people, where each text of others stays on its line."""
+    """Print an answer as one line of JSON, or for people, with every text of others kept on one line."""
     print(json.dumps(found) if as_json else render({key: _on_its_line(value) for key, value in found.items()}))
 
 
@@ -182,7 +182,7 @@ def _on_its_line(value: Any) -> Any:
 
 
 def listed_text(found: Mapping[str, Any]) -> str:
-    """Return one line an account."""
+    """Return one line per account."""
     lines = [
         f"{one['account']}  {one['mode']} at {one['venue']}  {one['kind']}  {one['capital']} {one['currency']}"
         for one in found["accounts"]
@@ -191,17 +191,17 @@ def listed_text(found: Mapping[str, Any]) -> str:
 
 
 def halt_text(found: Mapping[str, Any]) -> str:
-    """Return the account, or that the halt went by the kill switch's queue."""
+    """Return the account, or that the halt was sent through the kill switch's queue."""
     if "sent_by" not in found:
         return account_text(found)
     return (
-        f"{found['api']}\nThe halt of {found['account']} was sent by {found['sent_by']} ({found['request_id']}); it stops within"
-        f" seconds: signalbox accounts show {found['account']}"
+        f"{found['api']}\nThe halt of {found['account']} was sent through {found['sent_by']} ({found['request_id']}) and takes"
+        f" effect within seconds; check it with: signalbox accounts show {found['account']}"
     )
 
 
 def resumed_text(found: Mapping[str, Any]) -> str:
-    """Return what is true of an account after a resume: whether it may trade, and what still stops it."""
+    """Return an account's state after a resume: whether it may trade, and what still stops it."""
     against = [] if found["halt"] is None else [f"the kill switch is set to {found['halt']['level']}"]
     if (over := found["exhausted"]) is not None:
         against.append(f"{over['left']} is left above our own stop of {over['rule']}, too little for any entry")
@@ -209,18 +209,18 @@ def resumed_text(found: Mapping[str, Any]) -> str:
     stands = f"{found['account']}: the kill switch is released"
     if found["halt"] is not None:
         stands = f"{found['account']}: not resumed"
-    told = f"{stands}; {'; '.join(against)}" if against else f"{stands}; new entries are taken again"
+    told = f"{stands}; {'; '.join(against)}" if against else f"{stands}; new entries are possible again"
     return f"{told}\n{account_text(found)}"
 
 
 def access_text(found: Mapping[str, Any]) -> str:
-    """Return one line a person or program that has a role."""
+    """Return one line per person or program that has a role."""
     lines = [f"{one['role']:<8}  {one['principal']}  since {one['at']}, by {one['who']}" for one in found["access"]]
     return "\n".join(lines) or f"nobody has a role on {found['account']}"
 
 
 def account_text(found: Mapping[str, Any]) -> str:
-    """Return an account: what it has, holds and works on, and what stops it."""
+    """Return an account as text: money, positions, orders, and what stops it."""
     lines = [
         f"{found['account']}  {found['mode']} at {found['venue']}  {found['kind']}  as of {found['as_of'] or 'never'}",
         f"  cash {found['cash']}  balance {found['balance']}  equity {found['equity'] or 'unknown'} {found['currency']}",
@@ -232,7 +232,7 @@ def account_text(found: Mapping[str, Any]) -> str:
     ]
     lines += [f"  holds {one['quantity']} {one['symbol']}" for one in found["positions"]]
     lines += [
-        f"  others hold {one['quantity']} {one['symbol']} at the venue: not ours, never touched, and in no figure here"
+        f"  others hold {one['quantity']} {one['symbol']} at the venue: not ours, and in no figure here"
         for one in found["others"]
     ]
     lines += [
@@ -243,7 +243,7 @@ def account_text(found: Mapping[str, Any]) -> str:
     if (halt := found["halt"]) is not None:
         lines.append(f"  {halt['level']} since {halt['since']} by {halt['who']}: {halt['why']}")
     if (over := found["exhausted"]) is not None:
-        until = f"until {over['until']}" if over["until"] else "for good"
+        until = f"until {over['until']}" if over["until"] else "permanently"
         lines.append(
             f"  exhausted {until}: {over['left']} left above our own stop of {over['rule']}, no entry risks less than"
             f" {over['least_loss']}"

@@ -1,4 +1,4 @@
-"""What an account did, read from the ledger: trades, orders, equity, the compliance record and open lots. It only reads."""
+"""What an account did, read from the ledger: trades, orders, equity, compliance record and open lots. It only reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BEGINNING: Final = datetime(2009, 1, 1, tzinfo=UTC)  # before any entry
 
 @contextmanager
 def ledger(stage: str | None, database: str | None, settings: Settings) -> Iterator[ConnectionSource]:
-    """Give the ledger of the local cloud, or the one that was named. Raises DataError when none answers."""
+    """Open the ledger of the local cloud, or the one given by --database. Raises DataError if it does not answer."""
     require_reachable(stage, database, settings)
     try:
         with connection_source(database, settings, name="signalbox accounts", timeout_ms=READ_TIMEOUT_MS) as source:
@@ -59,7 +59,7 @@ def trades(source: ConnectionSource, account: str, start: datetime, end: datetim
 
 
 def orders(source: ConnectionSource, account: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return the orders decided in (start, end], as they are now. Raises AccountError."""
+    """Return the orders decided in (start, end] in their current state. Raises AccountError."""
     reader = TradingReader(source)
     reader.overview(account)
     return [
@@ -80,7 +80,7 @@ def orders(source: ConnectionSource, account: str, start: datetime, end: datetim
 
 
 def equity(source: ConnectionSource, account: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return the snapshots in (start, end]. Raises AccountError."""
+    """Return the equity snapshots in (start, end]. Raises AccountError."""
     reader = TradingReader(source)
     reader.overview(account)
     return [
@@ -116,7 +116,7 @@ def history(source: ConnectionSource, account: str, start: datetime, end: dateti
 
 
 def lots(source: ConnectionSource, account: str, now: datetime) -> tuple[str, list[dict[str, Any]]]:
-    """Return the lot method in force and the lots that are open, made from the account's entries. Raises AccountError."""
+    """Return the lot method in force and the open lots, computed from the account's entries. Raises AccountError."""
     reader = TradingReader(source)
     reader.overview(account)
     orders_given = reader.standing_orders(account)

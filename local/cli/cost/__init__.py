@@ -1,1 +1,1 @@
-"""`signalbox cost`: what a stage costs a month, counted from its templates."""
+"""`signalbox cost`: estimates the monthly cost of a stage from its templates."""

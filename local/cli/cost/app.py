@@ -1,4 +1,4 @@
-"""`signalbox cost`: synthesises a stage offline and prints what it costs a month, item by item."""
+"""`signalbox cost`: synthesises a stage offline and prints its monthly cost, item by item."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def cost(
     stage: Annotated[str, typer.Option(help="dev or prod.")],
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Count what a stage costs a month at list price, item by item, from its templates. Needs no AWS account."""
+    """Estimate the monthly cost of a stage at list prices, item by item, from its templates. Needs no AWS account."""
     from local.cli.cost.estimate import load  # noqa: PLC0415 - only this command needs it
     from local.errors import DataError  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     known = sorted(path.stem for path in (load_settings().repository / "cdk" / "stages").glob("*.toml"))
     if stage not in known:
-        raise DataError(f"--stage: expected one of {', '.join(known)}, was {stage!r}")
+        raise DataError(f"--stage: expected one of {', '.join(known)}, got {stage!r}")
     items, prices = stage_cost(stage_templates(load_settings(), stage)), load("prices.toml")
     print(json.dumps(cost_json(stage, items, prices)) if json_output else cost_text(stage, items, prices))
 
 
 def stage_cost(templates: Mapping[str, Any]) -> list[CostItem]:
-    """Return the items of a stage from its templates."""
+    """Return the cost items of a stage, from its templates."""
     from local.cli.cost.estimate import estimate, load, resources_of  # noqa: PLC0415 - as above
 
     return estimate(resources_of(templates.values()), load("prices.toml"), load("usage.toml"))
 
 
 def stage_templates(settings: Settings, stage: str) -> dict[str, Any]:
-    """Return the templates of a stage by the names of their stacks, sorted. Raises DeployError when it does not synthesise."""
+    """Return the templates of a stage by stack name, sorted. Raises DeployError if the stage cannot be synthesised."""
     with tempfile.TemporaryDirectory(prefix="signalbox-templates-") as folder:
         synthesise_templates(settings, stage, Path(folder))
         paths = sorted(Path(folder).glob("*.template.json"))
@@ -52,7 +52,7 @@ def stage_templates(settings: Settings, stage: str) -> dict[str, Any]:
 
 
 def synthesise_templates(settings: Settings, stage: str, out: Path) -> None:
-    """Write a stage's templates, without what only a deployment needs. Raises DeployError with what is wrong."""
+    """Write a stage's templates, without what only a deployment needs. Raises DeployError with the fault."""
     from local.errors import DeployError  # noqa: PLC0415 - as above
 
     command = [sys.executable, "cdk/app.py", "-c", f"stage={stage}", "--templates-only", "--out", str(out)]
@@ -64,7 +64,7 @@ def synthesise_templates(settings: Settings, stage: str, out: Path) -> None:
 
 
 def cost_json(stage: str, items: list[CostItem], prices: dict[str, Any]) -> dict[str, Any]:
-    """Return the items and their sums, in USD a month."""
+    """Return the items and their sums, in USD per month."""
     return {
         "stage": stage,
         "prices_as_of": prices["as_of"],
@@ -86,9 +86,9 @@ def cost_json(stage: str, items: list[CostItem], prices: dict[str, Any]) -> dict
 def cost_text(stage: str, items: list[CostItem], prices: dict[str, Any]) -> str:
     """Return a table for people."""
     lines = [
-        f"{stage}: USD a month at list prices of {prices['region']}, {prices['as_of']}, without tax",
+        f"{stage}: USD per month at list prices of {prices['region']}, {prices['as_of']}, without tax",
         f"{'item':<48}{'quantity':>14}{'list':>9}{'after free':>12}",
     ]
     lines += [f"{item.name:<48}{item.quantity:>14,.0f}{item.listed:>9.2f}{item.paid:>12.2f}" for item in items]
     listed, paid = sum(item.listed for item in items), sum(item.paid for item in items)
-    return "\n".join([*lines, f"{'together':<48}{'':>14}{listed:>9.2f}{paid:>12.2f}"])
+    return "\n".join([*lines, f"{'total':<48}{'':>14}{listed:>9.2f}{paid:>12.2f}"])

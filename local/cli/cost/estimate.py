@@ -1,7 +1,7 @@
-"""Counts what the templates of a stage cost a month: resources at list price, and the runs of their schedules and queues.
+"""Estimates the monthly cost of a stage from its templates: resources at list price, and the runs of schedules and queues.
 
-Pure: templates, prices and usage come in, items go out. An item is a quantity at a price; what every account has for free is
-taken off in a column of its own. Traffic, storage of objects and backups are left out: cents for what Signalbox writes.
+Pure: it takes templates, prices and usage, and returns items. An item is a quantity at a price; a second column subtracts what
+every account has for free. Traffic, object storage and backups are left out: they cost cents for what Signalbox writes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ HERE: Final = Path(__file__).parent
 MILLION: Final = 1_000_000
 WEEK_START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK_DAYS: Final = 7
-MONTH_DAYS: Final = 31  # the counts are no lower than any other month's
+MONTH_DAYS: Final = 31  # the longest month, so the estimate is never too low
 
 
 class CostError(WorkbenchError):
-    """Something in the templates has no price here."""
+    """Something in the templates has no known price."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostItem:
-    """A line of the bill. free: how much of the quantity every account has without paying."""
+    """A line of the bill. `free`: how much of the quantity every account gets for free."""
 
     name: str
     quantity: float
@@ -41,12 +41,12 @@ class CostItem:
 
     @property
     def listed(self) -> float:
-        """USD a month at list price."""
+        """USD per month at list price."""
         return self.quantity * self.price
 
     @property
     def paid(self) -> float:
-        """USD a month after what is always free, if nothing else in the account uses it."""
+        """USD per month after the free quantity, if nothing else in the account uses it."""
         return max(self.quantity - self.free, 0.0) * self.price
 
 
@@ -60,7 +60,7 @@ class Resource:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return `prices.toml` or `usage.toml`."""
+    """Return the content of `prices.toml` or `usage.toml`."""
     return tomllib.loads((HERE / name).read_text(encoding="utf-8"))
 
 
@@ -74,18 +74,18 @@ def resources_of(templates: Iterable[Mapping[str, Any]]) -> list[Resource]:
 
 
 def estimate(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> list[CostItem]:
-    """Return the items of a month, dearest first. Raises CostError for what has no price."""
+    """Return the items of a month, most expensive first. Raises CostError for a resource without a price."""
     items = [*_standing(found, prices, usage), *_running(found, prices, usage)]
     return sorted((item for item in items if item.quantity), key=lambda item: -item.listed)
 
 
 def _standing(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[CostItem]:
-    """What is paid for by being there."""
+    """Yield the items that cost money all the time, used or not."""
     hours, free, each = prices["hours"], prices["always_free"], prices["each"]
     for database in _of(found, "AWS::RDS::DBInstance"):
         kind, zones = database["DBInstanceClass"], 2 if database["MultiAZ"] else 1
         if kind not in prices["rds"]:
-            raise CostError(f"{kind}: expected a price in {HERE / 'prices.toml'}, was none")
+            raise CostError(f"no price of {kind} in {HERE / 'prices.toml'}; add it")
         where = "two zones" if zones == 2 else "one zone"
         yield CostItem(f"RDS {kind}, {where}: hours", hours * zones, prices["rds"][kind])
         yield CostItem(f"RDS storage, {where}: GB", float(database["AllocatedStorage"]) * zones, prices["rds"]["storage"])
@@ -105,7 +105,7 @@ def _standing(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappi
 
 
 def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[CostItem]:
-    """What is paid for by use."""
+    """Yield the items that are paid by use."""
     free, million = prices["always_free"], prices["million"]
     cycles = MONTH_DAYS * 24 * 60 / CYCLE_MINUTES
     scheduled = _scheduled_runs(found)
@@ -144,7 +144,7 @@ def _is_fifo(mapping: Mapping[str, Any], queues: Mapping[str, Mapping[str, Any]]
         case {"Fn::GetAtt": [str(logical_id), "Arn"]}:
             return bool(queues[logical_id].get("FifoQueue", False))
         case other:
-            raise CostError(f"expected a queue of the same template behind every function, was {other}")
+            raise CostError(f"expected every function's queue in the same template, got {other}")
 
 
 def _scheduled_runs(found: Sequence[Resource]) -> Counter[str]:
@@ -156,7 +156,7 @@ def _scheduled_runs(found: Sequence[Resource]) -> Counter[str]:
         if schedule["State"] == "ENABLED":
             name = _function(targets[aliases[schedule["Target"]["Arn"]["Ref"]]]["FunctionName"])
             expression, zone = schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"]
-            minutes = range(WEEK_DAYS * 24 * 60)  # whatever repeats here does so within a week
+            minutes = range(WEEK_DAYS * 24 * 60)  # every schedule here repeats within a week
             fired = sum(is_due(expression, WEEK_START + timedelta(minutes=m), zone) for m in minutes)
             runs[name] += math.ceil(fired * MONTH_DAYS / WEEK_DAYS)
     return runs

@@ -1,1 +1,1 @@
-"""`signalbox collect` and `signalbox data`: candles into a lake, and what a folder of candles holds and lacks."""
+"""`signalbox collect` and `signalbox data`: store candles in a lake, and show what a folder of candles has and lacks."""

@@ -1,4 +1,4 @@
-"""`signalbox collect` and `signalbox data ...` as typer sees them; they run in the packages beside this module."""
+"""Declares `signalbox collect` and `signalbox data ...` for typer; `collection` and `report` run them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import typer
 
 from local.cli.options import Data, End, Json, Start
 
-data_app = typer.Typer(help="Import, export, report on and simulate candles.", no_args_is_help=True)
+data_app = typer.Typer(help="Check recorded candles.", no_args_is_help=True)
 
 
 @data_app.callback()
 def _group() -> None:
-    """Import, export, report on and simulate candles."""
+    """Check recorded candles."""
 
 
 def collect(  # noqa: PLR0917 - typer passes by keyword
-    out: Annotated[Path, typer.Option(help="Folder of the lake; an earlier run there is continued.")],
-    symbols: Annotated[str, typer.Option(help="Symbols of the venue, separated by commas.")] = "BTC-USD,ETH-USD,SOL-USD",
+    out: Annotated[Path, typer.Option(help="Folder of the lake; continues an earlier run there.")],
+    symbols: Annotated[str, typer.Option(help="Symbols, separated by commas.")] = "BTC-USD,ETH-USD,SOL-USD",
     venue: Annotated[str, typer.Option(help="Exchange: coinbase, or any name that ccxt knows.")] = "coinbase",
-    start: Annotated[str, typer.Option(help="From when: an age such as 30d or 2y, or ISO 8601; whole UTC days.")] = "30d",
-    end: Annotated[str | None, typer.Option(help="Until when, in the same way; default: now.")] = None,
-    refresh: Annotated[int, typer.Option(help="Ask again for so many of the newest days: venues revise bars.", min=0)] = 0,
-    venue_url: Annotated[str, typer.Option(help="Another address of the exchange, such as a stand-in.")] = "",
+    start: Annotated[str, typer.Option(help="Start: an age such as 30d or 2y, or ISO 8601; rounded down to a UTC day.")] = "30d",
+    end: Annotated[str | None, typer.Option(help="End, in the same form; default: now.")] = None,
+    refresh: Annotated[
+        int, typer.Option(help="Fetch this many of the newest days again, because venues revise bars.", min=0)
+    ] = 0,
+    venue_url: Annotated[str, typer.Option(help="Another address of the exchange, for example of a test server.")] = "",
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Back-fill 1-minute candles of an exchange into a lake; run again to continue, also after a crash."""
@@ -51,7 +53,7 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
 @data_app.command("report")
 def report(
     data: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Where report.json and coverage.png go; default: nothing is written.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and coverage.png; default: write nothing.")] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Show rows, gaps, outages, staleness, duplicates and bad rows by symbol, and draw the coverage."""

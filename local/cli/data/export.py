@@ -34,7 +34,7 @@ def run_data_export(
 ) -> int:
     """Write a file for each symbol and return the exit code. Raises DataError for a form there is not, MarketDataError."""
     if form not in FORMATS:
-        raise DataError(f"--format: expected {' or '.join(FORMATS)}, was {form}")
+        raise DataError(f"--format: expected {' or '.join(FORMATS)}, got {form}")
     write = _WRITERS[form]
     written = {}
     for series in find_series(folder):

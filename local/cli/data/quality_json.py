@@ -1,4 +1,4 @@
-"""The facts of a series as the commands print them: instants are ISO 8601 in UTC, a gap is its first and last missing minute."""
+"""The facts of a series as the commands print them. Instants are ISO 8601 in UTC; a gap is its first and last missing minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.market.row_faults import FAULT_WORDS, RowFaultCount
 
 
 def quality_json(quality: SeriesQuality) -> dict[str, Any]:
-    """Return one series' facts."""
+    """Return the facts of one series."""
     return {
         "rows": quality.rows,
         "first": None if quality.first is None else quality.first.isoformat(),
@@ -41,5 +41,5 @@ def fault_text(one: RowFaultCount) -> str:
 
 
 def gap_json(gap: Gap) -> dict[str, Any]:
-    """Return a gap: its first and last missing minute, and how many they are."""
+    """Return a gap: its first and last missing minute, and the number of minutes."""
     return {"first": from_ms(gap.first_ms).isoformat(), "last": from_ms(gap.last_ms).isoformat(), "minutes": gap.minutes}

@@ -1,1 +1,1 @@
-"""`signalbox deploy`: a stage in an AWS account, from nothing to the first alarm."""
+"""`signalbox deploy`: brings a stage into an AWS account, from an empty account to the first alarm."""

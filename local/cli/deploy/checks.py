@@ -1,4 +1,4 @@
-"""What has to be true of an AWS account before a stage is deployed to it. Reads only; each finding says what to do."""
+"""Checks an AWS account before a stage is deployed to it. It only reads; each finding says what to do."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from signalbox.contracts import PRODUCT
 CDK: Final = "aws-cdk@2.1148.1"  # 3.x cannot read this library's assemblies
 BOOTSTRAP_PARAMETER: Final = "/cdk-bootstrap/hnb659fds/version"
 BOOTSTRAP_VERSION: Final = 6
-ENOUGH_EXECUTIONS: Final = 20  # of Lambda at once: functions, and two of each busy account
+ENOUGH_EXECUTIONS: Final = 20  # concurrent Lambda executions: the functions, plus two per busy account
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _INVALID: Final = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"})
 
 
 class NotReadyError(WorkbenchError):
-    """The account cannot take the stage yet; says what to do."""
+    """The account is not ready for the stage; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a stage goes, and as whom."""
+    """The account and region that a stage goes to, and the caller's identity."""
 
     account: str
     region: str
@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AccountFinding:
-    """Something about the account. blocks: the deployment would fail for it."""
+    """A fact about the account. `blocks`: the deployment would fail because of it."""
 
     text: str
     blocks: bool = False
@@ -56,9 +56,7 @@ def target_of(session: Any) -> Target:
         if code in _EXPIRED:
             raise NotReadyError("your AWS credentials have expired: run `aws sso login`, then this command again") from error
         if code in _INVALID:
-            raise NotReadyError(
-                f"AWS does not know these credentials ({code}): run `aws configure sso` or correct them"
-            ) from error
+            raise NotReadyError(f"AWS rejects these credentials ({code}): run `aws configure sso` or correct them") from error
         raise NotReadyError(f"AWS refused to say who you are: {error}") from error
     except BotoCoreError as error:
         raise NotReadyError(f"AWS cannot be reached in region {region}: {error}") from error
@@ -66,11 +64,11 @@ def target_of(session: Any) -> Target:
 
 
 def findings(session: Any, target: Target, stage: str) -> tuple[AccountFinding, ...]:
-    """Return what stands in the way of a deployment, and what will be slow. Raises NotReadyError when it cannot be asked."""
+    """Return what blocks a deployment, and what will make it slow. Raises NotReadyError if AWS cannot be asked."""
     try:
         return (*_bootstrap(session, target), *_executions(session), *_stuck(session, stage))
     except (ClientError, BotoCoreError) as error:
-        raise NotReadyError(f"{target.account}: cannot be checked, administrator access is needed: {error}") from error
+        raise NotReadyError(f"cannot check account {target.account}, which needs administrator access: {error}") from error
 
 
 def _bootstrap(session: Any, target: Target) -> Iterator[AccountFinding]:
@@ -82,28 +80,28 @@ def _bootstrap(session: Any, target: Target) -> Iterator[AccountFinding]:
         yield AccountFinding(f"account and region are not bootstrapped for the CDK: run `{command}`", blocks=True)
         return
     if version < BOOTSTRAP_VERSION:
-        yield AccountFinding(f"expected bootstrap version {BOOTSTRAP_VERSION}, was {version}: run `{command}`", blocks=True)
+        yield AccountFinding(f"expected bootstrap version {BOOTSTRAP_VERSION}, got {version}: run `{command}`", blocks=True)
 
 
 def _executions(session: Any) -> Iterator[AccountFinding]:
     limit = int(session.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
     if limit < ENOUGH_EXECUTIONS:
         yield AccountFinding(
-            f"Lambda runs {limit} executions at once in this account: enough to start with; ask for more with"
+            f"Lambda may run {limit} executions at once in this account, which is enough to start; ask for more with"
             " `aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
             " --desired-value 100`"
         )
 
 
 def _stuck(session: Any, stage: str) -> Iterator[AccountFinding]:
-    """Find stacks that another deployment works on, and those that only a hand can bring on."""
+    """Find stacks that another deployment is changing, and stacks that must be repaired by hand."""
     for page in session.client("cloudformation").get_paginator("describe_stacks").paginate():
         for stack in page["Stacks"]:
             name, status = stack["StackName"], stack["StackStatus"]
             if not name.startswith(f"{PRODUCT}-{stage}-"):
                 continue
             if status.endswith("_IN_PROGRESS"):
-                yield AccountFinding(f"{name} is {status}: another deployment is at work; wait until it has ended", blocks=True)
+                yield AccountFinding(f"{name} is {status}: another deployment is running; wait until it ends", blocks=True)
             elif status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
                 yield AccountFinding(
                     f"{name} is {status}: delete it (`aws cloudformation delete-stack --stack-name {name}`)", blocks=True

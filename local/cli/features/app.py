@@ -1,4 +1,4 @@
-"""`signalbox features ...` as typer sees it. The matrix itself is the group's own callback; checks of it are sub-commands."""
+"""Declares `signalbox features ...` for typer. The group's own callback writes the matrix; sub-commands check features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from local.cli.instants import parse_bounds
 from local.cli.options import Data, Database, End, Json, Start
 
-features_app = typer.Typer(help="Features of recorded candles, and checks of stored ones.", no_args_is_help=True)
+features_app = typer.Typer(help="Compute features of recorded candles, and check stored features.", no_args_is_help=True)
 
 
 @features_app.callback(invoke_without_command=True)
@@ -26,7 +26,7 @@ def features(  # noqa: PLR0917 - typer passes by keyword
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write.")] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Write the feature matrix of every symbol as one Parquet file, or check stored features."""
+    """Write the feature matrix of every symbol to one Parquet file, or check stored features."""
     if context.invoked_subcommand is not None:
         return
     from local.cli.arguments import candles_of, check_covers, out_file  # noqa: PLC0415 - as above
@@ -37,19 +37,19 @@ def features(  # noqa: PLR0917 - typer passes by keyword
     first, last = parse_bounds(start, end)
     folder = candles_of(data, load_settings())
     if out is None:
-        raise DataError("--out: expected a file to write, such as out/features.parquet")
+        raise DataError("--out is missing: name the file to write, such as out/features.parquet")
     check_covers(folder, first, last)
     run_features(FeaturesOptions(folder, schema, out_file(out), first, last, json_output))
 
 
 @features_app.command("rehash")
 def rehash(
-    bundle: Annotated[Path, typer.Argument(help="A bundle whose feature schema has a hash of before decision 0085.")],
-    data: Annotated[Path, typer.Option(help="The lake or folder of candles that the bundle was trained on.")],
-    out: Annotated[Path, typer.Option(help="New folder for the bundle with the schema's hash of today.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle whose feature schema has a hash from before decision 0085.")],
+    data: Annotated[Path, typer.Option(help="Lake or folder of candles that the bundle was trained on.")],
+    out: Annotated[Path, typer.Option(help="New folder for the bundle with the current hash.")],
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Give a bundle the hash of its feature schema's computation, if its golden rows prove that this code computes them."""
+    """Give a bundle the current hash of its feature schema, if its golden rows prove that the features are the same."""
     from training.rehash import rehash_bundle  # noqa: PLC0415 - heavy packages are imported by the command that needs them
 
     proof = rehash_bundle(bundle, data, out)
@@ -58,16 +58,16 @@ def rehash(
 
 @features_app.command("verify")
 def verify(
-    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The UTC day whose signals are verified.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day whose signals are verified.")],
     data: Annotated[
         str | None,
-        typer.Option(help="A lake, a folder of recorded candles, or s3://BUCKET; default: the ledger's own lake and candles."),
+        typer.Option(help="A lake, a folder of recorded candles or s3://BUCKET; default: the ledger's own lake and candles."),
     ] = None,
-    venue: Annotated[str, typer.Option(help="The venue to take from a bucket.")] = "coinbase",
+    venue: Annotated[str, typer.Option(help="Venue to read from a bucket.")] = "coinbase",
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Derive the stored features of a day's signals again from their bars; exit 1 on any mismatch, 3 if there are no bars."""
+    """Derive the stored features of a day's signals again from their bars. Exit 1 on a mismatch, 3 if there are no bars."""
     from local.cli.features.verification import run_verify  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

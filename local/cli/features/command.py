@@ -1,4 +1,4 @@
-"""`signalbox features`: the feature matrix of every symbol of a folder as one Parquet file, whole or not at all."""
+"""`signalbox features`: writes the feature matrix of every symbol in a folder to one Parquet file, completely or not at all."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, f
 from signalbox.market.candles import ONE_MINUTE, Bars, from_ms, to_ms
 from training.bar_columns import CountColumn, TimesColumn
 
-WORKERS: Final = 2  # symbols computed side by side; also what is held in memory at once
+WORKERS: Final = 2  # symbols computed in parallel, and matrices in memory at once
 ROW_GROUP: Final = 131_072  # rows
-LEAD_SLACK: Final = timedelta(days=1)  # of outages inside the warm-up: bars are counted, not minutes
-LATE_END: Final = timedelta(minutes=5)  # a symbol that ends earlier than the others by more is told
+LEAD_SLACK: Final = timedelta(days=1)  # for outages inside the warm-up, because bars are counted and not minutes
+LATE_END: Final = timedelta(minutes=5)  # a symbol that ends earlier than the others by more than this is reported
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturesOptions:
-    """What to compute. Rows of [start, end); None is no bound."""
+    """What to compute: rows of [start, end); None means no bound."""
 
     data: Path
     schema: str
@@ -48,7 +48,7 @@ class FeaturesOptions:
 
 @dataclass(frozen=True, slots=True)
 class SymbolRows:
-    """What became of one symbol."""
+    """The result for one symbol."""
 
     symbol: str
     rows: int
@@ -59,7 +59,7 @@ class SymbolRows:
 
 @dataclass(frozen=True, slots=True)
 class FeaturesResult:
-    """What the command prints, as JSON with these names. `wall_seconds` includes reading and writing."""
+    """The result of the command; --json uses these names. `wall_seconds` includes reading and writing."""
 
     schema: str
     schema_hash: str
@@ -68,14 +68,14 @@ class FeaturesResult:
     rows: int
     complete_rows: int
     wall_seconds: float
-    compute_seconds: float  # until the last matrix was there, with reading, without the rest of the writing
+    compute_seconds: float  # until the last matrix was computed: includes reading, excludes the remaining writing
     rows_per_s: float
     peak_memory_bytes: int
     warnings: tuple[str, ...]
 
 
 def run_features(options: FeaturesOptions) -> FeaturesResult:
-    """Compute, write, print. Raises SignalboxError (input that is wrong); then `out` is as it was before."""
+    """Compute, write and print. Raises SignalboxError for wrong input; `out` then stays unchanged."""
     began = time.perf_counter()
     schema = get_schema(options.schema)
     _check(options)
@@ -123,35 +123,35 @@ def arrow_schema(schema: FeatureSchema) -> pa.Schema:
 
 
 def _writer(path: Path, schema: FeatureSchema) -> pq.ParquetWriter:
-    # a dictionary of numbers that hardly repeat is tried in vain: it makes writing five times slower
+    # a dictionary helps no column of numbers that hardly repeat, and makes writing five times slower
     return pq.ParquetWriter(path, arrow_schema(schema), compression="zstd", use_dictionary=["symbol"])
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory this process ever held."""
+    """Return the highest memory use of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 def _check(options: FeaturesOptions) -> None:
     if options.start is not None and options.end is not None and options.start >= options.end:
-        raise DataError(f"expected --start before --end, was {options.start.isoformat()} and {options.end.isoformat()}")
+        raise DataError(f"expected --start before --end, got {options.start.isoformat()} and {options.end.isoformat()}")
     if options.out.is_dir():
-        raise DataError(f"--out: expected a file, {options.out} is a folder")
+        raise DataError(f"--out: {options.out} is a folder; name a file")
 
 
 def _read(series: CandleSeries, schema: FeatureSchema, options: FeaturesOptions) -> Bars:
-    """Return the bars of the period and those before it that its first rows need."""
+    """Return the bars of the period, and the earlier bars that its first rows need."""
     lead = None if options.start is None else options.start - schema.history_bars * ONE_MINUTE - LEAD_SLACK
     bars = require_bars(series, lead, options.end)
     if options.start is not None and int(bars.open_time_ms[-1]) < to_ms(options.start):
         newest = from_ms(int(bars.open_time_ms[-1])).isoformat()
-        raise DataError(f"{series.name}: expected candles from {options.start.isoformat()} on, the newest is of {newest}")
+        raise DataError(f"{series.name} has no candles from {options.start.isoformat()} on; its newest is {newest}")
     return bars
 
 
 def _matrices(schema: FeatureSchema, series: Sequence[Bars], reference: Bars | None) -> Iterator[FeatureMatrix]:
-    """Yield the matrices in order, computed side by side, never more than WORKERS ahead of the one in use."""
+    """Yield the matrices in order. They are computed in parallel, at most WORKERS ahead of the one in use."""
     waiting: deque[Future[FeatureMatrix]] = deque()
     with ThreadPoolExecutor(WORKERS) as pool:
         for bars in series:
@@ -181,7 +181,7 @@ def _table(matrix: FeatureMatrix, cut: slice, schema: pa.Schema) -> pa.Table:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """Give a file beside `out` that takes its place at the end, and is gone if anything fails."""
+    """Yield a temporary file beside `out` that replaces it at the end, or is deleted if anything fails."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_name(f".{out.name}.partial")
@@ -195,7 +195,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def _early_ends(series: Sequence[Bars]) -> tuple[str, ...]:
-    """Say which symbols end before the others: their rows end there, and nothing is filled."""
+    """Return warnings about symbols that end before the others; their missing rows are not filled."""
     ends = {bars.symbol: from_ms(int(bars.open_time_ms[-1])) for bars in series}
     last = max(ends.values())
     return tuple(

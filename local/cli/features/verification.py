@@ -1,7 +1,7 @@
-"""`signalbox features verify`: the stored features of a day's signals, derived again. Exit 1 on any mismatch, 3 without bars.
+"""`signalbox features verify`: derives the stored features of a day's signals again. Exit 1 on a mismatch, 3 without bars.
 
-Bars come from --data alone where it is given. Otherwise they come from what belongs to the ledger: the lake of the running local
-cloud for the days that are compacted, and the ledger's own candles for the others.
+With --data, bars come only from there. Otherwise they come from the lake of the running local cloud for days that are
+compacted, and from the ledger's own candles for the others.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from signalbox.signals.verification import SignalVerification, history_of, symbo
 
 SHOWN: Final = 20
 NO_BARS: Final = 3  # exit code
-SLACK: Final = timedelta(days=2)  # of outages inside the history: bars are counted, not minutes
+SLACK: Final = timedelta(days=2)  # for outages inside the history, because bars are counted and not minutes
 BUCKET: Final = "s3://"
 
 FindSeries = Callable[[Symbol], CandleSeries | None]
 
 
 def run_verify(day: date, data: str | None, database: str | None, *, venue: str, json_output: bool, settings: Settings) -> int:
-    """Verify one UTC day and return the exit code. Raises DataError when there is no ledger, no lake or no signal."""
+    """Verify one UTC day and return the exit code. Raises DataError if there is no ledger, no lake or no signal."""
     given = None if data is None else _finder(data, venue, settings)
     try:
         with connection_source(database, settings, name="signalbox verify") as source:
             reader = LedgerReader(source)
             signals = signals_of(reader, day)
             if not signals:
-                raise DataError(f"no signal was decided on {day}")
+                raise DataError(f"no signal was decided on {day}; `signalbox signals list` shows when")
             revisions = reader.revisions(venue, *_window(signals))
             if given is not None:
                 bars = read_bars(signals, given)
@@ -78,20 +78,20 @@ def signals_of(reader: LedgerReader, day: date) -> tuple[Signal, ...]:
 
 
 def read_bars(signals: Sequence[Signal], find: FindSeries) -> dict[Symbol, Bars]:
-    """Return the bars these signals are derived from; a symbol without any is left out."""
+    """Return the bars that these signals are derived from; a symbol without bars is left out."""
     start, end = _window(signals)
     found = {symbol: find(symbol) for symbol in symbols_of(signals)}
     return {symbol: series.bars(start, end) for symbol, series in found.items() if series is not None}
 
 
 def _window(signals: Sequence[Signal]) -> tuple[datetime, datetime]:
-    """Return which bars these signals may be derived from: [start, end)."""
+    """Return the period [start, end) of the bars that these signals may be derived from."""
     start = min(s.decided_at for s in signals) - history_of(signals) * ONE_MINUTE - SLACK
     return start, max(s.decided_at for s in signals)
 
 
 def with_ledger(signals: Sequence[Signal], found: Mapping[Symbol, Bars], reader: LedgerReader, venue: str) -> dict[Symbol, Bars]:
-    """Return the bars found, and of each UTC day of a symbol that has none of them, those of the ledger."""
+    """Return the bars found, plus the ledger's bars for each UTC day and symbol of which none were found."""
     start, end = _window(signals)
     together = {}
     for symbol in symbols_of(signals):
@@ -111,14 +111,14 @@ def with_ledger(signals: Sequence[Signal], found: Mapping[Symbol, Bars], reader:
 
 
 def _reach(bars: Mapping[Symbol, Bars], day: date, signals: Sequence[Signal]) -> bool:
-    """Whether there is any bar of the day; a day whose only signal is that of its midnight is made of the day before."""
+    """Whether there is any bar of the day. A signal at the day's first midnight needs only bars of the day before."""
     start = to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
     first = min(start, to_ms(max(s.decided_at for s in signals) - ONE_MINUTE))
     return any(bool(len(one) and one.open_time_ms[-1] >= first) for one in bars.values())
 
 
 def _tell_no_bars(day: date, where: str, signals: int, *, json_output: bool) -> None:
-    text = f"no bars of {day} in {where} (yet): a day is written to the lake at 00:20 UTC of the next one"
+    text = f"no bars of {day} in {where} yet: a day is written to the lake at 00:20 UTC on the next day"
     if json_output:
         sys.stdout.write(json.dumps({"day": day.isoformat(), "signals": signals, "verified": 0, "why": text}) + "\n")
     Console(stderr=json_output).print(f"{day}: {signals} signals, none verified; {text}", highlight=False, soft_wrap=True)
@@ -187,6 +187,6 @@ def _show(console: Console, day: date, found: Sequence[SignalVerification]) -> N
             table.add_row(f"{one.signal.decided_at:%H:%M}", one.signal.symbol, what, m.stored[:24], m.derived[:40])
         console.print(table)
         if len(wrong) > SHOWN:
-            console.print(f"and {len(wrong) - SHOWN} mismatches more", highlight=False)
+            console.print(f"and {len(wrong) - SHOWN} more mismatches", highlight=False)
     agreeing = sum(one.agrees for one in found)
     console.print(f"{day}: {agreeing} of {len(found)} signals agree with their bars, {len(wrong)} mismatches", highlight=False)

@@ -1,1 +1,1 @@
-"""`signalbox ftmo`: replay an account from a file under a prop firm's rules."""
+"""`signalbox ftmo`: replays an account from a file under a prop firm's rules."""

@@ -1,4 +1,4 @@
-"""`signalbox ftmo ...` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox ftmo ...` for typer; command.py runs it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _group() -> None:
 @ftmo_app.command("simulate")
 def simulate(  # noqa: PLR0917 - typer passes by keyword
     rules: Annotated[str, typer.Option(help="Rule set: ftmo-2step or ftmo-1step.")],
-    capital: Annotated[str, typer.Option(help="Initial capital.")],
+    capital: Annotated[str, typer.Option(help="Initial capital, such as 100000.")],
     events: Annotated[Path, typer.Option(help="JSONL file of open, close, mark and swap events, in time order.")],
     phase: Annotated[str | None, typer.Option(help="challenge or (2-step) verification; default: the first.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the chart goes (and result.json, with --json).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the chart (and result.json, with --json).")] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Replay an account: breaches with their moment, days, trading days, whether the target was reached."""
+    """Replay an account: breaches with their time, each day's figures, trading days, and whether the target was reached."""
     from local.cli.ftmo.command import run_simulate  # noqa: PLC0415 - pydantic and the rules
 
     run_simulate(rules, capital, events, phase=phase, out=out, json_output=json_output)

@@ -1,4 +1,4 @@
-"""`account.png`: equity after every event, the baseline of each day, and both limits it may not fall below."""
+"""Draws `account.png`: equity after every event, the baseline of each day, and both loss limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OVERALL: Final = "#b3261e"
 
 
 def draw_account(replay: FtmoReplay) -> bytes:
-    """Return the PNG."""
+    """Return the chart as PNG."""
     figure = Figure(figsize=(12, 5.2), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes: Any = figure.subplots()
@@ -52,7 +52,7 @@ def draw_account(replay: FtmoReplay) -> bytes:
 
 def _draw_days(axes: Any, replay: FtmoReplay) -> None:
     starts = [datetime(d.date.year, d.date.month, d.date.day, tzinfo=replay.zone) for d in replay.days]
-    ends = [*starts[1:], starts[-1] + timedelta(days=1)]  # wall-clock days: right over DST too
+    ends = [*starts[1:], starts[-1] + timedelta(days=1)]  # wall-clock days, so DST changes are right too
     trails = replay.rules.max_loss_reference is LossReference.TRAILING
     amount = replay.capital * replay.rules.max_loss_fraction
     references = accumulate((d.baseline for d in replay.days), max) if trails else (replay.capital for _ in replay.days)

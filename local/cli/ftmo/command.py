@@ -1,6 +1,6 @@
-"""`signalbox ftmo simulate`: replay an account from a file under one rule set; say what broke, when, and how each day went.
+"""`signalbox ftmo simulate`: replays an account from a file under one rule set; shows breaches and how each day went.
 
-Nothing is printed or written before the whole file was read and found good.
+It prints and writes nothing until the whole file has been read and checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHART_FOLDER: Final = Path("out/ftmo")
 
 
 def run_simulate(rules: str, capital: str, events: Path, *, phase: str | None, out: Path | None, json_output: bool) -> None:
-    """Replay a file; print the result as JSON, or draw it and print a table. Raises WorkbenchError for bad input."""
+    """Replay a file. Print the result as JSON, or draw a chart and print a table. Raises WorkbenchError for bad input."""
     replay = replay_file(_rules(rules), _capital(capital), events, phase=phase)
     text = json.dumps(to_json(replay), indent=2)
     if json_output:
@@ -36,19 +36,19 @@ def run_simulate(rules: str, capital: str, events: Path, *, phase: str | None, o
 
 def _rules(name: str) -> FtmoRules:
     if name not in RULES:
-        raise WorkbenchError(f"expected rules of {', '.join(RULES)}, was {name!r}")
+        raise WorkbenchError(f"expected rules out of {', '.join(RULES)}, got {name!r}")
     return RULES[name]
 
 
 def _capital(text: str) -> Decimal:
     capital = number_of(text)
     if capital is None or capital <= 0:
-        raise WorkbenchError(f"expected a capital above 0, was {text!r}")
+        raise WorkbenchError(f"expected a capital above 0, got {text!r}")
     return capital
 
 
 def _write(replay: FtmoReplay, folder: Path, text: str | None) -> Path:
-    """Write the chart, and the JSON when given; return the chart's path."""
+    """Write the chart, and the JSON if given. Return the chart's path."""
     from local.cli.ftmo.chart import draw_account  # noqa: PLC0415 - matplotlib
 
     chart = folder / "account.png"

@@ -1,7 +1,7 @@
-"""Account events from a JSONL file: one fact a line, numbers exact, and every fault told with its line.
+"""Account events from a JSONL file: one event per line, exact numbers, and every fault reported with its line.
 
-Numbers are JSON numbers or strings, read as Decimal, never as float. Marks of one instant that follow each other and name
-different symbols happen at once; a second mark of the same symbol is a later moment. Blank lines are skipped.
+Numbers are JSON numbers or strings, read as Decimal, never as float. Consecutive marks at one instant that name different
+symbols happen at once; a second mark of the same symbol is a later moment. Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from signalbox.risk.ftmo import Closed, FtmoEvent, Marked, Opened, PositionId, S
 YEARS: Final = range(1970, 2200)
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
-_SHOWN: Final = 60  # characters of a bad value
+_SHOWN: Final = 60  # characters shown of a bad value
 
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """An event and the line it came from (of a group of marks, the first)."""
+    """An event and its line (for a group of marks, the first line)."""
 
     number: int
     event: FtmoEvent
 
 
 def read_events(path: Path) -> Iterator[EventLine]:
-    """Yield the events of a file, marks of one instant together. Raises AccountFileError, naming the line."""
+    """Yield the events of a file, marks of one instant together. Raises AccountFileError with the line."""
     try:
         with path.open("rb") as file:
             yield from group_marks(_lines(file))
@@ -45,7 +45,7 @@ def read_events(path: Path) -> Iterator[EventLine]:
 
 
 def group_marks(lines: Iterable[EventLine]) -> Iterator[EventLine]:
-    """Join runs of marks of one instant with different symbols into one event."""
+    """Join consecutive marks of one instant and different symbols into one event."""
     held: EventLine | None = None
     prices: dict[Symbol, Decimal] = {}
     for line in lines:
@@ -82,26 +82,26 @@ def parse_event(text: str) -> FtmoEvent:
         fields = json.loads(
             text, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
         )
-    except (ValueError, RecursionError, ArithmeticError) as error:  # no Decimal has an exponent of twenty digits
-        raise AccountFileError(f"expected one JSON object, was {_shown(text)}") from error
+    except (ValueError, RecursionError, ArithmeticError) as error:  # a Decimal cannot have an exponent of twenty digits
+        raise AccountFileError(f"expected one JSON object, got {_shown(text)}") from error
     if not isinstance(fields, dict):
-        raise AccountFileError(f"expected one JSON object, was {_shown(text)}")
+        raise AccountFileError(f"expected one JSON object, got {_shown(text)}")
     kind = fields.pop("type", None)
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise AccountFileError(f"expected a type of {', '.join(_KINDS)}, was {_shown(kind)}")
+        raise AccountFileError(f"expected a type out of {', '.join(_KINDS)}, got {_shown(kind)}")
     names, build = _KINDS[kind]
     missing = [name for name in names if name not in fields]
     unknown = sorted(set(fields) - set(names))
     if missing or unknown:
         what = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(map(_shown, unknown))}"
-        raise AccountFileError(f"expected {kind} with {', '.join(names)}; it {what}")
+        raise AccountFileError(f"{kind} needs exactly {', '.join(names)}; it {what}")
     return build(fields)
 
 
 def _opened(fields: dict[str, Any]) -> Opened:
     side = fields["side"]
     if not isinstance(side, str) or side not in _SIDES:
-        raise AccountFileError(f"side: expected buy or sell, was {_shown(side)}")
+        raise AccountFileError(f"side: expected buy or sell, got {_shown(side)}")
     return Opened(
         time=_time(fields["time"]),
         position=PositionId(_name(fields, "position")),
@@ -135,7 +135,7 @@ _KINDS: Final[dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], FtmoEv
 
 
 def number_of(text: str) -> Decimal | None:
-    """Return a plainly written number, or None: no NaN, no infinity, no separators."""
+    """Return a plain number, or None for NaN, infinity or separators."""
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
@@ -143,15 +143,15 @@ def _number(fields: dict[str, Any], name: str) -> Decimal:
     value = fields[name]
     number = value if isinstance(value, Decimal) else number_of(value) if isinstance(value, str) else None
     if number is None:
-        raise AccountFileError(f"{name}: expected a number, was {_shown(value)}")
+        raise AccountFileError(f"{name}: expected a number, got {_shown(value)}")
     return number
 
 
 def _name(fields: dict[str, Any], name: str) -> str:
     value = fields[name]
-    text = str(value) if isinstance(value, Decimal) else value  # tickets of a terminal are numbers
+    text = str(value) if isinstance(value, Decimal) else value  # a terminal's tickets are numbers
     if not isinstance(text, str) or not text.strip():
-        raise AccountFileError(f"{name}: expected a name, was {_shown(value)}")
+        raise AccountFileError(f"{name}: expected a name, got {_shown(value)}")
     return text
 
 
@@ -161,18 +161,18 @@ def _time(value: object) -> datetime:
     except ValueError:
         instant = None
     if instant is None or instant.utcoffset() is None or instant.year not in YEARS:
-        raise AccountFileError(f"time: expected ISO 8601 with an offset as in 2024-03-05T10:00:00+01:00, was {_shown(value)}")
+        raise AccountFileError(f"time: expected ISO 8601 with an offset, such as 2024-03-05T10:00:00+01:00, got {_shown(value)}")
     return instant
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise AccountFileError(f"expected a number, was {name}")
+    raise AccountFileError(f"expected a number, got {name}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise AccountFileError("expected every field once")
+        raise AccountFileError("a field appears twice; give each field once")
     return fields
 
 

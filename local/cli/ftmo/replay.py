@@ -1,7 +1,7 @@
 """What a file of events did to an account under one rule set: status, breaches, days, and the equity after each event.
 
-As JSON, money and shares are strings of plain decimals, exact (the share is rounded to six places); times carry the offset
-of the rules' time zone.
+In JSON, money and shares are strings of exact decimals (the best day's share is rounded to six places), and times carry the
+offset of the rules' time zone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHARE_PLACES: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class FtmoReplay:
-    """What a file of events did to an account; `curve` is the equity after each event."""
+    """What a file of events did to an account. `curve` is the equity after each event."""
 
     rules: FtmoRules
     capital: Decimal
@@ -38,17 +38,17 @@ class FtmoReplay:
 
     @property
     def zone(self) -> ZoneInfo:
-        """Where midnight is."""
+        """The time zone of the rules' midnight."""
         return ZoneInfo(self.rules.time_zone)
 
 
 def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | None = None) -> FtmoReplay:
-    """Return what the events of a file did. Raises AccountFileError naming the line that could not have happened."""
+    """Return what the events of a file did. Raises AccountFileError with the line of an impossible event."""
     try:
         account = FtmoAccount(rules, capital, phase=phase)
     except KeyError as error:
         names = ", ".join(p.name for p in rules.phases)
-        raise WorkbenchError(f"expected a phase of {rules.name} ({names}), was {phase}") from error
+        raise WorkbenchError(f"expected a phase of {rules.name} ({names}), got {phase}") from error
     curve: list[tuple[datetime, Decimal]] = []
     closed_at: dict[str, int] = {}
     for line in read_events(path):

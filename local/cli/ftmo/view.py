@@ -1,4 +1,4 @@
-"""The screen of `signalbox ftmo simulate`: one row a day, then what broke and where the account stands."""
+"""The screen of `signalbox ftmo simulate`: one row per day, then breaches and the account's status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STYLE = {AccountStatus.ACTIVE: "bold", AccountStatus.TARGET_REACHED: "bold gree
 
 
 def print_replay(replay: FtmoReplay, chart: Path) -> None:
-    """Print the account."""
+    """Print the result for an account."""
     console = Console()
     title = f"{replay.rules.name} {replay.rules.version}, {replay.phase}, {money(replay.capital)}"
     table = Table(title=title, title_justify="left")
@@ -38,5 +38,5 @@ def print_replay(replay: FtmoReplay, chart: Path) -> None:
 
 
 def money(value: Decimal) -> str:
-    """Return an amount with thousands and cents."""
+    """Return an amount with thousands separators and cents."""
     return f"{value:,.2f}"

@@ -1,4 +1,4 @@
-"""`signalbox jobs ...` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox jobs ...` for typer; command.py runs it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from local.cli.jobs.command import JobsOptions
 
 jobs_app = typer.Typer(help="Training in your AWS account: jobs and the pipeline on SageMaker.", no_args_is_help=True)
-Plan = Annotated[Path | None, typer.Option(help="A plan as JSON, instead of the deployed stage's.")]
+Plan = Annotated[Path | None, typer.Option(help="JSON file with a training plan; default: the deployed stage's plan.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact request and send nothing.")]
-At = Annotated[str | None, typer.Option(help="The instant the job is named by; default: now. Again is the same job.")]
+At = Annotated[str | None, typer.Option(help="Instant in the job's name; default: now. The same instant is the same job.")]
 
 
 @jobs_app.callback()
@@ -41,7 +41,9 @@ def _given(**values: object) -> dict[str, object]:
 def package(  # noqa: PLR0917 - typer passes by keyword
     stage: Stage = None,
     plan: Plan = None,
-    wheels: Annotated[Path | None, typer.Option(help="Folder of wheels to ship, for a container without them.")] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(help="Folder of wheels to ship, for a container that cannot download them.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the archive here instead of into the stage's bucket.")] = None,
     cuda_trees: Annotated[  # noqa: FBT002 - of typer
         bool, typer.Option("--cuda-trees", help="Ask for XGBoost built for CUDA instead of xgboost-cpu.")
@@ -63,18 +65,18 @@ def package(  # noqa: PLR0917 - typer passes by keyword
 def train(  # noqa: PLR0917 - typer passes by keyword
     stage: Stage = None,
     plan: Plan = None,
-    model: Annotated[str | None, typer.Option(help="Whose next version it will be; default: the plan's.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that gets a new version; default: the plan's.")] = None,
     config: Annotated[str | None, typer.Option(help="training/configs/NAME.toml; default: the plan's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Walk-forward folds, at least 6; 0 is none.")] = None,
-    families: Annotated[str | None, typer.Option(help="xgboost,lstm,transformer or some; default: the configuration's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; default: the configuration's.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Walk-forward folds, at least 6, or 0 for none.")] = None,
+    families: Annotated[str | None, typer.Option(help="Some of xgboost,lstm,transformer; default: the configuration's.")] = None,
     start: Start = None,
     end: End = None,
     at: At = None,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Start a training job; when it is done its model is a candidate in the library."""
+    """Start a training job. When it finishes, its model is a candidate in the library."""
     from local.cli.jobs.command import run_train  # noqa: PLC0415 - as above
 
     first, last = parse_bounds(start, end)
@@ -84,7 +86,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
 
 @jobs_app.command("evaluate")
 def evaluate(  # noqa: PLR0917 - typer passes by keyword
-    model_uri: Annotated[str, typer.Argument(help="s3:// of a model.tar.gz, or of a folder with a bundle's files.")],
+    model_uri: Annotated[str, typer.Argument(help="s3:// address of a model.tar.gz, or of a folder with a bundle's files.")],
     stage: Stage = None,
     plan: Plan = None,
     start: Start = None,
@@ -93,7 +95,7 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Start a job that judges a model; without a period, on the test period of the model itself."""
+    """Start a job that judges a model. Without a period it uses the model's own test period."""
     from local.cli.jobs.command import run_evaluate  # noqa: PLC0415 - as above
 
     first, last = parse_bounds(start, end)
@@ -105,15 +107,15 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
 def pipeline(  # noqa: PLR0917 - typer passes by keyword
     stage: Stage = None,
     plan: Plan = None,
-    execute: Annotated[bool, typer.Option("--execute", help="Start an execution too.")] = False,  # noqa: FBT002 - of typer
+    execute: Annotated[bool, typer.Option("--execute", help="Also start an execution.")] = False,  # noqa: FBT002 - of typer
     register_when: Annotated[
-        str | None, typer.Option(help="promotion (every gate of promotion) or integrity (G0: for shadow).")
+        str | None, typer.Option(help="promotion (all promotion gates passed) or integrity (G0 passed; for shadow).")
     ] = None,
     at: At = None,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Create or replace the pipeline: features, train, evaluate, register on pass."""
+    """Create or replace the pipeline: compute features, train, evaluate, register on pass."""
     from local.cli.jobs.command import run_pipeline  # noqa: PLC0415 - as above
 
     options = _options(stage, plan, at, dry_run=dry_run, as_json=json_output)
@@ -124,10 +126,10 @@ def pipeline(  # noqa: PLR0917 - typer passes by keyword
 def list_jobs(
     stage: Stage = None,
     purpose: Annotated[str | None, typer.Option(help="train or evaluate; default: both.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Show at most this many, newest first.")] = 20,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Show the newest jobs of a stage, evaluations among them."""
+    """Show the newest jobs of a stage, including evaluations."""
     from local.cli.jobs.command import run_list  # noqa: PLC0415 - as above
 
     run_list(_options(stage, None, None, dry_run=False, as_json=json_output), purpose=purpose, at_most=limit)
@@ -138,7 +140,7 @@ def show(
     job: Annotated[str, typer.Argument(help="The job's name, as `jobs list` shows it.")],
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Show one job: what it was asked, how it ended, its figures."""
+    """Show one job: its parameters, its end and its figures."""
     from local.cli.jobs.command import run_show  # noqa: PLC0415 - as above
 
     run_show(job, as_json=json_output)
@@ -146,13 +148,13 @@ def show(
 
 @jobs_app.command("register")
 def register(
-    job: Annotated[str, typer.Argument(help="The name of a training or an evaluation that ended.")],
+    job: Annotated[str, typer.Argument(help="Name of a finished training or evaluation.")],
     stage: Stage = None,
     plan: Plan = None,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Tell the library of a job again: its event was lost, or came before its model was known."""
+    """Register a finished job in the library again, if its event was lost or arrived before its model was known."""
     from local.cli.jobs.command import run_register  # noqa: PLC0415 - as above
 
     run_register(_options(stage, plan, None, dry_run=dry_run, as_json=json_output), job)

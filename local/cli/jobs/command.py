@@ -1,4 +1,4 @@
-"""`signalbox jobs`: what it sends to SageMaker, from the plan of a deployed stage; `--dry-run` sends nothing."""
+"""`signalbox jobs`: sends jobs to SageMaker, according to the plan of a deployed stage; `--dry-run` sends nothing."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from signalbox.library.training_jobs import CODE_ARCHIVE, Request, StartedJob, e
 from training.config import MIN_FOLDS
 
 FAMILIES: Final = ("xgboost", "lstm", "transformer")
-ANSWER_SECONDS: Final = 150  # of register_model, which may take two minutes; asked again it would only be told the same
+ANSWER_SECONDS: Final = 150  # register_model may take two minutes; asking it again would only give the same answer
 
 
 class JobsError(WorkbenchError):
-    """AWS could not be asked, or did not answer as it should."""
+    """AWS could not be reached, or gave an unexpected answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """What every command of the group is given. stage: as it was given; a plan says its own."""
+    """The options of every command in the group. `stage`: as given on the command line; a plan names its own."""
 
     stage: str | None
     plan: Path | None
@@ -64,7 +64,7 @@ def _jobs() -> SageMakerJobs:
 
 @contextmanager
 def aws_errors_reported() -> Iterator[None]:
-    """Turn what AWS's library raises into one line that says what to do."""
+    """Turn errors of the AWS library into one line that says what to do."""
     try:
         yield
     except NoCredentialsError:
@@ -81,7 +81,7 @@ def aws_errors_reported() -> Iterator[None]:
 
 
 def load_plan(options: JobsOptions) -> TrainingPlan:
-    """Return the plan of a file, else of the deployed stage. Raises JobsError, TrainingPlanError."""
+    """Return the plan from a file, or from the deployed stage. Raises JobsError, TrainingPlanError."""
     if options.plan is not None:
         try:
             found = read_plan(options.plan.read_bytes())
@@ -96,12 +96,12 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
         found = _aws("lambda").get_function_configuration(FunctionName=name)
     text = found.get("Environment", {}).get("Variables", {}).get(Env.TRAINING_PLAN.value)
     if not text:
-        raise JobsError(f"{name}: expected {Env.TRAINING_PLAN.value}; deploy the stack {PRODUCT}-{stage}-training")
+        raise JobsError(f"{name} has no {Env.TRAINING_PLAN.value}; deploy the stack {PRODUCT}-{stage}-training")
     return read_plan(text)
 
 
 def run_train(options: JobsOptions, given: dict[str, Any]) -> None:
-    """Start a training. given: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
+    """Start a training. given: the parameters that the user gave; the plan has the others. Raises SignalboxError."""
     plan = load_plan(options)
     _check_training(given, load_settings().repository)
     base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
@@ -113,11 +113,11 @@ def _check_training(given: Mapping[str, Any], repository: Path) -> None:
     """Raise JobsError for what the job would refuse only once its machine runs, and is paid for."""
     configs = sorted(path.stem for path in (repository / "training" / "configs").glob("*.toml"))
     if given.get("config", configs[0]) not in configs:
-        raise JobsError(f"--config: expected one of {', '.join(configs)}, was {given['config']!r}")
+        raise JobsError(f"--config: expected one of {', '.join(configs)}, got {given['config']!r}")
     if not set(str(given.get("families", FAMILIES[0])).split(",")) <= set(FAMILIES):
-        raise JobsError(f"--families: expected some of {','.join(FAMILIES)}, was {given['families']!r}")
+        raise JobsError(f"--families: expected some of {','.join(FAMILIES)}, got {given['families']!r}")
     if 0 < int(given.get("folds", 0)) < MIN_FOLDS:
-        raise JobsError(f"--folds: expected 0 or at least {MIN_FOLDS}, was {given['folds']}")
+        raise JobsError(f"--folds: expected 0 or at least {MIN_FOLDS}, got {given['folds']}")
 
 
 def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) -> None:
@@ -129,9 +129,9 @@ def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) ->
 
 
 def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str]) -> None:
-    """Create or replace the stage's pipeline, and start it when asked to. Raises SignalboxError."""
+    """Create or replace the stage's pipeline, and start it if asked to. Raises SignalboxError."""
     if (when := parameters.get("RegisterWhen")) is not None and when not in set(RegisterWhen):
-        raise JobsError(f"register-when: expected one of {', '.join(RegisterWhen)}, was {when!r}")
+        raise JobsError(f"register-when: expected one of {', '.join(RegisterWhen)}, got {when!r}")
     plan = load_plan(options)
     name = plan.pipeline or f"{PRODUCT}-{plan.stage}"
     definition = pipeline_definition(plan)
@@ -145,9 +145,9 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
 
 
 def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None:
-    """Show the newest jobs of a stage, optionally of one purpose. Raises SignalboxError."""
+    """Show the newest jobs of a stage, or only those of one purpose. Raises SignalboxError."""
     if purpose is not None and purpose not in set(JobPurpose):
-        raise JobsError(f"purpose: expected one of {', '.join(JobPurpose)}, was {purpose!r}")
+        raise JobsError(f"purpose: expected one of {', '.join(JobPurpose)}, got {purpose!r}")
     stage = _stage(options)
     prefix = f"{PRODUCT}-{stage}-" + (f"{purpose}-" if purpose else "")
     with aws_errors_reported():
@@ -159,7 +159,7 @@ def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None
 
 
 def run_show(name: str, *, as_json: bool) -> None:
-    """Show one job: what it was asked, how it ended, its figures. Raises SignalboxError."""
+    """Show one job: its parameters, its end and its figures. Raises SignalboxError."""
     with aws_errors_reported():
         found = job_facts(_jobs().describe_training_job(name))
     if as_json:
@@ -169,15 +169,15 @@ def run_show(name: str, *, as_json: bool) -> None:
 
 
 def run_register(options: JobsOptions, name: str) -> None:
-    """Tell the library of a job that ended, as its event would have: for an event that was lost, or came too early.
+    """Register a finished job in the library, as its event would have done. For an event that was lost or arrived too early.
 
-    Raises SignalboxError; JobsError for a job that goes on, one of another role, or when the function fails.
+    Raises SignalboxError; JobsError for a job that still runs or has another role, or if the function fails.
     """
     plan = load_plan(options)
     with aws_errors_reported():
         description = _jobs().describe_training_job(name)
         if (role := description.get("RoleArn")) != plan.role_arn:
-            raise JobsError(f"{name}: expected a job of the stage {plan.stage}, whose role is {plan.role_arn}, was of {role}")
+            raise JobsError(f"{name} is not a job of stage {plan.stage}: expected role {plan.role_arn}, got {role}")
         event = event_of(description)
         if options.dry_run:
             print(json.dumps({"operation": "Invoke", "request": event}, indent=None if options.as_json else 2))
@@ -193,7 +193,7 @@ def run_register(options: JobsOptions, name: str) -> None:
 def run_package(
     options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None, cuda_trees: bool = False
 ) -> None:
-    """Pack the code and put it where jobs look for it, or into a file. Raises SignalboxError."""
+    """Pack the code, and upload it to where jobs look for it or write it to a file. Raises SignalboxError."""
     package = package_code(repository, wheels, cuda_trees=cuda_trees)
     facts: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
     facts["trees"] = "cuda" if cuda_trees else "cpu"

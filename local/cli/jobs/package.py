@@ -1,7 +1,7 @@
-"""The code of a job as SageMaker's tools want it: one sourcedir.tar.gz. Equal sources give equal bytes.
+"""Packs a job's code as SageMaker's tools expect it: one sourcedir.tar.gz. Equal sources give equal bytes.
 
-At its top: the entry points and requirements.txt; beside them the packages `signalbox` and `training`, and a folder `wheels`
-where one is given. The archive holds no bundle and no candles. Which build of XGBoost it asks for: trees.py.
+The top level has the entry points and requirements.txt, the packages `signalbox` and `training`, and optionally a folder
+`wheels`. The archive holds no bundle and no candles. trees.py decides which build of XGBoost it asks for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SOURCES: Final = frozenset({".py", ".toml", ".typed", ".sql", ".jinja", ".css"}
 
 @dataclass(frozen=True, slots=True)
 class CodePackage:
-    """The archive and what is in it."""
+    """The archive, and the names of its files."""
 
     content: bytes
     files: tuple[str, ...]
@@ -39,7 +39,7 @@ class CodePackage:
 def package_code(repository: Path, wheels: Path | None = None, *, cuda_trees: bool = False) -> CodePackage:
     """Return the archive. cuda_trees: ask for XGBoost built for CUDA.
 
-    Raises WorkbenchError when the entry points are not there, or the folder of wheels has not what the trees need.
+    Raises WorkbenchError if an entry point is missing, or if the folder of wheels lacks what XGBoost needs.
     """
     entries = dict(_entries(repository))
     requirements = entries[REQUIREMENTS].read_text(encoding="utf-8")
@@ -48,11 +48,11 @@ def package_code(repository: Path, wheels: Path | None = None, *, cuda_trees: bo
     if wheels is not None:
         found = {f"{WHEELS}/{path.name}": path for path in sorted(wheels.glob("*.whl"))}
         if not found:
-            raise WorkbenchError(f"{wheels}: expected wheels (*.whl), found none; docs/training-jobs.md says how to fetch them")
+            raise WorkbenchError(f"no wheels (*.whl) in {wheels}; docs/training-jobs.md says how to fetch them")
         check_trees(wheels, list(found.values()), requirements)
         entries |= found
     buffer = io.BytesIO()
-    # neither the gzip header nor the entries keep a time, an owner or a mode of this machine
+    # the gzip header and the entries hold no time, owner or mode of this machine
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
         for name, path in sorted(entries.items()):
             content = requirements.encode() if name == REQUIREMENTS else path.read_bytes()
@@ -66,7 +66,7 @@ def _entries(repository: Path) -> Iterator[tuple[str, Path]]:
     for program in PROGRAMS:
         path = repository / "sagemaker" / program
         if not path.is_file():
-            raise WorkbenchError(f"{path}: expected an entry point of the jobs, was no file")
+            raise WorkbenchError(f"no file {path}, which is an entry point of the jobs")
         yield program, path
     for package, folder in (
         ("signalbox", repository / "layers" / "core" / "python" / "signalbox"),

@@ -1,7 +1,6 @@
-"""Which XGBoost a job gets: `xgboost-cpu`, or the build for CUDA. Both are the module `xgboost`, so never both.
+"""Which XGBoost a job gets: `xgboost-cpu` or the build for CUDA. Both install the module `xgboost`, so a job needs exactly one.
 
-pip sees two packages that have nothing to do with each other and would write one over the other; what is in the folder of wheels
-is therefore looked at before it travels.
+pip sees two unrelated packages and would let one overwrite the other, so the folder of wheels is checked before it is shipped.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _Wheels = dict[NormalizedName, tuple[Version, Path]]
 
 
 def with_cuda_trees(requirements: str, repository: Path) -> str:
-    """Return requirements.txt with the CUDA build in place of `xgboost-cpu`, in the version of the GPU lock.
+    """Return requirements.txt with the CUDA build in place of `xgboost-cpu`, in the version of the GPU lock file.
 
-    Raises WorkbenchError when either file has not the line that is looked for.
+    Raises WorkbenchError if either file lacks its line for XGBoost.
     """
     lock = repository / GPU_LOCK
     try:
@@ -37,10 +36,10 @@ def with_cuda_trees(requirements: str, repository: Path) -> str:
     except OSError as error:
         raise WorkbenchError(f"{lock}: cannot be read ({error.strerror})") from error
     if found is None:
-        raise WorkbenchError(f"{lock}: no line xgboost==VERSION")
+        raise WorkbenchError(f"no line xgboost==VERSION in {lock}")
     changed, count = re.subn(r"^xgboost-cpu==.*$", f"xgboost=={found[1]}", requirements, flags=re.MULTILINE)
     if count != 1:
-        raise WorkbenchError(f"sagemaker/requirements.txt: expected one line xgboost-cpu==VERSION, was {count}")
+        raise WorkbenchError(f"sagemaker/requirements.txt: expected one line xgboost-cpu==VERSION, got {count}")
     return changed
 
 
@@ -56,12 +55,12 @@ def check_trees(folder: Path, paths: Sequence[Path], requirements: str) -> None:
     held = [one for one in (CPU, CUDA) if one in wheels]
     if len(held) == 2:
         raise WorkbenchError(
-            f"{folder}: expected one of {CPU} and {CUDA}, holds both, and both are the module xgboost; {asked} remove the wheel"
+            f"{folder} has wheels of {CPU} and {CUDA}, which overwrite each other; {asked} remove the wheel"
             f" of {CUDA if name == CPU else CPU}"
         )
     if held != [name]:
         raise WorkbenchError(
-            f"{folder}: expected a wheel of {required} {asked}, holds {held[0] if held else 'none of ' + CPU + ' and ' + CUDA};"
+            f"{folder} needs a wheel of {required} {asked}, but has {held[0] if held else 'none of ' + CPU + ' and ' + CUDA};"
             " docs/training-jobs.md says how to fetch it"
         )
     _check_version(folder, wheels, required)
@@ -75,9 +74,9 @@ def _by_name(paths: Sequence[Path]) -> _Wheels:
         try:
             name, version, _, _ = parse_wheel_filename(path.name)
         except InvalidWheelFilename as error:
-            raise WorkbenchError(f"{path}: expected a wheel's name: {error}") from error
+            raise WorkbenchError(f"{path} is not a valid wheel name: {error}") from error
         if name in found:
-            raise WorkbenchError(f"{path.parent}: expected one wheel of {name}, holds {found[name][1].name} and {path.name}")
+            raise WorkbenchError(f"{path.parent} has two wheels of {name}: {found[name][1].name} and {path.name}; remove one")
         found[name] = (version, path)
     return found
 
@@ -85,18 +84,18 @@ def _by_name(paths: Sequence[Path]) -> _Wheels:
 def _check_version(folder: Path, wheels: _Wheels, needed: Requirement, because: str = "") -> None:
     held = wheels.get(canonicalize_name(needed.name))
     if held is None:
-        raise WorkbenchError(f"{folder}: expected a wheel of {needed.name}{because}, holds none")
+        raise WorkbenchError(f"no wheel of {needed.name} in {folder}{because}")
     if not needed.specifier.contains(held[0], prereleases=True):
-        raise WorkbenchError(f"{folder}: expected {needed.name}{needed.specifier}{because}, holds {held[1].name}")
+        raise WorkbenchError(f"{folder}: expected {needed.name}{needed.specifier}{because}, got {held[1].name}")
 
 
 def _needs(wheel: Path) -> list[Requirement]:
-    """Return what a wheel says that it needs on Linux. Raises WorkbenchError for one that cannot be read."""
+    """Return the requirements of a wheel on Linux. Raises WorkbenchError if the wheel cannot be read."""
     try:
         with zipfile.ZipFile(wheel) as opened:
             (name,) = (one for one in opened.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one))
             described = email.message_from_bytes(opened.read(name)).get_all("Requires-Dist", [])
         found = [Requirement(one) for one in described]
     except (zipfile.BadZipFile, OSError, ValueError, InvalidRequirement) as error:
-        raise WorkbenchError(f"{wheel}: expected a wheel with its METADATA: {error}") from error
+        raise WorkbenchError(f"{wheel}: cannot read the wheel's METADATA: {error}") from error
     return [one for one in found if one.marker is None or one.marker.evaluate(_CONTAINER)]

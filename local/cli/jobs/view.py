@@ -1,4 +1,4 @@
-"""Jobs as the operator sees them: facts for --json, the same ones as tables."""
+"""How the operator sees jobs: facts for --json, and the same facts as tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signalbox.library.training_jobs import CODE_CHANNEL
 
 
 def list_facts(job: JobSummary, stage: str) -> dict[str, Any]:
-    """Return a job of a list."""
+    """Return the facts of one job in a list."""
     return {
         "job": job.name,
         "purpose": _purpose(job.name, stage),
@@ -30,10 +30,10 @@ def list_facts(job: JobSummary, stage: str) -> dict[str, Any]:
 def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
     """Print a table of jobs, or that there are none."""
     if not jobs:
-        print(f"no jobs of stage {stage}; jobs of pipelines are shown by SageMaker alone")
+        print(f"no jobs of stage {stage}; jobs of a pipeline are listed only in SageMaker")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("job", no_wrap=True)  # it is what the other commands are given
+    table.add_column("job", no_wrap=True)  # other commands take this name
     for name in ("purpose", "status", "created", "minutes"):
         table.add_column(name)
     for one in jobs:
@@ -44,7 +44,7 @@ def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
 
 
 def job_facts(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a description says that is not the same for every job."""
+    """Return the facts of a job's description that differ from job to job."""
     parameters = {key: value for key, value in described.get("HyperParameters", {}).items() if not key.startswith(TOOL_PREFIX)}
     channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in described.get("InputDataConfig", ())}
     output = described.get("OutputDataConfig", {}).get("S3OutputPath")
@@ -65,7 +65,7 @@ def job_facts(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def show_job(facts: Mapping[str, Any]) -> None:
-    """Print what is known of a job, a line a fact."""
+    """Print what is known of a job, one fact per line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""`signalbox mt5 ...` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox mt5 ...` for typer; command.py runs it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 mt5_app = typer.Typer(
     help="The agent of a MetaTrader 5 account: its configuration and the key it signs with.", no_args_is_help=True
 )
-Name = Annotated[str, typer.Argument(help="The account's name, one of the stage's mt5_accounts.")]
-Out = Annotated[Path, typer.Option(help="The file for the agent's machine. Nobody else may read it.")]
+Name = Annotated[str, typer.Argument(help="Name of the account, one of the stage's mt5_accounts.")]
+Out = Annotated[Path, typer.Option(help="Key file for the agent's machine, readable only by its owner.")]
 
 
 @mt5_app.callback()
@@ -46,7 +46,7 @@ def config(name: Name, stage: Stage = None) -> None:
 
 @mt5_app.command("key")
 def key(name: Name, out: Out = Path("signing.key"), stage: Stage = None) -> None:
-    """Write the key that the deployment made into a file. It is never shown."""
+    """Write the key that the deployment made to a file. The key is never shown."""
     from local.cli.mt5.command import write_key  # noqa: PLC0415 - as above
 
     typer.echo(write_key(_mailbox(stage, name), out))
@@ -56,15 +56,15 @@ def key(name: Name, out: Out = Path("signing.key"), stage: Stage = None) -> None
 def rotate(
     name: Name,
     out: Out = Path("signing.key"),
-    finish: Annotated[bool, typer.Option("--finish", help="The agent has the new key: the old one opens nothing more.")] = False,  # noqa: FBT002
-    now: Annotated[bool, typer.Option("--now", help="The old key is in wrong hands: it opens nothing more, at once.")] = False,  # noqa: FBT002
+    finish: Annotated[bool, typer.Option("--finish", help="Disable the old key, once the agent has the new one.")] = False,  # noqa: FBT002
+    now: Annotated[bool, typer.Option("--now", help="Replace the old key at once, because somebody else has it.")] = False,  # noqa: FBT002
     stage: Stage = None,
 ) -> None:
-    """Replace an account's key: without an option make the next one, then --finish."""
+    """Replace an account's key: first without an option, which makes the next key, then with --finish."""
     from local.cli.mt5.command import begin_rotation, finish_rotation, replace_at_once  # noqa: PLC0415 - as above
 
     if finish and now:
-        raise typer.BadParameter("expected --finish or --now, was both")
+        raise typer.BadParameter("give either --finish or --now, not both")
     mailbox = _mailbox(stage, name, changes=True)
     if finish:
         typer.echo(finish_rotation(mailbox))

@@ -1,7 +1,7 @@
-"""`signalbox mt5`: the key and the configuration of an account's agent, from a stage, with the operator's AWS identity.
+"""`signalbox mt5`: fetches or replaces the key and configuration of an account's agent, with the operator's AWS identity.
 
-A key is replaced in two steps, so that no command and no report is lost between them: while the secret has `next` too, the
-cloud signs with `current` and takes reports signed with either; the agent's file then has two lines, and it signs with the first.
+A key is replaced in two steps, so that no command and no report is lost. While the secret also has `next`, the cloud signs with
+`current` and accepts reports signed with either key. The agent's file then has two lines, and the agent signs with the first.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from local.errors import WorkbenchError
 from local.settings import Settings
 from signalbox.contracts import MailboxQueue, mailbox_key_name, mailbox_queue_name
 
-KEY_BYTES: Final = 48  # of randomness; 64 characters
+KEY_BYTES: Final = 48  # random bytes, which give 64 characters
 
 
 class MailboxError(WorkbenchError):
-    """An account's mailbox is not there, or its secret is not what it should be."""
+    """An account's mailbox does not exist, or its secret is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One account's mailbox in one stage. `endpoint`: of the local cloud."""
+    """One account's mailbox in one stage. `endpoint`: address of the local cloud, None in AWS."""
 
     session: Session
     stage: str
@@ -38,7 +38,7 @@ class Mailbox:
     endpoint: str | None = None
 
     def keys(self) -> dict[str, str]:
-        """Return `current` and, while it is being replaced, `next`. Raises MailboxError."""
+        """Return `current` and, during a rotation, `next`. Raises MailboxError."""
         name = mailbox_key_name(self.stage, self.account)
         text = self._asked(lambda: self._client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
         try:
@@ -48,7 +48,7 @@ class Mailbox:
                 return found
         except (ValueError, AttributeError):
             pass
-        raise MailboxError(f"secret {name}: expected a key under `current`; --now makes a new one")
+        raise MailboxError(f"secret {name} has no key under `current`; `mt5 rotate --now` makes a new one")
 
     def put_keys(self, **keys: str) -> None:
         """Write the keys. Raises MailboxError."""
@@ -56,7 +56,7 @@ class Mailbox:
         self._asked(lambda: self._client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(keys)))
 
     def queue_urls(self) -> tuple[str, str]:
-        """Return the queues of commands and reports. Raises MailboxError."""
+        """Return the URLs of the command queue and the report queue. Raises MailboxError."""
         sqs = self._client("sqs")
         names = [mailbox_queue_name(self.stage, self.account, which) for which in MailboxQueue]
         commands, reports = (self._asked(lambda name=name: sqs.get_queue_url(QueueName=name)["QueueUrl"]) for name in names)
@@ -72,25 +72,25 @@ class Mailbox:
             content = error.response["Error"]
             raise MailboxError(
                 f"{self.account} in stage {self.stage}: {content.get('Message', content.get('Code'))};"
-                f" a mailbox is there once the stage is deployed with the account in mt5_accounts"
+                f" to create the mailbox, deploy the stage with the account in mt5_accounts"
             ) from error
         except BotoCoreError as error:
             raise MailboxError(f"AWS could not be asked: {error}") from error
 
 
 def mailbox_of(stage: str, account: str, settings: Settings) -> Mailbox:
-    """Return an account's mailbox of a deployed stage, or of the running local cloud. Raises AccountsError."""
+    """Return an account's mailbox in a deployed stage, or in the running local cloud. Raises AccountsError."""
     session, via = session_of(stage, settings)
     return Mailbox(session, stage, account, via)
 
 
 def agent_toml(mailbox: Mailbox) -> str:
-    """Return agent.toml of the account, with what only its machine knows left to fill in."""
+    """Return the account's agent.toml. Values that only the agent's machine knows must be filled in there."""
     commands, reports = mailbox.queue_urls()
     return "\n".join(
         [
             f'account = "{mailbox.account}"',
-            "login = 0  # the terminal's",
+            "login = 0  # login number of the terminal",
             f'region = "{mailbox.session.region_name}"',
             f'commands_queue_url = "{commands}"',
             f'reports_queue_url = "{reports}"',
@@ -104,42 +104,42 @@ def agent_toml(mailbox: Mailbox) -> str:
 
 
 def write_key(mailbox: Mailbox, out: Path) -> str:
-    """Write the keys that the agent has to have now into a file of its owner alone; return what was done."""
+    """Write the agent's current keys into a file that only its owner can read. Return what was done."""
     keys = mailbox.keys()
     _write(out, keys)
-    return f"{out}: {_told(keys)}; copy it beside agent.toml of {mailbox.account} and start the agent again"
+    return f"{out}: {_told(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent"
 
 
 def begin_rotation(mailbox: Mailbox, out: Path) -> str:
-    """Make the next key, unless there is one, and write it into a file before the current one; return what was done."""
+    """Make the next key, unless there is one, and write it to a file before the current key. Return what was done."""
     keys = mailbox.keys()
     if "next" not in keys:
         keys["next"] = secrets.token_urlsafe(KEY_BYTES)
         mailbox.put_keys(**keys)
     _write(out, keys)
     return (
-        f"{out}: {_told(keys)}; copy it beside agent.toml of {mailbox.account} and start the agent again. When its log says that"
-        " it runs with 2 keys: the same command with --finish"
+        f"{out}: {_told(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent. When its log says that"
+        " it runs with 2 keys, run the same command with --finish"
     )
 
 
 def finish_rotation(mailbox: Mailbox) -> str:
-    """Let the next key be the only one; return what was done. Raises MailboxError when there is none."""
+    """Make the next key the only one. Return what was done. Raises MailboxError if there is no next key."""
     keys = mailbox.keys()
     if "next" not in keys:
-        raise MailboxError(f"{mailbox.account} has one key: nothing is being replaced")
+        raise MailboxError(f"{mailbox.account} has one key, so no rotation can be finished; begin one without --finish")
     mailbox.put_keys(current=keys["next"])
-    return f"{mailbox.account} has one key, used within five minutes; then take the second line out of the agent's file"
+    return f"{mailbox.account} has one key, in use within five minutes; then delete the second line of the agent's file"
 
 
 def replace_at_once(mailbox: Mailbox, out: Path) -> str:
-    """Make a new key the only one, for when the old one is in wrong hands; return what was done."""
+    """Make a new key the only one, for when somebody else has the old key. Return what was done."""
     keys = {"current": secrets.token_urlsafe(KEY_BYTES)}
     mailbox.put_keys(**keys)
     _write(out, keys)
     return (
-        f"{out}: the only key of {mailbox.account}, used within five minutes. Until its agent has it, it does nothing and its"
-        " account is halted: copy the file, start the agent, resume the account"
+        f"{out}: the only key of {mailbox.account}, in use within five minutes. Until the agent has it, it does nothing and its"
+        " account is halted: copy the file, restart the agent, resume the account"
     )
 
 
@@ -148,7 +148,7 @@ def _told(keys: dict[str, str]) -> str:
 
 
 def _write(out: Path, keys: dict[str, str]) -> None:
-    """Write the keys, the one that the agent signs with first. The file is nobody else's from its first byte on."""
+    """Write the keys, first the one that the agent signs with. Only the owner can read the file, from its creation on."""
     lines = [keys[which] for which in ("next", "current") if which in keys]
     out.unlink(missing_ok=True)
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -1,1 +1,1 @@
-"""`signalbox report`: reports of one account and period from the ledger."""
+"""`signalbox report`: reports of one account and period, from the ledger."""

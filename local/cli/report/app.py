@@ -1,4 +1,4 @@
-"""`signalbox report` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox report` for typer; command.py runs it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from local.cli.options import Database, Json, Stage
 
 def report(  # noqa: PLR0917 - typer passes by keyword
     account: Annotated[str, typer.Option(help="Name of the account, such as ftmo-2step-100k.")],
-    period: Annotated[str, typer.Option(help="A day 2026-11-20, a month 2026-11 or a year 2026.")],
-    out: Annotated[Path, typer.Option(help="Folder the files go to.")],
+    period: Annotated[str, typer.Option(help="A day (2026-11-20), a month (2026-11) or a year (2026).")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
     kind: Annotated[str, typer.Option(help="pnl, blotter, tax, compliance, quality or all.")] = "all",
     zone: Annotated[
-        str | None, typer.Option(help="Whose days, as in Europe/Prague; default: the zone of the account's rules, else UTC.")
+        str | None,
+        typer.Option(help="Time zone of the period, such as Europe/Prague; default: of the account's rules, else UTC."),
     ] = None,
     stage: Stage = None,
     database: Database = None,

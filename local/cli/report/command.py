@@ -1,6 +1,6 @@
-"""`signalbox report`: reports of one account and period into a folder, from the ledger of `signalbox up` or any other.
+"""`signalbox report`: writes reports of one account and period to a folder, from the ledger of `signalbox up` or another one.
 
-Execution quality is measured at once and not written anywhere: the command only reads.
+Execution quality is measured on the fly and stored nowhere, because the command only reads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ALL: Final = "all"
-READ_TIMEOUT_MS: Final = 60_000  # a year of an account is more than a cycle asks for
+READ_TIMEOUT_MS: Final = 60_000  # a year of an account takes longer than the ledger's usual limit
 
 
 def run_report(
@@ -52,10 +52,7 @@ def run_report(
     now: datetime,
     pdf: bool = False,
 ) -> int:
-    """Write the files and an index of the account's reports, and return the exit code. pdf: of each page too, by Chromium.
-
-    Raises DataError, AccountError and ReportError with what to do.
-    """
+    """Write the files and return the exit code. Raises DataError, AccountError and ReportError, which say what to do."""
     kinds = _kinds(kind)
     if pdf:
         browser_path()  # before anything is read
@@ -93,7 +90,9 @@ def _account(accounts: Sequence[TradingAccount], name: str) -> TradingAccount:
         if configured.account == name:
             return configured
     known = ", ".join(configured.account for configured in accounts)
-    raise AccountError(f"account {name!r} does not exist; " + (f"the ledger has {known}" if known else "the ledger has none yet"))
+    raise AccountError(
+        f"account {name!r} does not exist; " + (f"the ledger has {known}" if known else "the ledger has no accounts yet")
+    )
 
 
 def _measured(reports: PostgresReports, data: AccountPeriod) -> tuple[Any, ...]:
@@ -110,7 +109,7 @@ def _reports(database: str | None, settings: Settings) -> Iterator[PostgresRepor
     except LedgerError as error:
         if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
             raise DataError(
-                "the database has no accounts: its schema is older than this version; deploy or start it anew"
+                "the database's schema is older than this version; run `signalbox deploy`, or restart `signalbox up`"
             ) from error
         raise
 

@@ -1,1 +1,1 @@
-"""`signalbox secrets`: fields of a stage's secrets, each on its own."""
+"""`signalbox secrets`: sets single fields of a stage's secrets."""

@@ -1,4 +1,4 @@
-"""`signalbox secrets set NAME.FIELD`."""
+"""Declares `signalbox secrets set NAME.FIELD`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-secrets_app = typer.Typer(name="secrets", help="Set credentials of a stage, each on its own.", no_args_is_help=True)
+secrets_app = typer.Typer(name="secrets", help="Set the credentials of a stage, one field at a time.", no_args_is_help=True)
 
 
 @secrets_app.callback()
 def _group() -> None:
-    """Keep `set` a command of its own."""
+    """Keep `set` as a sub-command; with a single command typer would drop its name."""
 
 
 @secrets_app.command("set")
 def set_field(
-    field: Annotated[str, typer.Argument(help="telegram.bot_token, telegram.chat_ids, exchange.accounts.ACCOUNT.FIELD.")],
-    stage: Annotated[str, typer.Option(help="A deployed stage; local is the running `signalbox up`.")],
+    field: Annotated[str, typer.Argument(help="telegram.bot_token, telegram.chat_ids or exchange.accounts.ACCOUNT.FIELD.")],
+    stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
 ) -> None:
-    """Set one field and keep the others. The value is asked for, or read from standard input; it is never an argument."""
+    """Set one field and keep the others. The value comes from a prompt or from standard input, never from an argument."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3
     from local.cli.secrets.command import SecretField, StageSecrets  # noqa: PLC0415 - as above
     from local.cli.stage import announce  # noqa: PLC0415 - as above
@@ -33,6 +33,6 @@ def set_field(
     announce(stage, session)
     typed = typer.prompt(str(found), hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
     lacking = secrets.set(found, found.value_of(typed))
-    print(f"{found} of stage {stage} is set; functions use it within five minutes")
+    print(f"{found} of stage {stage} is set; the functions use it within five minutes")
     for one in lacking:
         print(f"  still missing: {found.name}.{one}")

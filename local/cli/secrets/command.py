@@ -1,8 +1,8 @@
-"""Sets one field of a secret of a stage and leaves the others as they are.
+"""Sets one field of a stage's secret and keeps the others.
 
-`put-secret-value` replaces the whole text: whoever sets a token by hand loses the chats, and the value is in the shell's history.
-Here the value comes from a prompt or from standard input, is merged into what is there, and is never printed or logged. Who
-writes at the same moment is found out: the version that ours replaced must be the one that ours was made of.
+`put-secret-value` replaces the whole text: setting a token by hand would lose the chats, and leave the value in the shell's
+history. Here the value comes from a prompt or from standard input, is merged into the stored secret, and is never printed or
+logged. A concurrent change is detected: the version that was replaced must be the version that was read.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _ACCOUNT_DEPTH: Final = 3
 
 
 class SecretsError(WorkbenchError):
-    """A secret cannot be read or written, or the field is none of it."""
+    """A secret cannot be read or written, or has no such field."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretField:
-    """A place in a secret: `telegram.bot_token`."""
+    """A field of a secret, such as `telegram.bot_token`."""
 
     name: str  # of the secret
     path: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> SecretField:
-        """Return the field of that name. Raises SecretsError with the names there are."""
+        """Return the field of that name. Raises SecretsError, which lists the known names."""
         name, *path = text.split(".")
         known = "; ".join(FIELDS.values())
         is_telegram = name == "telegram" and path in (["bot_token"], ["chat_ids"])
@@ -60,14 +60,16 @@ class SecretField:
             and path[2] in _ACCOUNT_FIELDS
         )
         if not is_telegram and not is_account:
-            raise SecretsError(f"{text}: expected one of {known}; an account has the fields {', '.join(_ACCOUNT_FIELDS)}")
+            raise SecretsError(
+                f"unknown field {text}: expected one of {known}; an account has the fields {', '.join(_ACCOUNT_FIELDS)}"
+            )
         return cls(name, tuple(path))
 
     def value_of(self, text: str) -> object:
-        """Return what is stored for a text that somebody typed. Raises SecretsError; the text is never in it."""
+        """Return the value to store for a typed text. Raises SecretsError, which never contains the text."""
         stripped = text.strip()
         if not stripped:
-            raise SecretsError(f"{self}: expected a value, was none")
+            raise SecretsError(f"{self}: the value is empty")
         match self.path[-1]:
             case "chat_ids":
                 return [part.strip() for part in stripped.split(",") if part.strip()]
@@ -80,25 +82,25 @@ class SecretField:
 
     @override
     def __str__(self) -> str:
-        """As it is typed."""
+        """Return the name as it is typed."""
         return ".".join((self.name, *self.path))
 
 
 def merged(before: Mapping[str, Any], field: SecretField, value: object) -> dict[str, Any]:
-    """Return the secret with one field set and every other as it was. Raises SecretsError when it has another shape."""
+    """Return the secret with one field set and the others unchanged. Raises SecretsError if the secret has another shape."""
     after = copy.deepcopy(dict(before))
     place: dict[str, Any] = after
     for part in field.path[:-1]:
         inner = place.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise SecretsError(f"{field}: expected an object at {part}, was something else; nothing was changed")
+            raise SecretsError(f"{field}: {part} in the secret is not an object; nothing was changed")
         place = inner
     place[field.path[-1]] = value
     return after
 
 
 def missing_in(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is still wrong with a secret, as the function that reads it will find it, by place and never by value."""
+    """Return what is still wrong with a secret, as its function will find it: places and faults, never values."""
     try:
         if name == "telegram":
             TelegramSecret.model_validate(content)
@@ -111,13 +113,13 @@ def missing_in(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class StageSecrets:
-    """The secrets of one deployed stage, by the outputs of its stacks."""
+    """The secrets of one deployed stage, found by the outputs of its stacks."""
 
     def __init__(self, client: Any, outputs: Mapping[str, str]) -> None:
         self._client, self._outputs = client, outputs
 
     def read(self, secret: str) -> tuple[dict[str, Any], str]:
-        """Return a secret's content and the version that it is. Raises SecretsError."""
+        """Return a secret's content and its version id. Raises SecretsError."""
         try:
             answer = self._client.get_secret_value(SecretId=self._arn(secret))
         except (ClientError, BotoCoreError) as error:
@@ -125,11 +127,11 @@ class StageSecrets:
         try:
             content = parse_object(answer.get("SecretString", ""))
         except ValueError:
-            raise SecretsError(f"{secret}: expected a JSON object, was something else; nothing was changed") from None
+            raise SecretsError(f"the secret {secret} is not a JSON object; nothing was changed") from None
         return content, str(answer["VersionId"])
 
     def set(self, field: SecretField, value: object) -> tuple[str, ...]:
-        """Set a field and return what the secret still lacks. Raises SecretsError."""
+        """Set a field, and return what the secret still lacks. Raises SecretsError."""
         before, version = self.read(field.name)
         after = merged(before, field, value)
         arn = self._arn(field.name)
@@ -139,7 +141,9 @@ class StageSecrets:
         except (ClientError, BotoCoreError) as error:
             raise SecretsError(f"{field}: cannot be written: {error}") from error
         if "AWSPREVIOUS" not in stages.get(version, ()):
-            raise SecretsError(f"{field}: somebody else changed {field.name} at the same time: look at it, and set it again")
+            raise SecretsError(
+                f"{field}: somebody else changed {field.name} at the same time; check the secret and set the field again"
+            )
         return missing_in(field.name, after)
 
     def _arn(self, secret: str) -> str:

@@ -1,1 +1,1 @@
-"""`signalbox signals`: what was decided, and how it came out."""
+"""`signalbox signals`: what was decided, and how it turned out."""

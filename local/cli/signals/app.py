@@ -1,4 +1,4 @@
-"""`signalbox signals ...` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox signals ...` for typer; command.py runs it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import typer
 from local.cli.instants import parse_instant, parse_period
 from local.cli.options import Database, End, Json, Stage, Start
 
-signals_app = typer.Typer(help="List signals, and see how they came out.", no_args_is_help=True)
-Symbol = Annotated[str | None, typer.Option(help="One symbol alone, such as BTC-USD.")]
-Issued = Annotated[bool, typer.Option("--issued", help="Those alone that say to do something, and may.")]
+signals_app = typer.Typer(help="List signals, and see how they turned out.", no_args_is_help=True)
+Symbol = Annotated[str | None, typer.Option(help="Show only this symbol, such as BTC-USD.")]
+Issued = Annotated[bool, typer.Option("--issued", help="Show only issued signals: BUY or SELL, within the rate limit.")]
 
 
 @signals_app.callback()
 def _group() -> None:
-    """List signals, and see how they came out."""
+    """List signals, and see how they turned out."""
 
 
 @signals_app.command("list")
@@ -40,13 +40,13 @@ def list_signals(  # noqa: PLR0917 - typer passes by keyword
 
 @signals_app.command("show")
 def show(
-    symbol: Annotated[str, typer.Argument(help="Its symbol, such as BTC-USD.")],
-    at: Annotated[str, typer.Argument(help="When it was decided, ISO 8601, UTC unless it says otherwise.")],
+    symbol: Annotated[str, typer.Argument(help="Symbol, such as BTC-USD.")],
+    at: Annotated[str, typer.Argument(help="Time of the decision, ISO 8601, UTC without an offset.")],
     stage: Stage = None,
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Show a signal with the features it was made of and the trades that followed it."""
+    """Show a signal with its features and the trades that followed it."""
     from local.cli.signals.command import run_show  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
@@ -59,12 +59,12 @@ def outcome(  # noqa: PLR0917 - typer passes by keyword
     start: Start = "1d",
     end: End = None,
     symbol: Symbol = None,
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long after the decision the price is taken.")] = 60,
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="Minutes from the decision to the price that counts.")] = 60,
     stage: Stage = None,
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Say of each issued signal of a period where the price went, before costs, and how many were right."""
+    """Show the price move after each issued signal of a period, before costs, and how many were right."""
     from local.cli.signals.command import run_outcome  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

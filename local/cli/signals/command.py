@@ -1,7 +1,7 @@
-"""`signalbox signals`: what was decided, and how it came out. It only reads the ledger.
+"""`signalbox signals`: what was decided, and how it turned out. It only reads the ledger.
 
-An outcome is where the price went from the decision to a later minute, before costs. A minute that is not recorded, or that the
-exchange skipped, makes no outcome: it is told as unknown and counts neither way.
+An outcome is the price move from the decision to a later minute, before costs. If that minute was not recorded, or the exchange
+skipped it, the outcome is unknown and counts as neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def run_show(symbol: str, at: datetime, where: Where, *, as_json: bool) -> None:
     with ledger(*where) as source:
         found = _signals(source, at - timedelta(microseconds=1), at, symbol)
         if not found:
-            raise DataError(f"no signal of {symbol} was decided at {at:%Y-%m-%dT%H:%M:%S} UTC; signalbox signals list shows some")
+            raise DataError(
+                f"no signal of {symbol} was decided at {at:%Y-%m-%dT%H:%M:%S} UTC; `signalbox signals list` lists signals"
+            )
         trades = _trades(source, symbol, at)
     about = {"symbol": symbol, "decided_at": at}
     if as_json:
@@ -56,7 +58,7 @@ def run_show(symbol: str, at: datetime, where: Where, *, as_json: bool) -> None:
 
 
 def run_outcome(start: datetime, end: datetime, symbol: str | None, where: Where, *, minutes: int, as_json: bool) -> None:
-    """Print where the price went after each issued signal of (start, end], and how many were right."""
+    """Print the price move after each issued signal of (start, end], and how many were right."""
     with ledger(*where) as source:
         issued = [one for one in _signals(source, start, end, symbol) if one.issued]
         rows = outcomes(issued, LedgerReader(source), timedelta(minutes=minutes))
@@ -67,7 +69,7 @@ def run_outcome(start: datetime, end: datetime, symbol: str | None, where: Where
 
 
 def outcomes(issued: Sequence[Signal], reader: LedgerReader, horizon: timedelta) -> list[dict[str, Any]]:
-    """Return a row a signal: the prices at the decision and `horizon` later, the move between them, whether it was right."""
+    """Return a row per signal: prices at the decision and `horizon` later, the move between them, and whether it was right."""
     last_minutes = [(one.symbol, one.decided_at + horizon - ONE_MINUTE) for one in issued]
     closes = reader.closes(VENUE, set(last_minutes))
     found = []

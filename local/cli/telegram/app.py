@@ -32,7 +32,7 @@ def simulate(
     from local.errors import DataError  # noqa: PLC0415 - as the others: imported by the command that needs it
 
     if role not in ROLES:
-        raise DataError(f"--role: expected {', '.join(ROLES)}, was {role}")
+        raise DataError(f"--role: expected {', '.join(ROLES)}, got {role}")
     from local.cli.telegram.simulate import run_simulate  # noqa: PLC0415 - boto3 and psycopg
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from signalbox.access import Role  # noqa: PLC0415 - as above

@@ -182,7 +182,7 @@ class TestArtifacts:
         assert store.fetch(f"{self.TOP}a/output/model.tar.gz", at_most=5) == b"model"
 
     def test_what_is_too_large_is_not_read(self, store: S3Artifacts) -> None:
-        with pytest.raises(ArtifactError, match="expected at most 4 bytes, was 5"):
+        with pytest.raises(ArtifactError, match="expected at most 4 bytes, got 5"):
             store.fetch(f"{self.TOP}a/output/model.tar.gz", at_most=4)
 
     def test_what_is_absent_is_an_artifact_error(self, store: S3Artifacts) -> None:

@@ -181,7 +181,7 @@ def test_a_bundle_that_is_too_large_to_be_one_is_not_downloaded(store: Store, mo
     store.deploy("m2", bytes(1_001))
     choice = store.provider.choose()
     assert choice.model is before
-    assert "expected a bundle of at most 1000 bytes, was 1001" in str(choice.problem)
+    assert "expected a bundle of at most 1000 bytes, got 1001" in str(choice.problem)
 
 
 def test_a_good_deployment_after_a_bad_one_clears_the_problem(store: Store) -> None:

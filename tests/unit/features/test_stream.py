@@ -185,7 +185,7 @@ def test_a_damaged_or_newer_state_is_refused() -> None:
         FeatureStream.restore(schema, state[:-1])
     head, _, body = state.partition(b"\n")
     newer = json.dumps({**json.loads(head), "format": 2}).encode() + b"\n" + body
-    with pytest.raises(FeatureSchemaError, match="format 1, was 2"):
+    with pytest.raises(FeatureSchemaError, match="format 1, got 2"):
         FeatureStream.restore(schema, newer)
 
 

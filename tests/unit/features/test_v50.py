@@ -169,9 +169,9 @@ def test_no_bars_of_the_reference_at_all_are_flagged(eth: Bars, btc: Bars) -> No
 
 
 def test_a_schema_with_a_reference_refuses_to_do_without_or_with_another(eth: Bars) -> None:
-    with pytest.raises(FeatureSchemaError, match=r"ETH-USD: v50 expects bars of BTC-USD as its reference, was none"):
+    with pytest.raises(FeatureSchemaError, match=r"ETH-USD: v50 expects bars of BTC-USD as its reference, got none"):
         compute_features(SCHEMA, eth)
-    with pytest.raises(FeatureSchemaError, match=r"was ETH-USD"):
+    with pytest.raises(FeatureSchemaError, match=r"got ETH-USD"):
         compute_features(SCHEMA, eth, reference=eth)
     with pytest.raises(FeatureSchemaError, match=r"expected bars of the reference BTC-USD among ETH-USD"):
         find_reference(SCHEMA, [eth])

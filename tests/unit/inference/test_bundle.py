@@ -53,7 +53,7 @@ def test_replaced_and_longer_file_is_tampered(folder: Path) -> None:
 def test_truncated_model_is_incomplete(folder: Path) -> None:
     path = folder / "linear-2.onnx"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(errors.BundleIncompleteError, match=r"linear-2\.onnx of \d+ bytes, was \d+"):
+    with pytest.raises(errors.BundleIncompleteError, match=r"linear-2\.onnx of \d+ bytes, got \d+"):
         load_bundle(folder)
 
 

@@ -99,8 +99,8 @@ def test_manifests_of_rows_keep_their_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reported", "fault"),
     [
-        ({"input": "window"}, "expected window_bars for the input window only, and always; was None for window"),
-        ({"window_bars": 8}, "expected window_bars for the input window only, and always; was 8 for row"),
+        ({"input": "window"}, "expected window_bars for the input window only, and always; got None for window"),
+        ({"window_bars": 8}, "expected window_bars for the input window only, and always; got 8 for row"),
         ({"input": "window", "window_bars": 1}, "window_bars"),
         ({"input": "window", "window_bars": 241}, "window_bars"),
         ({"input": "windows", "window_bars": 8}, "input"),

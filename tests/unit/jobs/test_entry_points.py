@@ -196,7 +196,7 @@ def test_a_model_folder_in_use_is_refused_before_anything_is_trained(
     assert "the model folder must be empty, but has old.bin" in (layout.failure or "")
 
 
-@pytest.mark.parametrize(("text", "reason"), [('["no"]', "was list"), ("{", "expected JSON")])
+@pytest.mark.parametrize(("text", "reason"), [('["no"]', "got list"), ("{", "expected JSON")])
 def test_parameters_that_are_no_object_are_refused(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         read_container(tmp_path, {"SM_HPS": text})

@@ -25,7 +25,7 @@ class Untouched:
         raise AssertionError("expected nothing to be done")
 
     def __getattr__(self, name: str) -> object:
-        raise AssertionError(f"expected nothing to be done, was {name}")
+        raise AssertionError(f"expected nothing to be done, got {name}")
 
 
 def test_the_jobs_are_those_of_the_schedules() -> None:

@@ -315,13 +315,13 @@ class TestQueue:
     def test_a_command_for_an_account_without_a_price_is_retried_before_those_behind_it(
         self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     ) -> None:
-        service = FakeService(error=UnpricedError("expected a price of BTC-USD, which it holds"))
+        service = FakeService(error=UnpricedError("holds BTC-USD, which has no price yet"))
         handler = load("manage_orders").make_handler(service)
         commands = [json.dumps({**ORDER, "kind": "submit", "request_id": f"req-{n:04}"}) for n in range(2)]
         found = handler(sqs(*commands, queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1"]
         reported = [(vars(r)["message_id"], vars(r)["reason"]) for r in caplog.records if r.getMessage() == "message_postponed"]
-        assert reported == [("m0", "expected a price of BTC-USD, which it holds")]
+        assert reported == [("m0", "holds BTC-USD, which has no price yet")]
         assert "EventsRefused" not in metric_values(logged(capsys))
         service.error = None  # the next bar came
         assert handler(sqs(*commands, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
@@ -380,7 +380,7 @@ class TestQueue:
         self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
     ) -> None:
         service = FakeService()
-        service.refused = {ACCOUNT: "exists and is another"}
+        service.refused = {ACCOUNT: "exists with another configuration"}
         handler = load("manage_orders").make_handler(service)
         handler(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         handler(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
@@ -551,7 +551,7 @@ class TestApi:
             (AccountError("account 'x' does not exist"), 404, "account-not-found"),
             (OrderUnknownError("x has no order"), 404, "order-not-found"),
             (CommandError("may not trade live"), 409, "command-refused"),
-            (UnpricedError("expected a price of BTC-USD"), 409, "account-unpriced"),
+            (UnpricedError("BTC-USD has no price yet"), 409, "account-unpriced"),
         ],
     )
     def test_what_is_refused_says_why(self, load: Callable[[str], ModuleType], error: Exception, status: int, name: str) -> None:
@@ -567,7 +567,7 @@ class TestApi:
         assert (status, pointers(found)) == (422, ["#/role"])
 
     def test_a_row_that_nobody_can_read_is_not_an_account_that_is_not_there(self, load: Callable[[str], ModuleType]) -> None:
-        service = FakeService(error=AccountUnreadableError("its row in the ledger is wrong at capital"))
+        service = FakeService(error=AccountUnreadableError("the configuration in its ledger row is invalid at capital"))
         status, found = answer(load, service, request("GET", f"/accounts/{ACCOUNT}"))
         assert (status, kind_of(found)) == (500, "account-unreadable")
 

@@ -93,7 +93,7 @@ def test_a_description_makes_the_event_that_was_lost(made: Any, status: str) -> 
     description = {**lost["detail"], "TrainingEndTime": FINISHED, "LastModifiedTime": FINISHED + timedelta(hours=1)}
     event = event_of(description)
     assert finished_job(json.loads(json.dumps(event))) == finished_job(lost)
-    with pytest.raises(JobEventError, match="expected a job that has ended, was InProgress"):
+    with pytest.raises(JobEventError, match="expected a job that has ended, got InProgress"):
         event_of({**description, "TrainingJobStatus": "InProgress"})
 
 
@@ -118,7 +118,7 @@ def test_an_event_without_what_is_needed_names_it(missing: str) -> None:
 
 
 def test_another_services_event_is_refused() -> None:
-    with pytest.raises(JobEventError, match="was Something from elsewhere"):
+    with pytest.raises(JobEventError, match="got Something from elsewhere"):
         finished_job({**announced(), "source": "elsewhere", "detail-type": "Something"})
 
 

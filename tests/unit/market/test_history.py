@@ -107,7 +107,7 @@ def test_a_day_without_candles_is_finished_too() -> None:
 def test_a_venue_that_keeps_no_such_history_is_named_and_nothing_is_written() -> None:
     archive, venue = Archive(), Venue()
     venue.oldest = UNTIL
-    with pytest.raises(VenueError, match=r"it keeps no older ones; choose a later --start") as caught:
+    with pytest.raises(VenueError, match=r"the venue keeps no older candles; choose a later --start") as caught:
         run(archive, venue)
     assert caught.value.problem is CollectionProblem.VENUE_REFUSED
     assert archive.days == {}

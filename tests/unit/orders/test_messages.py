@@ -31,7 +31,7 @@ def test_a_request_has_terms_of_its_own_account() -> None:
         "at": NOON,
     }
     assert ExecutionRequested(account="live-1", **facts).terms == of
-    with pytest.raises(ValidationError, match="expected terms of account live-2, was live-1"):
+    with pytest.raises(ValidationError, match="expected terms of account live-2, got live-1"):
         ExecutionRequested(account="live-2", **facts)
 
 

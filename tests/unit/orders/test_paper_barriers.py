@@ -77,9 +77,9 @@ def test_in_the_bar_of_the_entry_only_what_must_be_assumed_happens() -> None:
 def test_a_bracket_needs_exits_on_their_own_sides() -> None:
     with pytest.raises(OrderTermsError, match="no barrier"):
         Bracket(Side.BUY, NOON, EntryTiming.AT_OPEN)
-    with pytest.raises(OrderTermsError, match="stop behind the target"):
+    with pytest.raises(OrderTermsError, match="wrong sides of each other"):
         replace(LONG, stop_loss=Decimal(106))
-    with pytest.raises(OrderTermsError, match="stop behind the target"):
+    with pytest.raises(OrderTermsError, match="wrong sides of each other"):
         replace(SHORT, stop_loss=Decimal(95))
 
 
@@ -91,7 +91,7 @@ def test_the_exit_is_a_fill_of_its_own_order() -> None:
     order = apply(accepted(exit_terms), barrier_fill(VENUE, accepted(exit_terms), hit, one))
     assert order.state is OrderState.FILLED
     assert (order.trades[0].price, order.trades[0].at) == (Decimal("94.98"), one.close_time)  # 95 - 0.019, down
-    with pytest.raises(OrderTermsError, match="expected an order of STOP_LOSS"):
+    with pytest.raises(OrderTermsError, match="expected leg STOP_LOSS"):
         barrier_fill(VENUE, accepted(), hit, one)
 
 

@@ -97,7 +97,7 @@ def test_an_order_that_never_filled_costs_what_it_missed() -> None:
 
 
 def test_an_open_order_is_not_judged() -> None:
-    with pytest.raises(QualityError, match="closed order, was ACCEPTED"):
+    with pytest.raises(QualityError, match="closed order, got state ACCEPTED"):
         quality_of(Observation(accepted(), "paper", Decimal(99), Decimal(100)))
 
 

@@ -124,7 +124,7 @@ def test_every_pair_is_a_row_or_an_error(state: OrderState, trigger: Trigger) ->
         if state is OrderState.FILLED and trigger is Trigger.FILLED_IN_PART:  # what is added to it is an overfill
             assert trigger_of(order, event) is Trigger.FILLED_IN_FULL
             return
-        with pytest.raises(IllegalTransitionError, match=f"{KEY}: expected"):
+        with pytest.raises(IllegalTransitionError, match=f"{KEY}: .* is illegal in state"):
             apply(order, event)
         return
     assert trigger_of(order, event) is trigger
@@ -136,7 +136,7 @@ def test_every_pair_is_a_row_or_an_error(state: OrderState, trigger: Trigger) ->
 
 
 def test_an_order_begins_once() -> None:
-    with pytest.raises(IllegalTransitionError, match="was OrderInitialized"):
+    with pytest.raises(IllegalTransitionError, match="OrderInitialized is illegal"):
         apply(_forgetful(accepted()), initialized(TERMS))
 
 

@@ -40,7 +40,7 @@ def test_every_statement_closes_to_the_last_digit(history: list[Entry], cut: int
 def test_a_statement_that_does_not_close_or_has_no_period_is_an_error() -> None:
     books = book(ACCOUNT, [transfer(0, "10000")]).books
     opening, closing = snapshot(books, {}, day(1)), snapshot(books, {}, day(2))
-    with pytest.raises(PortfolioError, match=r"must equal the closing equity 9999\.99, was 10000"):
+    with pytest.raises(PortfolioError, match=r"must equal the closing equity 9999\.99, got 10000"):
         statement(opening, replace(closing, equity=Decimal("9999.99")))
     with pytest.raises(PortfolioError, match="start < end"):
         statement(closing, opening)

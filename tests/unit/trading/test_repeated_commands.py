@@ -71,7 +71,7 @@ def test_a_halt_sent_again_is_the_same_while_it_holds() -> None:
     again = floor.service.on_command(halt(START + 5 * SECOND), "ada")
     assert (again.changes.halts, again.changes.risk, again.changes.events) == ((), (), ())
     floor.service.on_command(resume(START + 6 * SECOND), "ada")
-    with pytest.raises(CommandError, match="carried out and is over; take another"):
+    with pytest.raises(CommandError, match="carried out and has ended; use a new one"):
         floor.service.on_command(halt(START + timedelta(days=3)), "ada")  # somebody takes an old id for a new stop
 
 

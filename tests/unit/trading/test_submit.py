@@ -106,7 +106,7 @@ def test_batch_passes_over_a_refused_order_and_goes_on() -> None:
 def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
     orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.BUY, 10, False, False)])
     late = orders[1].model_copy(update={"send_before": START - SECOND, "decided_at": START - 2 * SECOND})
-    with pytest.raises(CommandError, match="to send before"):
+    with pytest.raises(CommandError, match="had to be sent before"):
         operator_orders.submit(begun(LIVE), [orders[0], late], START)
 
 

@@ -95,13 +95,13 @@ def test_a_view_that_stays_incomplete_halts_an_account_with_exposure_and_says_wh
     halt = world.floor.state(NAME).halt
     assert halt is not None
     assert halt.level is HaltLevel.HALT
-    assert halt.why.endswith(f"{len(parts) - 1} of {len(parts)} parts of its newest view came")
+    assert halt.why.endswith(f"{len(parts) - 1} of {len(parts)} parts of its newest view arrived")
 
 
 def test_a_part_is_never_compared_as_if_it_were_the_whole() -> None:
     world, key = resting()
     (part, *_) = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
-    with pytest.raises(ViewPartsError, match="expected a whole view, was part 1"):
+    with pytest.raises(ViewPartsError, match="expected a whole view, got part 1"):
         venue_reports.compare(world.floor.state(NAME), part)
 
 
@@ -111,7 +111,7 @@ def test_a_part_that_says_something_else_than_its_digest_compares_nothing() -> N
     first, *rest = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
     assert first.trades
     forged = first.model_copy(update={"trades": first.trades[1:]})
-    with pytest.raises(ViewPartsError, match="expected the view"):
+    with pytest.raises(ViewPartsError, match="do not match"):
         world.floor.deliver(forged, *rest)
     assert world.floor.state(NAME) == before
     assert world.floor.service.on_command(command("halt", START + 50 * SECOND, NAME, why="look"), "ada").state.halt is not None

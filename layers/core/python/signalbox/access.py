@@ -1,6 +1,6 @@
-"""Who may do what: three roles, and the names by which a caller is known. Nobody has a role that was not given to them.
+"""Access control: three roles, and the names that identify a caller. A person has only the roles that an owner granted.
 
-The same roles hold for accounts, for the library and for the bot. Pure: which role somebody has is kept by the ledger.
+The same roles hold for accounts, for the library and for the bot. Pure: the ledger stores who has which role.
 Decision: docs/decisions/0073-roles-of-people.md.
 """
 
@@ -15,20 +15,20 @@ from pydantic import AfterValidator
 
 
 class Role(StrEnum):
-    """Each may do what those before it may."""
+    """The roles. Each one includes the rights of those before it."""
 
     VIEWER = "viewer"  # reads
     OPERATOR = "operator"  # commands: orders, halts, resumes, confirmations
-    OWNER = "owner"  # says who has which role
+    OWNER = "owner"  # grants roles
 
     def includes(self, needed: Role) -> bool:
-        """Return whether it is `needed`, or more."""
+        """Return whether this role includes the rights of `needed`."""
         return _RANK[self] >= _RANK[needed]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An action somebody asked for without the role it needs. `account` is empty for a question about no single account."""
+    """An action that somebody requested without the role it needs. `account` is empty for a request about no single account."""
 
     account: str
     principal: str
@@ -38,42 +38,44 @@ class Refusal:
 
 
 _RANK: Final = {role: rank for rank, role in enumerate(Role)}
-_SSO: Final = "AWSReservedSSO_"  # of the roles whose sessions IAM Identity Center names, and not whoever assumes them
+_SSO: Final = "AWSReservedSSO_"  # prefix of roles whose sessions IAM Identity Center names, not the person who assumes them
 _NAME: Final = r"[\w+=,.@-]{1,128}"
 _ARN: Final = r"arn:(?P<partition>aws[a-z-]*)"
 _USER: Final = re.compile(rf"{_ARN}:iam::\d{{12}}:(user/(?:[\x21-\x7e]{{1,510}}/)?{_NAME}|root)", re.ASCII)
 _ROLE: Final = re.compile(rf"{_ARN}:iam::(?P<account>\d{{12}}):role/(?:[\x21-\x7e]{{1,510}}/)?(?P<name>{_NAME})", re.ASCII)
 _SESSION: Final = re.compile(rf"{_ARN}:sts::(?P<account>\d{{12}}):assumed-role/(?P<name>{_NAME})/(?P<session>{_NAME})", re.ASCII)
-_UNIQUE_ID: Final = re.compile(r"A[A-Z0-9]{15,127}", re.ASCII)  # of a user or role, as a queue names who sent
+_UNIQUE_ID: Final = re.compile(r"A[A-Z0-9]{15,127}", re.ASCII)  # of a user or role; a queue reports it as the sender
 _ID_SESSION: Final = re.compile(rf"(?P<id>A[A-Z0-9]{{15,127}}):{_NAME}", re.ASCII)
 _AWS_ACCOUNT: Final = re.compile(r"\d{12}", re.ASCII)
 _CHAT_USER: Final = re.compile(r"telegram:\d{1,20}", re.ASCII)
 
 
 def principal_of(text: str) -> str:
-    """Return the one name of somebody who may be given a role. Raises ValueError for what names nobody for certain.
+    """Return the one name under which somebody may get a role. Raises ValueError for a text that identifies nobody for certain.
 
-    A role's name without its path, for that is all that its sessions show. The session of a role is refused: whoever assumes
-    the role chooses the session's name, unless IAM Identity Center does.
+    A role is named without its path, because its sessions do not show the path. A session of a role is refused, because the
+    person who assumes the role chooses the session's name, unless IAM Identity Center does.
     """
     if match := _ROLE.fullmatch(text):
         return _role(match)
     if match := _SESSION.fullmatch(text):
         if match["name"].startswith(_SSO):
             return text
-        raise ValueError(f"expected the role {_role(match)}: whoever assumes it chooses the name of the session, was {text!r}")
+        raise ValueError(
+            f"name the role {_role(match)} instead of its session {text!r}: anyone who assumes the role can choose that name"
+        )
     if _USER.fullmatch(text) or _UNIQUE_ID.fullmatch(text) or _CHAT_USER.fullmatch(text):
         return text
     raise ValueError(
         "expected the ARN of an IAM user or role, of a session of IAM Identity Center, the unique id of a user or role (AIDA…,"
-        f" AROA…), or telegram: and a number; was {text[:200]!r}"
+        f" AROA…), or telegram: and a number; got {text[:200]!r}"
     )
 
 
 def names_of(caller: str) -> tuple[str, ...]:
-    """Return the names under which a caller may have been given a role, the narrowest first; none for who has no such name.
+    """Return the names under which a caller may have a role, the narrowest first; empty for a caller without such a name.
 
-    `caller` is what AWS vouches for: an ARN from the API's gateway, or the sender of a message of a queue.
+    `caller` is verified by AWS: an ARN from the API's gateway, or the sender of a message in a queue.
     """
     if match := _SESSION.fullmatch(caller):
         role = _role(match)

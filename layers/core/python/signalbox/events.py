@@ -262,7 +262,7 @@ def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
     """
     if instant > clock + MAX_AHEAD:
         raise InstantAheadError(
-            f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}; check the sender's clock"
+            f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, got {instant.isoformat()}; check the sender's clock"
         )
 
 
@@ -289,7 +289,7 @@ def parse_event(detail_type: object, detail: object) -> Event:
     kind = _BY_TYPE.get(detail_type) if isinstance(detail_type, str) else None
     if kind is None or not isinstance(detail, dict):
         what = f"{type(detail).__name__} of type {str(detail_type)[:60]!r}"
-        raise UnreadableEventError(f"expected an object as the detail of a known event type, was {what}")
+        raise UnreadableEventError(f"expected an object as the detail of a known event type, got {what}")
     facts = {key: value for key, value in checked(detail).items() if key not in _BESIDE_THE_FACTS}
     try:
         event = kind.model_validate(facts)
@@ -309,5 +309,5 @@ def read_event(text: str) -> Event:
     """
     envelope = parse_object(text)
     if (source := envelope.get("source")) != EVENT_SOURCE:
-        raise UnreadableEventError(f"expected an event with source {EVENT_SOURCE}, was {str(source)[:60]!r}")
+        raise UnreadableEventError(f"expected an event with source {EVENT_SOURCE}, got {str(source)[:60]!r}")
     return parse_event(envelope.get("detail-type"), envelope.get("detail"))

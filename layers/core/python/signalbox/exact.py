@@ -44,7 +44,7 @@ _ROUNDED: Final = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 
 def _refuse_float(value: object) -> object:
     if isinstance(value, (float, bool)):
-        raise ValueError(f"expected decimal text, a Decimal or an integer, was {type(value).__name__} {value!r}")  # noqa: TRY004 - pydantic reports ValueError
+        raise ValueError(f"expected decimal text, a Decimal or an integer, got {type(value).__name__} {value!r}")  # noqa: TRY004 - pydantic reports ValueError
     return value
 
 

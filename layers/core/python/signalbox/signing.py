@@ -57,7 +57,7 @@ def key_bytes(text: str) -> bytes:
     """Return the key in a secret's text. Raises KeyUnavailableError if it is too short; the error does not quote the text."""
     secret = text.strip().encode()
     if len(secret) < MINIMUM_KEY_BYTES:
-        raise KeyUnavailableError(f"expected a signing key of at least {MINIMUM_KEY_BYTES} bytes, was {len(secret)}")
+        raise KeyUnavailableError(f"expected a signing key of at least {MINIMUM_KEY_BYTES} bytes, got {len(secret)}")
     return secret
 
 
@@ -144,16 +144,16 @@ def open_envelope(envelope: Mapping[str, Any], keys: AcceptedKeys) -> Sealed:
     """Return the sealed event of a parsed message whose fractions are kept as text. Raises as `open_message` does."""
     source, kind, detail = (envelope.get(name) for name in ("source", "detail-type", "detail"))
     if source != EVENT_SOURCE:
-        raise UnreadableEventError(f"expected an event with source {EVENT_SOURCE}, was {str(source)[:60]!r}")
+        raise UnreadableEventError(f"expected an event with source {EVENT_SOURCE}, got {str(source)[:60]!r}")
     if not isinstance(kind, str) or not isinstance(detail, dict):
-        raise UnreadableEventError(f"expected an object as the detail of a known event type, was {type(detail).__name__}")
+        raise UnreadableEventError(f"expected an object as the detail of a known event type, got {type(detail).__name__}")
     try:
         seal = Seal.model_validate(detail.get(SEAL))
     except ValidationError as error:
-        raise UnsealedError(f"{kind[:60]}: expected a valid seal, was one with {error.error_count()} faults or none") from None
+        raise UnsealedError(f"{kind[:60]}: expected a valid seal, got one with {error.error_count()} faults or none") from None
     key = keys.find(seal.key)
     if key is None:
-        raise UnknownKeyError(f"{kind[:60]}: expected a seal of the current or the previous key, was of key {seal.key}")
+        raise UnknownKeyError(f"{kind[:60]}: expected a seal of the current or the previous key, got of key {seal.key}")
     unsigned = {name: value for name, value in detail[SEAL].items() if name != "signature"}
     if not is_signed(_signed(kind, _text({**detail, SEAL: unsigned})), seal.signature, key.secret):
         raise ForgedError(f"{kind[:60]}: the signature does not match; the event was changed or sealed by somebody else")
@@ -163,7 +163,7 @@ def open_envelope(envelope: Mapping[str, Any], keys: AcceptedKeys) -> Sealed:
 def require_in_time(seal: Seal, now: datetime) -> None:
     """Raise OverdueError unless the seal has an expiry and `now` is before it."""
     if seal.expires_at is None or now >= seal.expires_at:
-        raise OverdueError(f"expected a seal that expires after {now.isoformat()}, was {seal.expires_at}")
+        raise OverdueError(f"expected a seal that expires after {now.isoformat()}, got {seal.expires_at}")
 
 
 def _text(detail: Mapping[str, Any]) -> str:

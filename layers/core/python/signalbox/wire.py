@@ -37,7 +37,7 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
     """
     size = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
     if size > max_bytes:
-        raise WireError(f"expected at most {max_bytes} bytes of JSON, was {size}")
+        raise WireError(f"expected at most {max_bytes} bytes of JSON, got {size}")
     try:
         readable = text if isinstance(text, str) else text.decode()
         found = json.loads(
@@ -50,7 +50,7 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
     except WireError:
         raise
     except RecursionError:
-        raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, was nested too deeply to be read") from None
+        raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, got nested too deeply to be read") from None
     except ValueError as error:  # of json, and UnicodeDecodeError
         raise WireError(f"text is not JSON: {_shortened(str(error))}") from None
     return _checked(found, look=_MAY_HIDE_ONE.search(readable) is not None)
@@ -60,7 +60,7 @@ def parse_object(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Call
     """Return the JSON object of a text. Raises WireError, also if the text is another JSON value."""
     found = parse(text, max_bytes=max_bytes, numbers=numbers)
     if not isinstance(found, dict):
-        raise WireError(f"expected a JSON object, was {type(found).__name__}")
+        raise WireError(f"expected a JSON object, got {type(found).__name__}")
     return found
 
 
@@ -108,7 +108,7 @@ def _checked(value: Any, *, look: bool) -> Any:
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return value
-    raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, was deeper")
+    raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, got deeper")
 
 
 def _texts(level: list[Any]) -> Iterator[str]:
@@ -133,19 +133,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise WireError(f"expected an integer of at most {MAX_DIGITS} digits, was one of {len(text)}")
+        raise WireError(f"expected an integer of at most {MAX_DIGITS} digits, got one of {len(text)}")
     return int(text)
 
 
 def _fraction(text: str) -> float:
     found = float(text)
     if found in {float("inf"), float("-inf")}:
-        raise WireError(f"expected a finite number, was {_shortened(text)}")
+        raise WireError(f"expected a finite number, got {_shortened(text)}")
     return found
 
 
 def _constant(name: str) -> Any:
-    raise WireError(f"expected a finite number, was {name}")
+    raise WireError(f"expected a finite number, got {name}")
 
 
 def _shortened(text: str) -> str:

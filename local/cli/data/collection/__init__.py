@@ -1,1 +1,1 @@
-"""`signalbox collect`: years of a venue's candles into a lake. Start at `command.py`; rules: `signalbox.market.backfill`."""
+"""`signalbox collect`: stores years of a venue's candles in a lake. Start at `command.py`; rules: `signalbox.market.backfill`."""

@@ -1,4 +1,4 @@
-"""The command: composes the venue and the lake, runs, tells. Exit codes: see EXIT_CODES; 2 is a request that makes no sense."""
+"""Connects venue and lake, runs the collection and shows the result. EXIT_CODES has the exit codes; 2 is a bad request."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EXIT_CODES: Final = {
     CollectionEnding.STORAGE_FAILED: 4,
     CollectionEnding.INTERRUPTED: 130,
 }
-ATTEMPTS: Final = 6  # half a minute of pauses: a run of an hour meets a short outage
+ATTEMPTS: Final = 6  # half a minute of pauses, because a run of an hour meets short outages
 DEADLINE_SECONDS: Final = 180.0  # for one day of one symbol
 TIMEOUT_SECONDS: Final = 15.0
 
 
 def venue_source(request: CollectRequest) -> CcxtCandleSource:
-    """Return the exchange, patient enough for a long run."""
+    """Return the exchange client, with enough patience for a long run."""
     return CcxtCandleSource(
         request.venue,
         url=request.venue_url,
@@ -42,7 +42,7 @@ def venue_source(request: CollectRequest) -> CcxtCandleSource:
 
 
 def run_collect(request: CollectRequest, source: CcxtCandleSource | None = None) -> int:
-    """Collect and return the exit code. Raises DataError for a venue or symbol there is not."""
+    """Collect and return the exit code. Raises DataError for an unknown venue or symbol."""
     console = Console(stderr=request.json_output)
     venue = source or venue_source(request)
     with ConsoleView(Console(stderr=True)) as view:

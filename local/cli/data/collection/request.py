@@ -1,4 +1,4 @@
-"""What `signalbox collect` was asked to do, parsed once: symbols, venue, and a period that may be told as an age."""
+"""The request of `signalbox collect`, parsed once: symbols, venue and a period, which may be given as an age."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EARLIEST: Final = datetime(2009, 1, 1, tzinfo=UTC)  # before there was anything 
 
 @dataclass(frozen=True, slots=True)
 class CollectRequest:
-    """A checked request. `since` is the start of a UTC day, `until` a whole minute that is past."""
+    """A checked request. `since` is the start of a UTC day, `until` a whole minute in the past."""
 
     series: tuple[SeriesKey, ...]
     since: datetime
@@ -27,11 +27,11 @@ class CollectRequest:
     out: Path
     venue_url: str
     json_output: bool
-    refresh_days: int = 0  # so many of the newest days are asked for again
+    refresh_days: int = 0  # this many of the newest days are fetched again
 
     @property
     def venue(self) -> str:
-        """The venue's name; all series are of one."""
+        """The venue's name, which is the same for all series."""
         return self.series[0].venue
 
 
@@ -47,22 +47,22 @@ def parse_request(
     now: datetime,
     refresh_days: int = 0,
 ) -> CollectRequest:
-    """Return the request. Raises DataError that says what was expected, MarketDataError for a name that is none."""
+    """Return the request. Raises DataError, which says what was expected, and MarketDataError for an invalid name."""
     names = list(dict.fromkeys(name.strip().upper().replace("/", "-") for name in symbols.split(",") if name.strip()))
     if not names:
-        raise DataError("--symbols: expected some, such as BTC-USD,ETH-USD, was none")
+        raise DataError("--symbols is empty; give some, such as BTC-USD,ETH-USD")
     minute = now.replace(second=0, microsecond=0)
     since, until = _instant("--start", start, minute), minute if end is None else _instant("--end", end, minute)
     if until > minute:
-        raise DataError(f"--end: expected an instant that is past, was {until.isoformat()}")
+        raise DataError(f"--end: expected a time in the past, got {until.isoformat()}")
     if since < EARLIEST:
-        raise DataError(f"--start: expected {EARLIEST.date()} or later, was {since.date()}")
+        raise DataError(f"--start: expected {EARLIEST.date()} or later, got {since.date()}")
     if since >= until:
-        raise DataError(f"--start: expected an instant before {until.isoformat()}, was {since.isoformat()}")
+        raise DataError(f"--start: expected an instant before {until.isoformat()}, got {since.isoformat()}")
     if venue_url and not venue_url.startswith(("http://", "https://")):
-        raise DataError(f"--venue-url: expected an address as in https://HOST, was {venue_url!r}")
+        raise DataError(f"--venue-url: expected an address as in https://HOST, got {venue_url!r}")
     if out.exists() and not out.is_dir():
-        raise DataError(f"--out: expected a folder, {out} is a file")
+        raise DataError(f"--out: {out} is a file; name a folder")
     return CollectRequest(
         series=tuple(SeriesKey(venue.lower(), Symbol(name)) for name in names),
         since=since.replace(hour=0, minute=0),

@@ -1,6 +1,6 @@
-"""One run of the collection: what is open is asked for, symbol after symbol, then everything is verified as it lies on disk.
+"""One run of the collection: fetches the missing days, one symbol after the other, then verifies everything on disk.
 
-Symbols take turns one after the other on purpose: the venue's rate limit is one for all of them, and each client paces itself.
+Symbols are not fetched in parallel on purpose: the venue's rate limit covers all of them, and each client paces itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CollectionEnding(StrEnum):
     """How a run ended."""
 
     OK = "ok"
-    DAMAGED = "damaged"  # a file that was written does not verify: the disk, not the venue
+    DAMAGED = "damaged"  # a written file does not verify: the disk is at fault, not the venue
     VENUE_FAILED = "venue_failed"
     STORAGE_FAILED = "storage_failed"
     INTERRUPTED = "interrupted"
@@ -38,18 +38,18 @@ class CollectView(Protocol):
     """Receives the progress of a run."""
 
     def begin(self, days: int, done: int) -> None:
-        """So many days in all, so many of them on disk."""
+        """The run covers `days` days, of which `done` are on disk."""
 
     def day(self, outcome: DayOutcome, rows_per_second: float) -> None:
         """One more day is on disk."""
 
     def phase(self, text: str) -> None:
-        """Say what is being done."""
+        """Show what the run is doing."""
 
 
 @dataclass(slots=True)
 class CollectedSymbol:
-    """One symbol: what this run did, and what the lake holds of the period."""
+    """One symbol: what this run did, and what the lake holds for the period."""
 
     series: SeriesKey
     days: int
@@ -70,7 +70,7 @@ class CollectedSymbol:
 
 @dataclass(frozen=True, slots=True)
 class CollectResult:
-    """What one run did."""
+    """The result of one run."""
 
     request: CollectRequest
     symbols: tuple[CollectedSymbol, ...]
@@ -87,13 +87,13 @@ SHOWN_REFUSALS = 5
 def run_collection(
     request: CollectRequest, *, source: CandleSource, lake: Lake, view: CollectView, timer: Callable[[], float] = time.monotonic
 ) -> CollectResult:
-    """Collect and verify. Only a request that cannot be met raises: VenueError for a venue or symbol that there is not."""
+    """Collect and verify. Raises VenueError for an unknown venue or symbol; any other failure is in the result."""
     began = timer()
     results, pending = [], {}
     ending, error = CollectionEnding.OK, None
     rows = 0
     try:
-        view.phase("looking at what is on disk")
+        view.phase("checking what is on disk")
         for series in request.series:
             days = days_of(series, request.since, request.until)
             pending[series] = open_days(days, request.until, lake, refresh_days=request.refresh_days)
@@ -136,7 +136,7 @@ def _verify(request: CollectRequest, results: list[CollectedSymbol], lake: Lake,
 
 
 def to_json(result: CollectResult) -> dict[str, Any]:
-    """Return the result as `--json` prints it. Instants are ISO 8601 in UTC, a gap is its first and last missing minute."""
+    """Return the result as `--json` prints it. Instants are ISO 8601 in UTC; a gap is its first and last missing minute."""
     request = result.request
     return {
         "ending": result.ending.value,

@@ -1,4 +1,4 @@
-"""How far a collection is: a bar with the rate and the time left in a terminal, a line now and then anywhere else."""
+"""Progress of a collection: a bar with rate and remaining time in a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from local.cli.data.collection.run import CollectionEnding, CollectResult
 from signalbox.market.backfill import DayOutcome
 from training.bar_columns import CountColumn, TimesColumn
 
-LINES: Final = 20  # how many lines a run prints where there is no terminal
+LINES: Final = 20  # lines that a run prints without a terminal
 ADVICE: Final = {
     CollectionEnding.DAMAGED: "some files did not verify; run the same command again, and check the disk if it happens twice",
-    CollectionEnding.VENUE_FAILED: "run the same command again: it goes on where it stopped",
-    CollectionEnding.STORAGE_FAILED: "what is written is whole; run the same command again when there is room",
-    CollectionEnding.INTERRUPTED: "interrupted; run the same command again: it goes on where it stopped",
+    CollectionEnding.VENUE_FAILED: "run the same command again: it continues where it stopped",
+    CollectionEnding.STORAGE_FAILED: "written days are complete; free some space and run the same command again",
+    CollectionEnding.INTERRUPTED: "interrupted; run the same command again: it continues where it stopped",
 }
 
 
 class ConsoleView:
-    """CollectView on a console. A context manager, so that the terminal is left as it was."""
+    """A CollectView on a console. A context manager, so that it leaves the terminal as it was."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -64,7 +64,7 @@ class ConsoleView:
 
 
 def show_result(console: Console, result: CollectResult) -> None:
-    """Print the closing table, and what to do when the run did not end well."""
+    """Print the closing table, and what to do if the run did not end well."""
     if result.symbols:
         _show_symbols(console, result)
     if result.error:

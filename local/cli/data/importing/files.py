@@ -163,7 +163,7 @@ def _sources(place: Path, shown: str) -> list[ImportFile]:
 def _zip(place: Path) -> Iterator[zipfile.ZipFile]:
     if (size := place.stat().st_size) > MAX_IMPORT_ZIP_BYTES:
         raise ImportFileError(
-            f"expected an archive of at most {MAX_IMPORT_ZIP_BYTES // 2**20} MiB, was {size // 2**20}; unpack it"
+            f"expected an archive of at most {MAX_IMPORT_ZIP_BYTES // 2**20} MiB, got {size // 2**20}; unpack it"
         )
     try:
         with open_zip(place.read_bytes(), files=MAX_IMPORT_FILES) as archive:

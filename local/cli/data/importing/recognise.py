@@ -90,7 +90,7 @@ def _kind(name: NameFacts, table: TableFile) -> str:
 def _symbol(name: NameFacts, request: ImportRequest) -> str | None:
     told = None if request.symbol is None else split_pair(request.symbol)
     if request.symbol is not None and told is None:
-        raise ImportFileError(f"--symbol: expected a pair such as BTC-USD, was {request.symbol}")
+        raise ImportFileError(f"--symbol: expected a pair such as BTC-USD, got {request.symbol}")
     if told and name.symbol and told != name.symbol and name.kind != "file":
         raise ImportFileError(f"its name says {name.symbol}, --symbol says {told}")
     return told or name.symbol

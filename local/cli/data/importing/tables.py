@@ -81,7 +81,7 @@ def _csv_form(file: ImportFile, given_names: Sequence[str]) -> TextForm:
         return TextForm(kind, skip + 1, delimiter, tuple(cells), has_header=True)
     if given_names:
         if len(given_names) != len(cells):
-            raise ImportFileError(f"--columns: expected {len(cells)} names, was {len(given_names)}")
+            raise ImportFileError(f"--columns: expected {len(cells)} names, got {len(given_names)}")
         return TextForm(kind, skip, delimiter, tuple(given_names), has_header=False)
     if _is_kline(cells):
         return TextForm("Binance public data", skip, delimiter, BINANCE[: len(cells)], has_header=False)
@@ -110,7 +110,7 @@ def _json_form(file: ImportFile) -> TextForm:
         return TextForm("freqtrade", 0, ",", FREQTRADE, has_header=False)
     if _is_kline([cell.decode("ascii", "replace").strip('"') for cell in first]):
         return TextForm("Binance klines", 0, ",", BINANCE[: len(first)], has_header=False)
-    raise ImportFileError(f"expected arrays of {len(FREQTRADE)} numbers (time, open, high, low, close, volume), was {len(first)}")
+    raise ImportFileError(f"expected arrays of {len(FREQTRADE)} numbers (time, open, high, low, close, volume), got {len(first)}")
 
 
 def _first_lines(file: ImportFile) -> list[str]:

@@ -1,1 +1,1 @@
-"""`signalbox data report`: what a folder of candles holds and lacks. Start at `command.py`; rules: `signalbox.market.quality`."""
+"""`signalbox data report`: what a folder of candles has and lacks. Start at `command.py`; rules: `signalbox.market.quality`."""

@@ -1,4 +1,4 @@
-"""The command: reads the facts, prints the table, writes `report.json` and `coverage.png`. Exit 1 when some data is unsound."""
+"""Reads the facts of a folder, prints the table, writes `report.json` and `coverage.png`. Exit 1 if some data is unsound."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from signalbox.market.candles import ONE_MINUTE, from_ms
 from signalbox.market.clock import Gap
 from signalbox.market.quality import JUMP
 
-SHOWN: Final = 12  # gaps and bad files that are named; report.json has them all
+SHOWN: Final = 12  # gaps and bad files listed on screen; report.json has all of them
 REPORT: Final = "report.json"
 PICTURE: Final = "coverage.png"
 
 
 def run_data_report(folder: Path, out: Path | None, *, json_output: bool, now: datetime) -> int:
-    """Report on a folder and return the exit code. Raises MarketDataError when it holds no candles."""
+    """Report on a folder and return the exit code. Raises MarketDataError if it holds no candles."""
     facts = read_facts(folder, now=now)
     report = to_json(facts)
     if out is not None:
@@ -112,11 +112,11 @@ def _show_gaps(console: Console, indent: str, gaps: tuple[Gap, ...]) -> None:
 def _problems(one: SeriesFacts) -> list[str]:
     found = [f"{one.symbol}: {one.error}"] if one.error else []
     if one.quality.coarse_minutes:
-        found.append(f"{one.symbol}: a part of it is {one.quality.coarse_minutes}-minute candles")
+        found.append(f"{one.symbol}: some of its candles are {one.quality.coarse_minutes}-minute candles")
     found += [f"{one.symbol}: {fault_text(fault)}" for fault in one.quality.row_faults]
     if one.quality.jumps:
         found.append(f"{one.symbol}: {one.quality.jumps} jumps of more than {JUMP:.0%} within a minute")
     found += [str(bad) for bad in one.bad_days[:SHOWN]]
     if len(one.bad_days) > SHOWN:
-        found.append(f"{one.symbol}: and {len(one.bad_days) - SHOWN} bad files more")
+        found.append(f"{one.symbol}: and {len(one.bad_days) - SHOWN} more bad files")
     return found

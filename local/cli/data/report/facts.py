@@ -1,4 +1,4 @@
-"""The facts of a folder of candles, a lake or recorded files: read as they stand, so that what is wrong is counted, not met."""
+"""The facts of a folder of candles, a lake or recorded files. Faults are counted, not raised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from signalbox.market.quality import SeriesQuality, assess, find_outages, newest
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
-    """One symbol. `error` says why nothing of it could be read; then its quality is that of no rows."""
+    """One symbol. `error` says why nothing of it could be read; its quality then describes zero rows."""
 
     symbol: Symbol
     name: str
@@ -32,13 +32,13 @@ class SeriesFacts:
 
     @property
     def is_sound(self) -> bool:
-        """Whether everything that is there can be computed with; gaps are no fault of the data."""
+        """Whether all stored data can be used. Gaps are not a fault of the data."""
         return not (self.error or self.bad_days or self.quality.faults or self.quality.coarse_minutes)
 
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
-    """Every symbol of a folder. `outages` are missing in all of them; `now` is what staleness is measured from."""
+    """Every symbol of a folder. `outages` are minutes missing in all of them; staleness is measured from `now`."""
 
     folder: Path
     now: datetime
@@ -52,16 +52,16 @@ class FolderFacts:
 
     @property
     def is_sound(self) -> bool:
-        """Whether every symbol is."""
+        """Whether every symbol is sound."""
         return all(one.is_sound for one in self.series)
 
     def own_gaps(self, one: SeriesFacts) -> tuple[Gap, ...]:
-        """Return the gaps of a symbol that are not everybody's."""
+        """Return the gaps of a symbol that are not outages of all symbols."""
         return without_outages(one.quality.gaps, self.outages)
 
 
 def read_facts(folder: Path, *, now: datetime) -> FolderFacts:
-    """Read a folder and leave every file where it is. Raises MarketDataError when it holds no candles, or two of a symbol."""
+    """Read a folder and change nothing. Raises MarketDataError if it has no candles, or a symbol twice."""
     found = tuple(_facts(series) for series in find_series(folder))
     return FolderFacts(folder, now, found, find_outages([one.quality for one in found]))
 
@@ -70,7 +70,7 @@ def _facts(series: CandleSeries) -> SeriesFacts:
     if isinstance(series, LakeSeries):
         return _lake_facts(series)
     if not isinstance(series, RecordedFile):
-        raise MarketDataError(f"{series.name}: expected a lake's series or a recorded file")
+        raise MarketDataError(f"{series.name} is neither a lake's series nor a recorded file")
     try:
         times, values = series.columns()
     except MarketDataError as error:
@@ -124,5 +124,5 @@ def _series_json(one: SeriesFacts, facts: FolderFacts, newest: datetime | None) 
 
 
 def total_minutes(gaps: Sequence[Gap]) -> int:
-    """Return how many minutes some gaps are."""
+    """Return the sum of the gaps' minutes."""
     return sum(gap.minutes for gap in gaps)

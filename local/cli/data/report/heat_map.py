@@ -1,6 +1,6 @@
-"""Coverage as a picture: a panel a symbol, a row a month, a cell a day, the darker the more minutes are missing.
+"""Draws coverage as a picture: a panel per symbol, a row per month, a cell per day; darker means more missing minutes.
 
-A year is twelve rows, so that ten years still have cells one can see; one missing minute has a colour of its own.
+A year is twelve rows, so even ten years have visible cells. A single missing minute already has a colour of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-CLASSES: Final = (  # at least so many minutes missing, its name, its colour
+CLASSES: Final = (  # minimum number of missing minutes, its name, its colour
     (0, "complete", "#d6e6ef"),
     (1, "1 to 5 min missing", "#fdd49e"),
     (6, "6 to 60 min", "#fc8d59"),
@@ -34,11 +34,11 @@ CLASSES: Final = (  # at least so many minutes missing, its name, its colour
 )
 OUTSIDE: Final = "#ffffff"
 PANELS_IN_ROW: Final = 3
-NUMBERED: Final = 60  # with no more odd days than this, each says how many minutes it lacks
+NUMBERED: Final = 60  # up to this many incomplete days, each cell shows its missing minutes
 
 
 def draw_coverage(facts: FolderFacts, path: Path) -> None:
-    """Write the heat map as PNG. Days before the first and after the last bar of all symbols are left white."""
+    """Write the heat map as PNG. Days before the first and after the last bar of all symbols stay white."""
     shown = [one for one in facts.series if len(one.quality.present_ms)]
     months = _months(shown)
     rows = -(-max(len(shown), 1) // PANELS_IN_ROW)
@@ -82,7 +82,7 @@ def _panel(axis: Any, one: SeriesFacts, shown: Sequence[SeriesFacts], months: Se
 
 
 def missing_by_day(one: SeriesFacts, shown: Sequence[SeriesFacts], months: Sequence[date]) -> NDArray[np.int64]:
-    """Return the missing minutes of each day, (months, 31); -1 for what is no day of the period that all symbols span."""
+    """Return the missing minutes of each day, (months, 31); -1 for cells outside the period that all symbols span."""
     first = min(int(s.quality.present_ms[0]) for s in shown)
     end = max(int(s.quality.present_ms[-1]) for s in shown) + MINUTE_MS
     held = one.quality.daily_rows()

@@ -91,7 +91,7 @@ def test_a_day_says_until_when_it_was_asked_and_may_be_empty(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([candle(ETH, DAY.start)], "expected candles of BTC-USD, was ETH-USD"),
+        ([candle(ETH, DAY.start)], "expected candles of BTC-USD, got ETH-USD"),
         ([candle(BTC, DAY.end)], "TIMES_OUTSIDE_DAY"),
         ([candle(BTC, DAY.start + minutes(1)), candle(BTC, DAY.start)], "TIMES_UNSORTED"),
     ],

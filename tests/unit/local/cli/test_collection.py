@@ -173,7 +173,7 @@ def test_a_venue_that_goes_away_keeps_what_is_there_and_says_to_run_again(
     assert run_collect(request(tmp_path), gone) == 3  # type: ignore[arg-type]
     output = capsys.readouterr().out
     assert "coinbase ETH-USD: no answer" in output
-    assert "it goes on where it stopped" in output
+    assert "it continues where it stopped" in output
     assert len(contents(tmp_path)) == place - 1
 
 
@@ -200,9 +200,9 @@ def test_a_venue_or_symbol_there_is_not_is_a_request_that_cannot_be_met(tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start": "yesterday"}, "expected ISO 8601 as in 2024-03-01T12:00, or an age"),
-        ({"start": "2024-03-03T06:00"}, "expected an instant before"),
-        ({"end": "2024-03-05"}, "expected an instant that is past"),
+        ({"start": "yesterday"}, "expected ISO 8601 such as 2024-03-01T12:00, or an age"),
+        ({"start": "2024-03-03T06:00"}, "expected a time before"),
+        ({"end": "2024-03-05"}, "expected a time in the past"),
         ({"start": "99y"}, "expected 2009-01-01 or later"),
         ({"symbols": " , "}, "expected some"),
         ({"symbols": "BTC"}, "expected a symbol such as BTC-USD"),

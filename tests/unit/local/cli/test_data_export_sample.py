@@ -82,7 +82,7 @@ def test_recorded_files_and_periods_are_exported(tmp_path: Path) -> None:
 
 
 def test_an_unknown_form_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="--format: expected csv or freqtrade, was xml"):
+    with pytest.raises(DataError, match="--format: expected csv or freqtrade, got xml"):
         run_data_export(tmp_path, tmp_path, form="xml", start=None, end=None, json_output=False)
 
 

@@ -200,7 +200,7 @@ def refused(code: str) -> ClientError:
     [
         (NoCredentialsError(), "aws configure sso"),
         (refused("ExpiredToken"), "aws sso login"),
-        (refused("InvalidClientTokenId"), "does not know these credentials"),
+        (refused("InvalidClientTokenId"), "rejects these credentials"),
         (refused("AccessDenied"), "refused to say who you are"),
         (EndpointConnectionError(endpoint_url="https://sts"), "cannot be reached in region eu-central-1"),
     ],
@@ -215,7 +215,7 @@ def test_without_a_region_nothing_is_asked() -> None:
         target_of(LimitedSession(region=None))
 
 
-@pytest.mark.parametrize(("version", "told"), [(None, "are not bootstrapped"), ("5", "was 5")])
+@pytest.mark.parametrize(("version", "told"), [(None, "are not bootstrapped"), ("5", "got 5")])
 def test_an_account_without_bootstrap_is_told_the_command(
     settings: Settings, account: None, version: str | None, told: str
 ) -> None:
@@ -240,7 +240,7 @@ def test_a_new_accounts_quota_is_told_and_does_not_block(settings: Settings, acc
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        ("UPDATE_IN_PROGRESS", "wait until it has ended"),
+        ("UPDATE_IN_PROGRESS", "wait until it ends"),
         ("ROLLBACK_COMPLETE", "delete-stack --stack-name signalbox-dev-data"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
     ],

@@ -216,7 +216,7 @@ NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
         (NEW_YEAR + timedelta(days=1), NEW_YEAR, "expected --start before --end"),
         (NEW_YEAR, NEW_YEAR, "expected --start before --end"),
         (NEW_YEAR + timedelta(days=900), None, "between --start and --end|from 2026"),
-        (NEW_YEAR + timedelta(minutes=COUNT + 5), None, r"expected candles from 2024-01-02T21:05.* newest"),
+        (NEW_YEAR + timedelta(minutes=COUNT + 5), None, r"has no candles from 2024-01-02T21:05.* newest"),
         (None, NEW_YEAR, "between --start and --end"),
     ],
 )

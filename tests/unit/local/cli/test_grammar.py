@@ -90,24 +90,24 @@ def test_an_option_is_spelt_alike_everywhere() -> None:
         ("acounts list", "signalbox: no command acounts; did you mean accounts? (signalbox --help)"),
         ("accounts shwo x", "signalbox: no command shwo; did you mean show? (signalbox accounts --help)"),
         ("demo --ouut x", "signalbox: no option --ouut; did you mean --out? (signalbox demo --help)"),
-        ("backtest", "signalbox: missing argument BUNDLE (signalbox backtest --help)"),
-        ("demo --out /proc/nope", "signalbox: --out: /proc/nope cannot be written to"),
+        ("backtest", "signalbox: missing argument 'bundle' (signalbox backtest --help)"),
+        ("demo --out /proc/nope", "signalbox: --out: cannot write to /proc/nope"),
         ("demo --bundle nope", "signalbox: --bundle: no manifest.json in nope"),
-        ("demo --start 2024-03-02 --end 2024-03-01", "signalbox: --start: expected an instant before --end (2024-03-01T00:00)"),
-        ("evaluate nope --start 2024-03-02 --end 2024-03-01", "signalbox: --start: expected an instant before --end"),
+        ("demo --start 2024-03-02 --end 2024-03-01", "signalbox: --start: expected a time before --end (2024-03-01T00:00)"),
+        ("evaluate nope --start 2024-03-02 --end 2024-03-01", "signalbox: --start: expected a time before --end"),
         (
             "train --quick --out x --start tomorrow",
-            "signalbox: --start: expected ISO 8601 as in 2024-03-01T12:00, or an age",
+            "signalbox: --start: expected ISO 8601 such as 2024-03-01T12:00, or an age",
         ),
         ("accounts list", "signalbox: no stage is named and no local cloud runs here; give --stage local"),
-        ("accounts list --stage Prod", "signalbox: --stage: expected small letters, digits and dashes, was Prod"),
+        ("accounts list --stage Prod", "signalbox: --stage: expected lowercase letters, digits and dashes, got Prod"),
         ("accounts list --stage prod", "signalbox: no AWS region: set AWS_REGION"),
-        ("accounts trades x --stage prod", "signalbox: the ledger of stage prod answers inside its own network alone"),
+        ("accounts trades x --stage prod", "signalbox: the ledger of stage prod answers only inside its own network"),
         ("signals list", "signalbox: no ledger answers"),
-        ("report --account x --period 2026-11 --out /proc/nope", "signalbox: --out: /proc/nope cannot be written to"),
+        ("report --account x --period 2026-11 --out /proc/nope", "signalbox: --out: cannot write to /proc/nope"),
         (
             "accounts halt x --why y --level none --stage local",
-            "signalbox: --level: expected HALT, REDUCE_ONLY, FLATTEN, was NONE",
+            "signalbox: --level: expected one of HALT, REDUCE_ONLY, FLATTEN, got NONE",
         ),
         ("features --data nope --out f.parquet", "signalbox: nope"),
         ("config show --stage x", "signalbox: no option --stage"),
@@ -130,7 +130,7 @@ def test_a_period_outside_the_candles_names_those_there_are(run: Run, tmp_path: 
     write_candles(tmp_path / "candles", walk(3))
     code, _, err = run("features", "--data", "candles", "--out", "f.parquet", "--start", "2031-01-01")
     assert code == 2
-    assert err.startswith("signalbox: --start: candles has candles from 20")
+    assert err.startswith("signalbox: --start 2031-01-01T00:00 is too late: candles has candles from 20")
 
 
 def test_words_for_every_command_may_stand_anywhere(run: Run) -> None:

@@ -117,7 +117,7 @@ def test_a_key_in_wrong_hands_opens_nothing_from_the_next_look_on(run: Command, 
 def test_finishing_what_was_not_begun_is_refused(run: Command) -> None:
     output = run("rotate", "--finish")
     assert isinstance(output.exception, WorkbenchError)
-    assert "nothing is being replaced" in str(output.exception)
+    assert "no rotation can be finished" in str(output.exception)
 
 
 def test_an_account_without_a_mailbox_is_told_what_makes_one(run: Command) -> None:

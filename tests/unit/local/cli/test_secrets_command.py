@@ -139,7 +139,7 @@ def test_where_a_secret_is_set_is_shown_before_it_is(client: Any, monkeypatch: p
     assert content(client, "telegram")["bot_token"] == "12:abc"
 
     def unknown(*_: object, **__: object) -> None:
-        raise StageUnclearError("AWS does not say whose account this is")
+        raise StageUnclearError("cannot identify the AWS account")
 
     monkeypatch.setattr("local.cli.stage.announce", unknown)
     assert CliRunner().invoke(secrets_app, ["set", "telegram.bot_token", "--stage", "dev"], input="13:no\n").exit_code != 0

@@ -73,7 +73,7 @@ def test_data_too_short_is_refused_with_the_days_needed() -> None:
 
 
 def test_fewer_than_six_folds_are_refused() -> None:
-    with pytest.raises(TrainingError, match="at least 6 folds, was 5"):
+    with pytest.raises(TrainingError, match="at least 6 folds, got 5"):
         WalkForward(5)
 
 

@@ -63,7 +63,7 @@ def test_selections_share_the_rows_of_the_bars(data: Dataset) -> None:
 
 @pytest.mark.parametrize("window_bars", [0, -1, LONGEST + 1])
 def test_a_window_longer_than_the_decisions_were_chosen_for_is_refused(data: Dataset, window_bars: int) -> None:
-    with pytest.raises(TrainingError, match=f"1 to {LONGEST} bars.*was {window_bars}"):
+    with pytest.raises(TrainingError, match=f"1 to {LONGEST} bars.*got {window_bars}"):
         data.windows(slice(0, 1), window_bars)
 
 

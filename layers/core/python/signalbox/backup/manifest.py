@@ -88,9 +88,9 @@ def read_manifest(content: bytes, place: str) -> tuple[DumpManifest, str]:
         where = ".".join(map(str, first["loc"])) or "its text"
         raise DumpDamagedError(f"{place}: {where}: {first['msg']}; it is cut short or no manifest of a dump") from None
     if found is None:
-        raise DumpDamagedError(f"{place}: expected a JSON object, was something else; it is cut short or no manifest of a dump")
+        raise DumpDamagedError(f"{place}: expected a JSON object, got something else; it is cut short or no manifest of a dump")
     if found.format != FORMAT:
-        raise DumpDamagedError(f"{place}: expected format {FORMAT} of dumps, was {found.format}: another release wrote it")
+        raise DumpDamagedError(f"{place}: expected format {FORMAT} of dumps, got {found.format}: another release wrote it")
     for table in found.tables:
         if table.rows != sum(part.rows for part in table.parts):
             raise DumpDamagedError(f"{place}: {table.name} has {table.rows} rows, and its parts have another number")

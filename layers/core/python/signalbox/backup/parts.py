@@ -92,9 +92,9 @@ def text_of(content: bytes, part: DumpPart, place: str) -> Iterator[bytes]:
             yield piece
     if left or rows != part.rows:
         raise DumpDamagedError(
-            f"{place}: {part.file}: expected {part.rows} rows in {part.bytes} bytes, was {rows} in {part.bytes - left}"
+            f"{place}: {part.file}: expected {part.rows} rows in {part.bytes} bytes, got {rows} in {part.bytes - left}"
         )
     if digest.hexdigest() != part.sha256:
-        raise DumpDamagedError(f"{place}: {part.file}: expected sha256 {part.sha256}, was {digest.hexdigest()}")
+        raise DumpDamagedError(f"{place}: {part.file}: expected sha256 {part.sha256}, got {digest.hexdigest()}")
     if unpacker.unused_data:
         raise DumpDamagedError(f"{place}: {part.file} has {len(unpacker.unused_data)} bytes behind its end")

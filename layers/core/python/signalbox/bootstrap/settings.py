@@ -71,7 +71,7 @@ class DatabaseEnvironment(BaseModel):
     def _verifiable(self) -> Self:
         """Without a file libpq looks for one at home, where a function has none: it would find out at its first login."""
         if self.sslmode.startswith("verify") and self.ca_file is None:
-            raise ValueError(f"expected {Env.DATABASE_CA_FILE.value} with sslmode {self.sslmode}, was none")
+            raise ValueError(f"expected {Env.DATABASE_CA_FILE.value} with sslmode {self.sslmode}, got none")
         return self
 
 

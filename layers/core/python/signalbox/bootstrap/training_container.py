@@ -82,7 +82,7 @@ def _parameters(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise SettingsError(f"{source}: expected JSON: {error}") from error
     if not isinstance(found, dict):
-        raise SettingsError(f"{source}: expected a JSON object of parameters, was {type(found).__name__}")
+        raise SettingsError(f"{source}: expected a JSON object of parameters, got {type(found).__name__}")
     single = {key.removeprefix(_PARAMETER).lower(): value for key, value in variables.items() if key.startswith(_PARAMETER)}
     return {**found, **single}
 

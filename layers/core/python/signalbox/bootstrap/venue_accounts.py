@@ -98,7 +98,7 @@ class SecretVenues:
         if isinstance(account, Mt5Account) and request.venue == VENUE:
             return ClosedVenue(CREDENTIALS, "it has no mailbox: deploy with it in mt5_accounts; see docs/live-trading.md")
         if account.venue != request.venue or not isinstance(account, CoinbaseAccount):
-            return ClosedVenue(NOT_SUPPORTED, f"expected venue {account.venue} as in the execution secret, was {request.venue}")
+            return ClosedVenue(NOT_SUPPORTED, f"expected venue {account.venue} as in the execution secret, got {request.venue}")
         kept = self._venues.get(request.account)
         if kept is None or kept[0] != account:
             kept = (account, CcxtVenue(account.credentials(), url=self.url, clock=self.clock))

@@ -25,7 +25,7 @@ def digests(nodes: Iterable[Node]) -> tuple[str, ...]:
 def _digest(node: Node, known: dict[Node, str]) -> str:
     if node not in known:
         if not is_dataclass(node):
-            raise TypeError(f"expected a node that is a dataclass, was a {type(node).__name__}")
+            raise TypeError(f"expected a node that is a dataclass, got a {type(node).__name__}")
         facts = [type(node).__name__, *([field.name, _canonical(getattr(node, field.name), known)] for field in fields(node))]
         known[node] = hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
     return known[node]
@@ -38,10 +38,10 @@ def _canonical(value: Any, known: dict[Node, str]) -> Any:
         case str():
             return value
         case bool():
-            raise TypeError(f"expected a node, a number or a text in an expression, was the boolean {value}")
+            raise TypeError(f"expected a node, a number or a text in an expression, got the boolean {value}")
         case int() | float():
             return {"number": float(value).hex()}
         case tuple():
             return [_canonical(one, known) for one in value]
         case _:
-            raise TypeError(f"expected a node, a number or a text in an expression, was a {type(value).__name__}")
+            raise TypeError(f"expected a node, a number or a text in an expression, got a {type(value).__name__}")

@@ -48,7 +48,7 @@ class FeatureMatrix:
     def column(self, name: str) -> NDArray[np.float64]:
         """Return one feature's column, (n,). Raises FeatureSchemaError if the schema has no such feature."""
         if name not in self.schema.names:
-            raise FeatureSchemaError(f"expected a feature of {self.schema.name}, was {name!r}")
+            raise FeatureSchemaError(f"expected a feature of {self.schema.name}, got {name!r}")
         return self.values[:, self.schema.names.index(name)]
 
     @property
@@ -138,7 +138,7 @@ def _reference_of(schema: FeatureSchema, bars: Bars, reference: Bars | None) -> 
     if reference is None or reference.symbol != schema.reference_symbol:
         given = "none" if reference is None else reference.symbol
         raise FeatureSchemaError(
-            f"{bars.symbol}: {schema.name} expects bars of {schema.reference_symbol} as its reference, was {given}"
+            f"{bars.symbol}: {schema.name} expects bars of {schema.reference_symbol} as its reference, got {given}"
         )
     _check(reference)
     return reference

@@ -125,5 +125,5 @@ SCHEMAS: Final[Mapping[str, FeatureSchema]] = MappingProxyType(
 def get_schema(name: str) -> FeatureSchema:
     """Return the schema with that name. Raises FeatureSchemaError if there is none."""
     if name not in SCHEMAS:
-        raise FeatureSchemaError(f"expected one of the feature schemas {', '.join(SCHEMAS)}, was {name!r}")
+        raise FeatureSchemaError(f"expected one of the feature schemas {', '.join(SCHEMAS)}, got {name!r}")
     return SCHEMAS[name]

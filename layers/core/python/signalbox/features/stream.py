@@ -139,7 +139,7 @@ class FeatureStream:
         numbers = _numbers_of(schema, state)
         sizes = [step.size for step in stream._stateful]
         if numbers.shape[0] != _HEAD + sum(sizes):
-            raise FeatureSchemaError(f"expected a stream state of {_HEAD + sum(sizes)} numbers, was {numbers.shape[0]}")
+            raise FeatureSchemaError(f"expected a stream state of {_HEAD + sum(sizes)} numbers, got {numbers.shape[0]}")
         try:
             stream._bars = whole_number(numbers[0], _MOST_BARS)
             stream._newest_ms = MINUTE_MS * (whole_number(numbers[1] / MINUTE_MS + 1.0, _MOST_BARS) - 1)
@@ -169,14 +169,14 @@ class FeatureStream:
     def _check(self, bar: Bar, reference_bar: Bar | None) -> None:
         at = bar.open_time_ms
         if at % MINUTE_MS:
-            raise FeatureSchemaError(f"expected open times on whole minutes, was {at} ms")
+            raise FeatureSchemaError(f"expected open times on whole minutes, got {at} ms")
         if at <= self._newest_ms:
             newest = from_ms(self._newest_ms).isoformat()
-            raise FeatureSchemaError(f"expected a bar after {newest}, was {from_ms(at).isoformat()}")
+            raise FeatureSchemaError(f"expected a bar after {newest}, got {from_ms(at).isoformat()}")
         for one in (bar,) if reference_bar is None else (bar, reference_bar):
             if one.open_time_ms != at:
                 was = from_ms(one.open_time_ms).isoformat()
-                raise FeatureSchemaError(f"expected the reference's bar of {from_ms(at).isoformat()}, was the bar of {was}")
+                raise FeatureSchemaError(f"expected the reference's bar of {from_ms(at).isoformat()}, got the bar of {was}")
             if not (min(one[1:5]) > 0.0 and one.volume >= 0.0 and math.isfinite(sum(one[1:]))):
                 _check_each(one)
 
@@ -187,7 +187,7 @@ def _check_each(bar: Bar) -> None:
         math.isfinite(bar.volume) and bar.volume >= 0.0
     ):
         raise FeatureSchemaError(
-            f"{from_ms(bar.open_time_ms).isoformat()}: expected finite prices above 0 and a volume of 0 or more, was {bar[1:]}"
+            f"{from_ms(bar.open_time_ms).isoformat()}: expected finite prices above 0 and a volume of 0 or more, got {bar[1:]}"
         )
 
 
@@ -205,10 +205,10 @@ def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureSchemaError("not the state of a feature stream; start from history") from error
     if written[0] != STATE_FORMAT:
-        raise FeatureSchemaError(f"expected a stream state of format {STATE_FORMAT}, was {written[0]}")
+        raise FeatureSchemaError(f"expected a stream state of format {STATE_FORMAT}, got {written[0]}")
     if written[2] != schema.hash:
         raise FeatureSchemaError(
-            f"expected a stream state of {schema.name} ({schema.hash}), was of {written[1]} ({written[2]}); start from history"
+            f"expected a stream state of {schema.name} ({schema.hash}), got of {written[1]} ({written[2]}); start from history"
         )
     if written[3] != zlib.crc32(body):
         raise FeatureSchemaError("the feature stream's state is damaged; start from history")

@@ -47,7 +47,7 @@ class StatefulUpdate(ABC):
 def whole_number(number: float, end: float) -> int:
     """Return a position or count that was saved as a float. Raises ValueError unless it is whole, at least 0 and below `end`."""
     if not (0.0 <= number < end and float(number).is_integer()):
-        raise ValueError(f"expected a whole number below {end:g}, was {number}")
+        raise ValueError(f"expected a whole number below {end:g}, got {number}")
     return int(number)
 
 
@@ -70,7 +70,7 @@ class SummedWindow(WindowNode):
 
     def __post_init__(self) -> None:
         if WINDOW_UNIT % self.window:
-            raise ValueError(f"expected a window that divides {WINDOW_UNIT} bars, was {self.window}")
+            raise ValueError(f"expected a window that divides {WINDOW_UNIT} bars, got {self.window}")
 
 
 # --- the value some bars ago ---------------------------------------------------------------------------------------------
@@ -381,5 +381,5 @@ class _EmaStep(StatefulUpdate):
         if self._stage == self._RUNNING:
             history = _history_of(float(numbers[1]), self._span)
             if not np.isfinite(history).all():
-                raise ValueError(f"expected a finite average, was {numbers[1]}")
+                raise ValueError(f"expected a finite average, got {numbers[1]}")
             self._open(history)

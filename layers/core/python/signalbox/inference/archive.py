@@ -72,11 +72,11 @@ def _contents(archive: bytes) -> dict[str, bytes]:
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
     if len({name.casefold() for name in names}) != len(names):
-        raise BundleArchiveError(f"expected file names that differ in more than case, was {sorted(names)}")
+        raise BundleArchiveError(f"expected file names that differ in more than case, got {sorted(names)}")
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not re.fullmatch(FILE_NAME_PATTERN, entry.filename) or kind not in (0, stat.S_IFREG):
-            raise BundleArchiveError(f"expected plain files without folders, was {entry.filename!r}")
+            raise BundleArchiveError(f"expected plain files without folders, got {entry.filename!r}")
     if sum(entry.file_size for entry in entries) > MAX_BUNDLE_BYTES:
         raise BundleArchiveError(f"the archive unpacks to more than {MAX_BUNDLE_BYTES} bytes")
 

@@ -91,14 +91,14 @@ def _verified_contents(folder: Path, manifest: BundleManifest) -> dict[str, byte
             raise BundleTamperedError(f"{folder.name}: expected {name} to be a plain file")
         if (size := path.stat().st_size) > wanted.size:  # so that at most the size in the manifest, which is bounded, is read
             raise BundleTamperedError(
-                f"{folder.name}: expected {name} with sha256 {wanted.sha256} of {wanted.size}, was {size} bytes"
+                f"{folder.name}: expected {name} with sha256 {wanted.sha256} of {wanted.size}, got {size} bytes"
             )
         content = path.read_bytes()  # hashed and used from memory, so that nobody can change it in between
         found = record_of(content)
         if found.size < wanted.size:
-            raise BundleIncompleteError(f"{folder.name}: expected {name} of {wanted.size} bytes, was {found.size}")
+            raise BundleIncompleteError(f"{folder.name}: expected {name} of {wanted.size} bytes, got {found.size}")
         if found != wanted:
-            raise BundleTamperedError(f"{folder.name}: expected {name} with sha256 {wanted.sha256}, was {found.sha256}")
+            raise BundleTamperedError(f"{folder.name}: expected {name} with sha256 {wanted.sha256}, got {found.sha256}")
         contents[name] = content
     return contents
 
@@ -165,7 +165,7 @@ def _check_golden(ensemble: Ensemble, content: bytes) -> None:
     features, wanted = golden["features"], golden["probability_up"]
     if wanted.shape != features.shape[:1] or wanted.shape[0] == 0:
         raise BundleGoldenError(
-            f"{bundle}: expected one golden probability for each golden row, was shapes {features.shape} and {wanted.shape}"
+            f"{bundle}: expected one golden probability for each golden row, got shapes {features.shape} and {wanted.shape}"
         )
     try:
         found = ensemble.predict(features)
@@ -173,4 +173,4 @@ def _check_golden(ensemble: Ensemble, content: bytes) -> None:
         raise BundleGoldenError(f"{bundle}: the golden rows cannot be scored: {error}") from error
     worst = float(np.max(np.abs(found - wanted)))
     if not worst <= GOLDEN_TOLERANCE:
-        raise BundleGoldenError(f"{bundle}: expected golden probabilities within {GOLDEN_TOLERANCE}, was {worst:.3g} apart")
+        raise BundleGoldenError(f"{bundle}: expected golden probabilities within {GOLDEN_TOLERANCE}, got {worst:.3g} apart")

@@ -80,7 +80,7 @@ class Ensemble:
         shape = (self.window_bars, len(self.schema.names))
         if features.shape[1:] != shape and (self.window_bars > 1 or features.shape[1:] != shape[1:]):
             wanted = ", ".join(str(size) for size in (shape if self.window_bars > 1 else shape[1:]))
-            raise FeatureSchemaError(f"expected (k, {wanted}) features of {self.schema.name}, was {features.shape}")
+            raise FeatureSchemaError(f"expected (k, {wanted}) features of {self.schema.name}, got {features.shape}")
         with np.errstate(over="ignore"):
             windows = np.ascontiguousarray(features, dtype=np.float32).reshape(-1, *shape)
         if not np.isfinite(windows).all():

@@ -51,12 +51,12 @@ def open_zip(content: bytes, *, files: int) -> zipfile.ZipFile:
         raise zipfile.BadZipFile("the data is not a zip archive, is cut short, or has a comment")
     _, _, _, here, total, length, _, comment = _END.unpack(end)
     if comment or here != total or total > files:
-        raise UnfitFileError(f"expected a zip of at most {files} files, was {total}, in one part and without a comment")
+        raise UnfitFileError(f"expected a zip of at most {files} files, got {total}, in one part and without a comment")
     if length > MAX_ZIP_DIRECTORY_BYTES:
-        raise UnfitFileError(f"expected a zip directory (its file list) of at most {MAX_ZIP_DIRECTORY_BYTES} bytes, was {length}")
+        raise UnfitFileError(f"expected a zip directory (its file list) of at most {MAX_ZIP_DIRECTORY_BYTES} bytes, got {length}")
     opened = zipfile.ZipFile(io.BytesIO(content))
     if len(opened.infolist()) > files:
-        raise UnfitFileError(f"expected a zip of at most {files} files, was {len(opened.infolist())}")
+        raise UnfitFileError(f"expected a zip of at most {files} files, got {len(opened.infolist())}")
     if odd := [entry.filename for entry in opened.infolist() if entry.compress_type not in _PACKINGS or entry.flag_bits & 1]:
         raise UnfitFileError(f"expected files stored or deflated and not encrypted, but {odd[0]!r} is not")
     return opened
@@ -81,7 +81,7 @@ def read_arrays(content: bytes, dimensions: Mapping[str, tuple[int, ...]]) -> di
 def _array_sizes(opened: zipfile.ZipFile) -> dict[str, int]:
     sizes = {entry.filename: entry.file_size for entry in opened.infolist()}
     if sum(sizes.values()) > MAX_ARRAY_BYTES:
-        raise UnfitFileError(f"expected arrays of at most {MAX_ARRAY_BYTES} bytes in total, was {sum(sizes.values())}")
+        raise UnfitFileError(f"expected arrays of at most {MAX_ARRAY_BYTES} bytes in total, got {sum(sizes.values())}")
     return sizes
 
 
@@ -93,9 +93,9 @@ def _array(opened: zipfile.ZipFile, name: str, sizes: Mapping[str, int], allowed
         body = stream.read(sizes[file] + 1)  # never more than the declared size, which was checked
     shape, is_fortran, kind, rest = _npy_header(name, body)
     if len(shape) not in allowed:
-        raise UnfitFileError(f"{name}: expected {' or '.join(map(str, allowed))} dimensions, was shape {shape}")
+        raise UnfitFileError(f"{name}: expected {' or '.join(map(str, allowed))} dimensions, got shape {shape}")
     if kind.str not in _NUMBERS:
-        raise UnfitFileError(f"{name}: expected float32 or float64, was {kind}")
+        raise UnfitFileError(f"{name}: expected float32 or float64, got {kind}")
     if math.prod(shape) * kind.itemsize != len(rest):
         raise UnfitFileError(f"{name}: its data of {len(rest)} bytes does not fit shape {shape} of {kind}")
     return np.frombuffer(rest, kind).reshape(shape, order="F" if is_fortran else "C")
@@ -105,11 +105,11 @@ def _npy_header(name: str, body: bytes) -> tuple[tuple[int, ...], bool, np.dtype
     stream = io.BytesIO(body)
     version = np.lib.format.read_magic(stream)
     if version not in _NPY_VERSIONS:
-        raise UnfitFileError(f"{name}: expected npy version 1.0 or 2.0, was {version}")
+        raise UnfitFileError(f"{name}: expected npy version 1.0 or 2.0, got {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, kind = read(stream)
     if any(size < 0 for size in shape):
-        raise UnfitFileError(f"{name}: expected a shape without negative sizes, was {shape}")
+        raise UnfitFileError(f"{name}: expected a shape without negative sizes, got {shape}")
     return shape, is_fortran, kind, body[stream.tell() :]
 
 
@@ -151,7 +151,7 @@ def judge_graph(content: bytes, budget: GraphBudget | None = None) -> None:
     budget: what is left for the bundle; the graph's nodes and fields are taken from it. None: only the limits of one graph hold.
     """
     if len(content) > MAX_GRAPH_BYTES:
-        raise UnfitFileError(f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, was {len(content)}")
+        raise UnfitFileError(f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, got {len(content)}")
     left = budget or GraphBudget()
     most_fields, most_nodes = min(MAX_GRAPH_FIELDS, left.fields), min(MAX_GRAPH_NODES, left.nodes)
     nodes = fields = 0
@@ -170,7 +170,7 @@ def judge_graph(content: bytes, budget: GraphBudget | None = None) -> None:
             if kind == "tensor" and field == _DATA_LOCATION and value != 0:
                 raise UnfitFileError("the graph has data outside the file, which is not allowed")
             if kind == "node" and field == _DOMAIN and bytes(_message(value)) not in _DOMAINS:
-                raise UnfitFileError(f"expected operators of ONNX only, was one of domain {bytes(_message(value))[:40]!r}")
+                raise UnfitFileError(f"expected operators of ONNX only, got one of domain {bytes(_message(value))[:40]!r}")
             if field in _INSIDE[kind]:
                 waiting.append((_INSIDE[kind][field], _message(value), depth + 1))
     left.fields -= fields

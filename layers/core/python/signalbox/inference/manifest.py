@@ -79,7 +79,7 @@ class Member(_ManifestPart):
     def _window_is_told(self) -> Self:
         if (self.window_bars is not None) != (self.input == "window"):
             raise ValueError(
-                f"expected window_bars for the input window only, and always; was {self.window_bars} for {self.input}"
+                f"expected window_bars for the input window only, and always; got {self.window_bars} for {self.input}"
             )
         return self
 
@@ -186,7 +186,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     if not path.is_file():
         raise BundleIncompleteError(f"no {MANIFEST_FILE} in {folder.name}")
     if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
-        raise BundleManifestError(f"{folder.name}: expected a manifest of at most {MAX_MANIFEST_BYTES} bytes, was {size}")
+        raise BundleManifestError(f"{folder.name}: expected a manifest of at most {MAX_MANIFEST_BYTES} bytes, got {size}")
     try:
         return BundleManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:

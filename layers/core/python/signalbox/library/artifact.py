@@ -53,7 +53,7 @@ def unpack_artifact(archive: bytes, folder: Path, *, name: str = MODEL_ARCHIVE) 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtifactError(f"cannot unpack into {folder.name}: it exists and is not an empty folder")
     if len(archive) > MAX_PACKED_BYTES:
-        raise ArtifactError(f"{name}: expected at most {MAX_PACKED_BYTES} bytes, was {len(archive)}")
+        raise ArtifactError(f"{name}: expected at most {MAX_PACKED_BYTES} bytes, got {len(archive)}")
     try:
         contents = _contents(archive)
     except _TooLargeError:
@@ -100,7 +100,7 @@ def _file_name(entry: tarfile.TarInfo) -> str | None:
     if entry.isdir() and name in {"", "."}:
         return None
     if not entry.isreg() or entry.issparse() or not re.fullmatch(FILE_NAME_PATTERN, name):
-        raise ArtifactError(f"expected plain files without folders, was {entry.name!r}")
+        raise ArtifactError(f"expected plain files without folders, got {entry.name!r}")
     return name
 
 

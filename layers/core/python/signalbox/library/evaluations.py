@@ -71,7 +71,7 @@ def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) ->
     if not path.is_file():
         raise ArtifactError(f"no {EVALUATION_FILE} in {job.output_uri}")
     if (size := path.stat().st_size) > MAX_EVALUATION_BYTES:
-        raise ArtifactError(f"{EVALUATION_FILE}: expected at most {MAX_EVALUATION_BYTES} bytes, was {size}")
+        raise ArtifactError(f"{EVALUATION_FILE}: expected at most {MAX_EVALUATION_BYTES} bytes, got {size}")
     return read_evaluation(path.read_bytes(), EVALUATION_FILE, source=job.name, at=job.finished_at)
 
 

@@ -87,7 +87,7 @@ class PipelineRegistration(BaseModel):
     @classmethod
     def _is_a_job(cls, value: str) -> str:
         if value == TRAINING:  # the source name of the training's own evaluation
-            raise ValueError(f"expected the name of an evaluation job, was the reserved name {value}")
+            raise ValueError(f"expected the name of an evaluation job, got the reserved name {value}")
         return value
 
 
@@ -101,7 +101,7 @@ def finished_job(event: Mapping[str, Any]) -> FinishedJob | FinishedEvaluation |
     except ValidationError as error:
         raise JobEventError(_faults("event", error)) from error
     if (found.source, found.detail_type) != (SOURCE, DETAIL_TYPE):
-        raise JobEventError(f"event: expected {DETAIL_TYPE} from {SOURCE}, was {found.detail_type} from {found.source}")
+        raise JobEventError(f"event: expected {DETAIL_TYPE} from {SOURCE}, got {found.detail_type} from {found.source}")
     detail = found.detail
     purpose = detail.parameters.get("purpose", "").strip('"')
     if detail.status not in set(JobOutcome) or purpose not in set(JobPurpose):
@@ -137,7 +137,7 @@ def event_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """
     status, name = str(description["TrainingJobStatus"]), str(description["TrainingJobName"])
     if status not in set(JobOutcome):
-        raise JobEventError(f"{name}: expected a job that has ended, was {status}; wait until it ends")
+        raise JobEventError(f"{name}: expected a job that has ended, got {status}; wait until it ends")
     ended = description.get("TrainingEndTime") or description.get("LastModifiedTime") or description["CreationTime"]
     kept = ("HyperParameters", "OutputDataConfig", "InputDataConfig", "FailureReason", "RoleArn")
     detail = {key: description[key] for key in kept if key in description}

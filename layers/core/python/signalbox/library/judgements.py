@@ -76,7 +76,7 @@ def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> 
         raise ArtifactError(f"{name}: qualifies must be true if {', '.join(PROMOTION_GATES)} all pass, and false otherwise")
     if not _EARLIEST <= found.period.start < found.period.end <= _LATEST:
         raise ArtifactError(
-            f"{name}: expected a period whose end is after its start, within {_EARLIEST.year} to {_LATEST.year}, was"
+            f"{name}: expected a period whose end is after its start, within {_EARLIEST.year} to {_LATEST.year}, got"
             f" {found.period.start.isoformat()} to {found.period.end.isoformat()}"
         )
     period = EvaluationPeriod(found.period.start, found.period.end)
@@ -99,7 +99,7 @@ def read_object(content: bytes, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ArtifactError(f"{name}: expected a JSON object, was {type(found).__name__}")
+        raise ArtifactError(f"{name}: expected a JSON object, got {type(found).__name__}")
     return found
 
 
@@ -109,7 +109,7 @@ def _finite(text: str) -> float:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"expected finite numbers, was {text}")
+    raise ValueError(f"expected finite numbers, got {text}")
 
 
 def period_of(report: Mapping[str, Any]) -> EvaluationPeriod | None:

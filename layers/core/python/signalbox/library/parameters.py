@@ -67,7 +67,7 @@ class _PeriodParameters(_Parameters):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError(f"expected start before end, was {self.start.isoformat()} and {self.end.isoformat()}")
+            raise ValueError(f"expected start before end, got {self.start.isoformat()} and {self.end.isoformat()}")
         return self
 
 

@@ -132,7 +132,7 @@ def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _M
     folder = unpack_artifact(artifacts.fetch(job.artifact_uri, at_most=MAX_PACKED_BYTES), workspace / "bundle")
     manifest = load_bundle(folder).manifest
     if manifest.name != job.model:
-        raise BundleManifestError(f"expected a bundle of {job.model}, the job's model, was {manifest.name}")
+        raise BundleManifestError(f"expected a bundle of {job.model}, the job's model, got {manifest.name}")
     archive = pack_bundle(folder)
     sha256 = hashlib.sha256(archive).hexdigest()
     further = _further(job, sha256, artifacts)
@@ -155,7 +155,7 @@ def _further(job: FinishedJob, sha256: str, artifacts: ArtifactStore) -> Version
     given = read_evaluation(content, uri, source=job.evaluation.source, at=job.finished_at)
     if (given.model, given.bundle_sha256) != (job.model, sha256):
         raise ArtifactError(
-            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, was of {given.model} with {given.bundle_sha256}"
+            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, got of {given.model} with {given.bundle_sha256}"
         )
     return given.evaluation
 

@@ -50,7 +50,7 @@ def job_name(stage: str, purpose: str, instant: datetime, suffix: str = "") -> s
     """
     name = f"{PRODUCT}-{stage}-{purpose}-{instant.astimezone(UTC):%Y%m%dt%H%M%Sz}" + (f"-{suffix}" if suffix else "")
     if len(name) > MAX_NAME:
-        raise TrainingPlanError(f"expected a job name of at most {MAX_NAME} characters, was {name}")
+        raise TrainingPlanError(f"expected a job name of at most {MAX_NAME} characters, got {name}")
     return name
 
 
@@ -84,7 +84,7 @@ def evaluation_request(plan: TrainingPlan, name: str, model_uri: str, parameters
     if not model_uri.startswith(readable) or model_uri == readable:
         raise TrainingPlanError(
             f"model: expected a model.tar.gz, or a folder with a bundle's files, below {readable} (a job may read nothing else),"
-            f" was {model_uri!r}; copy it there with `aws s3 cp`"
+            f" got {model_uri!r}; copy it there with `aws s3 cp`"
         )
     channels = [
         Channel(CANDLES_CHANNEL, plan.candles_uri),

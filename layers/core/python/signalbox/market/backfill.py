@@ -1,11 +1,11 @@
-"""Years of a venue's candles into day files. The files are the checkpoint: what is finished is not asked for again.
+"""Writes years of a venue's candles into day files. The files are the checkpoint: finished days are not fetched again.
 
-A day is asked for whole and written whole, so that whoever interrupts a run leaves whole days; the day in which `until` lies
-is written as far as it goes and made again by the next run. The venue's rows are judged by `acceptance`, as the live ones are,
-and minutes without a trade become flat bars as they do there (`empty_minutes`).
+A day is fetched and written as a whole, so an interrupted run leaves only complete days. The day that contains `until` is written
+up to `until` and fetched again by the next run. `acceptance` checks the venue's rows as it does live, and minutes without a trade
+become flat bars in the same way (`empty_minutes`).
 
-A day is finished when the venue was asked for it some time after it ended, so that bars which it published late are in it. A
-day without any candle behind days that have some is an answer to be doubted: the next run asks again.
+A day is finished when the venue was asked some time after the day ended, so that bars published late are included. A day without
+any candle that follows days with candles is doubtful: the next run fetches it again.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from signalbox.market.compaction import StoredDay
 from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey, days_between
 
-SETTLED_AFTER: Final = timedelta(minutes=10)  # a day's end; until then a venue may still publish bars of it
+SETTLED_AFTER: Final = timedelta(minutes=10)  # after a day's end; until then a venue may still publish bars of the day
 
 
 class DayArchive(Protocol):
-    """Where days are kept."""
+    """Stores day files."""
 
     def asked_until(self, key: DayKey) -> datetime | None:
-        """Return until when the venue was asked for a day's candles; None when there is no file that may be read."""
+        """Return up to when the venue was asked for a day's candles; None without a readable file."""
 
     def stored(self, key: DayKey) -> StoredDay:
         """Return a day's rows; none when there is no file that may be read."""
 
     def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
-        """Write a day as one step; False when the very file is there."""
+        """Write a day atomically. Return False if the identical file exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayOutcome:
-    """What became of one day."""
+    """The result for one day."""
 
     key: DayKey
     rows: int
-    refused: tuple[str, ...]  # a reason each
+    refused: tuple[str, ...]  # one reason per refused row
     empty: int = 0  # minutes without a trade, among the rows
     kept: int = 0  # rows that the file had and the venue does not send now
     changed: int = 0  # rows that the file had with other numbers; the venue's are taken
 
 
 def days_of(series: SeriesKey, since: datetime, until: datetime) -> tuple[DayKey, ...]:
-    """Return the days from the one of `since`, whole, to the one of `until`, oldest first."""
+    """Return all days from that of `since` to that of `until`, oldest first. The first day counts from midnight."""
     return tuple(DayKey(series, day) for day in days_between(since, until))
 
 
 def open_days(days: Sequence[DayKey], until: datetime, archive: DayArchive, *, refresh_days: int = 0) -> tuple[DayKey, ...]:
-    """Return the days that are still to be asked for. `refresh_days`: so many of the newest ones are asked for again."""
+    """Return the days that must still be fetched. refresh_days: number of newest days to fetch again."""
     fresh = until - timedelta(days=refresh_days)
     return tuple(
         key for key in days if (refresh_days and key.end > fresh) or not _is_done(archive.asked_until(key), min(key.end, until))
@@ -76,9 +76,9 @@ def backfill(
     archive: DayArchive,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[DayOutcome]:
-    """Ask for these days in order and yield each once it is written; `stop` is asked between two days.
+    """Fetch these days in order and yield each one after it is written. `stop` is called between two days.
 
-    Raises VenueError when the venue does not answer, or answers with later candles only (it keeps no such history).
+    Raises VenueError if the venue does not answer, or answers only with later candles because it keeps no older ones.
     """
     has_begun = False  # whether a day before had candles
     for key in days:
@@ -89,14 +89,14 @@ def backfill(
         if rows and from_ms(oldest := min(row[0] for row in rows)) >= end:
             raise VenueError(
                 CollectionProblem.VENUE_REFUSED,
-                f"{source.venue} {key.series.symbol}: asked for {key.day}, it answers with candles from "
-                f"{from_ms(oldest):%Y-%m-%d %H:%M} on: it keeps no older ones; choose a later --start",
+                f"{source.venue} {key.series.symbol}: expected candles of {key.day}, got the oldest from "
+                f"{from_ms(oldest):%Y-%m-%d %H:%M}: the venue keeps no older candles; choose a later --start",
             )
         accepted = accept_rows(key.series.symbol, rows, since=key.start, until=end)
         empty: tuple[Candle, ...] = ()
         is_gappy = accepted.candles and absent_minutes(accepted.candles, key.start, end)
         if is_gappy and source.venue in OMITS_EMPTY_MINUTES:
-            # from some time before the day on: a run of empty minutes may begin there
+            # start some time before the day, because a run of empty minutes may begin there
             looks = look_again(source, key.series.symbol, accepted, key.start - LEAD, end)
             empty = empty_bars(looks, key.start, end)
         held = {candle.open_time: candle for candle in archive.stored(key).candles}

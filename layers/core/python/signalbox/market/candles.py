@@ -45,15 +45,15 @@ class Candle:
 
     def __post_init__(self) -> None:
         if self.open_time.utcoffset() != timedelta(0):
-            raise MarketDataError(f"{self.symbol}: expected a UTC open_time, was {self.open_time!r}")
+            raise MarketDataError(f"{self.symbol}: expected a UTC open_time, got {self.open_time!r}")
         if self.open_time.second or self.open_time.microsecond:
-            raise MarketDataError(f"{self.symbol}: expected a whole minute, was {self.open_time.isoformat()}")
+            raise MarketDataError(f"{self.symbol}: expected a whole minute, got {self.open_time.isoformat()}")
         prices = (self.open, self.high, self.low, self.close)
         if not all(p.is_finite() and p > 0 for p in prices):
-            raise MarketDataError(f"{self.symbol} {self.open_time.isoformat()}: expected finite prices above 0, was {prices}")
+            raise MarketDataError(f"{self.symbol} {self.open_time.isoformat()}: expected finite prices above 0, got {prices}")
         if not (self.volume.is_finite() and self.volume >= 0):
             raise MarketDataError(
-                f"{self.symbol} {self.open_time.isoformat()}: expected a volume of 0 or more, was {self.volume}"
+                f"{self.symbol} {self.open_time.isoformat()}: expected a volume of 0 or more, got {self.volume}"
             )
         if not all(is_bounded(number) for number in (*prices, self.volume)):
             raise MarketDataError(
@@ -61,7 +61,7 @@ class Candle:
             )
         if not (self.low <= min(self.open, self.close) and max(self.open, self.close) <= self.high):
             raise MarketDataError(
-                f"{self.symbol} {self.open_time.isoformat()}: expected low <= open, close <= high, was {prices}"
+                f"{self.symbol} {self.open_time.isoformat()}: expected low <= open, close <= high, got {prices}"
             )
 
     @property

@@ -1,11 +1,11 @@
-"""One run of collect_candles: ask the venue for the bars closed since the last run and announce them.
+"""One run of collect_candles: fetches the bars closed since the last run and announces them.
 
-A venue publishes some bars late and, at some venues, none of a minute without a trade. So what is absent is asked for again,
-for at most `LookAgain.pauses`, and what nobody traded in becomes a flat bar (empty_minutes.py).
+A venue publishes some bars late, and some venues publish none for a minute without a trade. So absent minutes are requested
+again, after the pauses of `LookAgain`, and minutes without a trade become flat bars (empty_minutes.py).
 
-Symbols are independent: whatever goes wrong with one is written on it and leaves the others alone. The run holds no
-state of its own; the cursor moves only after the bus has accepted the events, so a crash in between repeats the same
-announcement, which the ledger recognises.
+Symbols are independent: a failure of one is recorded for that symbol and does not affect the others. A run keeps no state. The
+cursor moves only after the bus has accepted the events, so a crash in between repeats the same announcement, which the ledger
+recognises.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.market.clock import CYCLE, cycle_of
 from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 
-OVERLAP: Final = timedelta(minutes=10)  # asked again each time: a venue may publish a bar late
+OVERLAP: Final = timedelta(minutes=10)  # requested again each time, because a venue may publish a bar late
 BACKFILL: Final = timedelta(minutes=BACKFILL_MINUTES)
-LOOK_AGAIN_SECONDS: Final = (2.0, 8.0, 10.0, 20.0)  # so 2, 10, 20 and 40 seconds after the first look
-LOOKS_END_SECONDS: Final = 55.0  # after the first look began; its own 25 seconds at most are in it
-ROWS_PER_PART: Final = 1_200  # about 150 kB of JSON; the bus takes 256 kB an entry
+LOOK_AGAIN_SECONDS: Final = (2.0, 8.0, 10.0, 20.0)  # that is 2, 10, 20 and 40 seconds after the first look
+LOOKS_END_SECONDS: Final = 55.0  # after the start of the first look, including its own up to 25 seconds
+ROWS_PER_PART: Final = 1_200  # about 150 kB of JSON; the bus takes 256 kB per entry
 
 
 class VenueError(SignalboxError):
-    """An exchange that did not give a usable answer within its retries."""
+    """An exchange gave no usable answer within its retries."""
 
     def __init__(self, problem: CollectionProblem, detail: str) -> None:
         super().__init__(detail)
@@ -53,25 +53,25 @@ class CandleSource(Protocol):
 
 
 class CursorStore(Protocol):
-    """Where each symbol's collection stands."""
+    """How far each symbol has been collected."""
 
     def newest(self, symbol: Symbol) -> datetime | None:
         """Return the open_time of the newest announced bar."""
 
     def advance(self, symbol: Symbol, open_time: datetime) -> None:
-        """Move forward; an older time changes nothing."""
+        """Move the cursor forward. An older time changes nothing."""
 
 
 class Announcer(Protocol):
     """The bus, as an edge function sees it."""
 
     def announce(self, events: Sequence[Event]) -> None:
-        """Publish in order. Raises when any of them was not accepted."""
+        """Publish events in order. Raises if any of them was not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """When a venue is asked again for what is absent: `pauses` in seconds, one after the other."""
+    """The pauses, in seconds, before a venue is asked again for absent bars."""
 
     pauses: tuple[float, ...] = LOOK_AGAIN_SECONDS
     pause: Callable[[float], None] = time.sleep
@@ -80,10 +80,10 @@ class LookAgain:
 
 @dataclass(frozen=True, slots=True)
 class SymbolCollection:
-    """What one run brought for one symbol.
+    """The result of one run for one symbol.
 
-    empty: how many of its candles are minutes without a trade, which the venue does not publish. waited_seconds: how long
-    after the first look the newest bars were there.
+    empty: number of its candles that are minutes without a trade, which the venue does not publish. waited_seconds: time from the
+    first look until the newest bars were there.
     """
 
     symbol: Symbol
@@ -101,7 +101,7 @@ class SymbolCollection:
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """What one run did, for the log and the metrics."""
+    """The result of one run, for the log and the metrics."""
 
     cycle_at: datetime
     symbols: tuple[SymbolCollection, ...]
@@ -117,7 +117,7 @@ def collect(
     bus: Announcer,
     again: LookAgain = LookAgain(),
 ) -> CollectionReport:
-    """Collect every symbol for the cycle `scheduled_at` belongs to, announce the result, move the cursors."""
+    """Collect every symbol for the cycle of `scheduled_at`, announce the result and move the cursors."""
     cycle_at = cycle_of(scheduled_at)
     with ThreadPoolExecutor(max_workers=len(symbols)) as pool:
         collected = tuple(pool.map(lambda symbol: _collect_symbol(symbol, cycle_at, source, cursors, again), symbols))
@@ -134,13 +134,15 @@ def _collect_symbol(
 ) -> SymbolCollection:
     newest = cursors.newest(symbol)
     since = cycle_at - BACKFILL if newest is None else max(newest + ONE_MINUTE - OVERLAP, cycle_at - BACKFILL)
-    since = min(since, cycle_at - OVERLAP)  # a replay of an older cycle asks for that cycle's bars
+    since = min(since, cycle_at - OVERLAP)  # a replay of an older cycle requests that cycle's bars
     began = again.monotonic()
     try:
         first = accept_rows(symbol, source.fetch(symbol, since, cycle_at), since=since, until=cycle_at)
     except VenueError as error:
         return SymbolCollection(symbol, since, AcceptedCandles((), ()), error.problem, str(error))
-    unseen = since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)  # an earlier run looked at the others
+    unseen = (
+        since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)
+    )  # an earlier run has looked at the older minutes
     found = _Looks(source, symbol, since, cycle_at, first, unseen)
     for pause in again.pauses:
         wanted = found.wanted()
@@ -149,7 +151,7 @@ def _collect_symbol(
         again.pause(pause)
         try:
             found.look(wanted, pause)
-        except VenueError:  # what the first look brought is announced; the next cycle asks for the rest
+        except VenueError:  # announce what the first look found; the next cycle requests the rest
             break
     accepted = found.accepted
     problem = None
@@ -159,14 +161,14 @@ def _collect_symbol(
 
 
 def look_again(source: CandleSource, symbol: Symbol, seen: AcceptedCandles, since: datetime, until: datetime) -> AcceptedCandles:
-    """Ask once more for [since, until) and return what both looks found. Raises VenueError."""
-    # one minute more: a bar that has only just opened proves that the venue had nothing to publish before it
+    """Fetch [since, until) once more and return the result of both looks. Raises VenueError."""
+    # one minute more, because a bar that has just opened proves that the venue had nothing to publish before it
     rows = source.fetch(symbol, since, until + ONE_MINUTE)
     return merge_looks(seen, accept_rows(symbol, rows, since=since, until=until))
 
 
 class _Looks:
-    """What one symbol's looks at the minutes [since, until) have found so far."""
+    """What all looks at the minutes [since, until) of one symbol have found so far."""
 
     def __init__(  # noqa: PLR0917 - whose, of which period, and what is known of it
         self,
@@ -196,10 +198,10 @@ class _Looks:
         return len(self._empty)
 
     def wanted(self) -> datetime | None:
-        """Return the oldest minute to ask for again; None when nothing is wanted.
+        """Return the oldest minute to request again, None if there is none.
 
-        Wanted are this cycle's own minutes, and once, of a venue that omits empty minutes, those that no earlier run looked at
-        and that lie behind its first bar.
+        These are this cycle's own minutes, and, once, at a venue that omits empty minutes, those minutes after its first bar
+        that no earlier run looked at.
         """
         candles = self.accepted.candles
         absent = absent_minutes(candles, self._since, self._until)
@@ -210,7 +212,7 @@ class _Looks:
         return next((minute for minute in absent if minute >= min(start, own)), None)
 
     def look(self, wanted: datetime, pause: float) -> None:
-        """Ask again from `wanted` on. Raises VenueError."""
+        """Fetch again from `wanted` on. Raises VenueError."""
         self._again += 1
         self.waited_seconds += pause
         start = wanted - LEAD if self._omits else wanted
@@ -224,7 +226,7 @@ class _Looks:
 
 
 def _parts(venue: str, cycle_at: datetime, collected: Sequence[SymbolCollection]) -> list[CandlesClosed]:
-    """Split into events the bus accepts, oldest bars first; the last part carries every symbol's newest bars."""
+    """Split the result into events that the bus accepts, oldest bars first; the last part has every symbol's newest bars."""
     longest = max(len(item.candles) for item in collected)
     waited = math.ceil(max(item.waited_seconds for item in collected))
     per_symbol = max(ROWS_PER_PART // len(collected), 1)
@@ -233,7 +235,7 @@ def _parts(venue: str, cycle_at: datetime, collected: Sequence[SymbolCollection]
     for index in range(total):
         symbols = []
         for item in collected:
-            # counted from the newest bar, so that the last part is the same whatever the length of the others
+            # counted from the newest bar, so that the last part has the same bars however long the others are
             end = len(item.candles) - (total - 1 - index) * per_symbol
             chunk = item.candles[max(end - per_symbol, 0) : max(end, 0)]
             symbols.append(

@@ -1,9 +1,9 @@
-"""Minutes in which nobody traded, told apart from minutes that are missing.
+"""Tells minutes in which nobody traded from minutes that are missing.
 
-Some venues publish no bar of a minute without a trade; others publish a flat bar with no volume, which is what the models
-learnt from. A minute of the first kind of venue is called empty when the venue was asked for it twice and showed no row of
-it either time, when the venue has a bar before it and a newer one, and when it is not one of a long run. It then becomes
-the flat bar that other venues would have sent. Every other absent minute stays a gap. See docs/decisions/0096.
+Some venues publish no bar for a minute without a trade. Others publish a flat bar without volume, and the models learnt from
+those. At a venue of the first kind a minute is empty if the venue was asked twice and returned no row for it, has a bar before it
+and a newer one, and the minute is not part of a long run. It then becomes the flat bar that other venues would have sent. Every
+other absent minute stays a gap. See docs/decisions/0096.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Candle, to_ms
 from signalbox.market.lake import coarse_steps
 
 OMITS_EMPTY_MINUTES: Final = frozenset({"coinbase", "kucoin"})  # docs/venues.md, checked by the venues' tests
-LONGEST_RUN: Final = timedelta(minutes=30)  # of empty minutes in a row; a longer one may be an outage, and stays a gap
-LEAD: Final = 4 * LONGEST_RUN  # looked at before the minutes in question: the bar before a run, and what step the bars have
-_FEWEST_STEPS: Final = 3  # by which bars of a longer timeframe are recognised
+LONGEST_RUN: Final = timedelta(minutes=30)  # of empty minutes in a row; a longer run may be an outage and stays a gap
+LEAD: Final = (
+    4 * LONGEST_RUN
+)  # period before the wanted minutes that is looked at too, for the bar before a run and the usual step of bars
+_FEWEST_STEPS: Final = 3  # minimum number of steps to recognise bars of a longer timeframe
 
 
 def absent_minutes(candles: Sequence[Candle], since: datetime, until: datetime) -> tuple[datetime, ...]:
@@ -34,10 +36,10 @@ def absent_minutes(candles: Sequence[Candle], since: datetime, until: datetime) 
 
 
 def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tuple[Candle, ...]:
-    """Return the flat bars of the empty minutes in [since, until), oldest first, for a venue that publishes none.
+    """Return the flat bars of the empty minutes in [since, until), oldest first, for a venue that publishes none itself.
 
-    looks: what two looks at these minutes found, with bars of LEAD before `since`. Bars of a longer timeframe have
-    no empty minutes between them.
+    looks: the result of two fetches of these minutes, including bars of LEAD before `since`. Bars of a longer timeframe
+    have no empty minutes between them.
     """
     if looks.newest is None or _is_coarse(looks.candles):
         return ()
@@ -46,14 +48,14 @@ def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tupl
     for before, end in zip(looks.candles, ends, strict=bool(looks.candles)):
         run = absent_minutes((), before.close_time, end)
         if len(run) * ONE_MINUTE <= LONGEST_RUN:
-            # behind a row that was refused the close is unknown
+            # after a refused row the close is unknown
             empty = takewhile(lambda minute: to_ms(minute) not in looks.doubted, run)
             found.extend(flat_bar(before, minute) for minute in empty)
     return tuple(bar for bar in found if since <= bar.open_time < until)
 
 
 def _is_coarse(candles: Sequence[Candle]) -> bool:
-    """Whether these are bars of a longer timeframe, which a venue sent instead of minutes."""
+    """Whether these are bars of a longer timeframe that a venue sent instead of minutes."""
     times = np.array([to_ms(candle.open_time) for candle in candles], dtype=np.int64)
     steps = np.diff(times)
     is_regular = len(steps) >= _FEWEST_STEPS and steps[0] > MINUTE_MS and bool((steps == steps[0]).all())
@@ -61,5 +63,5 @@ def _is_coarse(candles: Sequence[Candle]) -> bool:
 
 
 def flat_bar(before: Candle, minute: datetime) -> Candle:
-    """Return the bar of a minute without a trade: flat at the close before it, no volume."""
+    """Return the bar of a minute without a trade: flat at the previous close, without volume."""
     return Candle(before.symbol, minute, before.close, before.close, before.close, before.close, Decimal(0))

@@ -86,7 +86,7 @@ class SeriesKey:
             ("a timeframe such as 1m", self.timeframe, _FRAME),
         ):
             if not pattern.fullmatch(value):
-                raise MarketDataError(f"expected {what}, was {value!r}")
+                raise MarketDataError(f"expected {what}, got {value!r}")
 
     @property
     def prefix(self) -> str:
@@ -160,7 +160,7 @@ def days_between(start: datetime, end: datetime) -> Iterator[date]:
 def decimal_text(value: Decimal) -> str:
     """Return the one text of a number: no exponent, no zeros at the end. Raises MarketDataError when it is extreme."""
     if not value.is_finite() or (value and abs(value.adjusted()) > LARGEST_EXPONENT):
-        raise MarketDataError(f"expected a number between 1E-{LARGEST_EXPONENT} and 1E+{LARGEST_EXPONENT}, was {value}")
+        raise MarketDataError(f"expected a number between 1E-{LARGEST_EXPONENT} and 1E+{LARGEST_EXPONENT}, got {value}")
     return plain(value)
 
 

@@ -1,7 +1,7 @@
-"""What is there, what is missing and what is odd in a series of candles. It judges rows as they stand and mends nothing.
+"""What a series of candles has, lacks, and has that is odd. It describes rows as they are and repairs nothing.
 
-A gap is missing minutes of one symbol, an outage is minutes missing in every symbol: the exchange's own. A row is bad when no
-candle may look like it, and odd (zero volume, a jump) when it may: odd rows are counted, never refused.
+A gap is missing minutes of one symbol. An outage is minutes missing in every symbol, so the exchange's own. A row is bad if no
+candle can look like it, and odd (zero volume, a jump) if one can: odd rows are counted, never refused.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from signalbox.market.lake import DAY_MS, coarse_steps, impossible_rows, outside
 from signalbox.market.row_faults import RowFault, RowFaultCount, row_faults
 
 _SUSPECT: Final = frozenset({RowFault.JUMP, RowFault.TIME_IMPOSSIBLE})
-JUMP: Final = 0.20  # between the closes of two neighbouring minutes; 0.20 = 20 %
+JUMP: Final = 0.20  # between the closes of two consecutive minutes; 0.20 = 20 %
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesQuality:
-    """One symbol's facts. `present_ms`: the (n,) int64 open times that are there, whole minutes, sorted, each once."""
+    """The facts of one symbol's series. `present_ms`: (n,) int64 open times, whole minutes, sorted, without duplicates."""
 
     symbol: Symbol
     rows: int
     present_ms: NDArray[np.int64]
     gaps: tuple[Gap, ...]
-    duplicates: int  # rows of a minute that had one
-    disordered: int  # rows older than the row before
+    duplicates: int  # additional rows of a minute
+    disordered: int  # rows older than the row before them
     off_minute: int
     bad_rows: int
     zero_volume: int
     jumps: int
-    coarse_minutes: int | None  # the timeframe a part of the rows is of, when it is not one minute
+    coarse_minutes: int | None  # timeframe of the rows that are not one-minute candles, None without such rows
     row_faults: tuple[RowFaultCount, ...] = ()  # every reason for which a row is bad
 
     @property
@@ -58,7 +58,7 @@ class SeriesQuality:
 
     @property
     def longest_gap(self) -> Gap | None:
-        """The longest gap, the older of two."""
+        """The longest gap; of equally long ones the older."""
         return max(self.gaps, key=lambda gap: gap.minutes, default=None)
 
     @property
@@ -72,11 +72,11 @@ class SeriesQuality:
         return sum(one.rows for one in self.row_faults if one.fault in _SUSPECT)
 
     def stale_minutes(self, at: datetime) -> int:
-        """How many minutes the newest bar is behind `at`; 0 when it is not."""
+        """Return how many minutes the newest bar is behind `at`, at least 0."""
         return 0 if self.last_close is None else max(0, (to_ms(at) - to_ms(self.last_close)) // MINUTE_MS)
 
     def daily_rows(self) -> dict[int, int]:
-        """Return how many minutes each day has, by days since the epoch; days without any are absent."""
+        """Return the number of minutes of each day, by days since the epoch; days without minutes are left out."""
         days, counts = np.unique(self.present_ms // DAY_MS, return_counts=True)
         return dict(zip(days.tolist(), counts.tolist(), strict=True))
 

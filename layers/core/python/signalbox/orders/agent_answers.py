@@ -1,4 +1,4 @@
-"""What an agent that carries out commands beside a terminal answers to each, and what is kept until it does (decision 0076)."""
+"""The answers of an agent that runs beside a terminal: one per command, and what is stored until it arrives (decision 0076)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from signalbox.frozen import FrozenModel
 from signalbox.orders.messages import AccountName
 from signalbox.wire import cut
 
-CommandSequence: TypeAlias = Annotated[int, Field(ge=1)]  # of one account; it only goes up
+CommandSequence: TypeAlias = Annotated[int, Field(ge=1)]  # counts up per account
 
 
 class CommandRefusal(StrEnum):
-    """Why an agent does not carry a command out."""
+    """Why an agent refuses a command."""
 
     COMMAND_TOO_OLD = "COMMAND_TOO_OLD"
-    COMMAND_AHEAD = "COMMAND_AHEAD"  # signed for a time that has not come: one of the two clocks is wrong
-    COMMAND_REPLAYED = "COMMAND_REPLAYED"  # a newer one was taken before
+    COMMAND_AHEAD = "COMMAND_AHEAD"  # signed for a future time: one of the two clocks is wrong
+    COMMAND_REPLAYED = "COMMAND_REPLAYED"  # the agent already accepted a newer command
 
 
 class CommandTaken(FrozenModel):
-    """The agent's answer: it has the command of this sequence on its disk, and carries it out or reports why not."""
+    """The agent's answer that it has this command on its disk and will carry it out, or report why it did not."""
 
     command: CommandSequence
     at: AwareDatetime
 
 
 class CommandRefused(FrozenModel):
-    """The agent's answer: it does not carry the command out. What became of an order in it comes in a report beside this."""
+    """The agent's answer that it will not carry out this command. A separate report says what became of the order, if any."""
 
     command: CommandSequence
     at: AwareDatetime
@@ -42,7 +42,7 @@ AgentAnswer: TypeAlias = CommandTaken | CommandRefused
 
 
 class ExpectedAnswer(FrozenModel):
-    """A forwarded command whose answer is still expected."""
+    """A forwarded command that the agent has not answered yet."""
 
     account: AccountName
     command: CommandSequence

@@ -1,13 +1,13 @@
-"""What an order refuses to become. Each of these is a bug of ours or bad data of a venue, so the caller raises an alarm.
+"""Errors of orders. Each one is a bug of ours or bad data from a venue, so the caller raises an alarm.
 
 OrderError
 ├── OrderTermsError          an order whose own terms contradict each other
 ├── EventRefusedError        an event that this order cannot take; the order is unchanged
-│   ├── WrongOrderError      it belongs to another order
-│   ├── IllegalTransitionError   the table has no row for it in this state
+│   ├── WrongOrderError      the event belongs to another order
+│   ├── IllegalTransitionError   the table has no row for the event in this state
 │   ├── TradeConflictError   a conflicting duplicate of a trade id
-│   └── RequestMismatchError     an answer to a cancel or update that was not asked for, or an impossible one
-├── ViewPartsError           parts of a venue's view that are not the whole of one
+│   └── RequestMismatchError     an answer to a cancel or update that nobody asked for, or an impossible answer
+├── ViewPartsError           parts of a venue's view that do not make up one whole view
 └── QualityError             a figure of execution quality without its inputs
 """
 
@@ -21,7 +21,7 @@ class OrderError(SignalboxError):
 
 
 class ViewPartsError(OrderError):
-    """Parts that are not, each once, those of one whole view. Nothing is compared."""
+    """Parts that do not make up one whole view. The view is not compared."""
 
 
 class OrderTermsError(OrderError):
@@ -29,7 +29,7 @@ class OrderTermsError(OrderError):
 
 
 class EventRefusedError(OrderError):
-    """An event that this order cannot take. Nothing of it was applied."""
+    """An event that this order cannot take. The order is unchanged."""
 
     def __init__(self, client_order_id: str, event_id: str, detail: str) -> None:
         super().__init__(f"{client_order_id}: {detail} ({event_id})")
@@ -51,8 +51,8 @@ class TradeConflictError(EventRefusedError):
 
 
 class RequestMismatchError(EventRefusedError):
-    """An answer that fits no pending request, or an update below what is filled already."""
+    """An answer that fits no pending request, or an update below the filled quantity."""
 
 
 class QualityError(OrderError):
-    """A figure of execution quality was asked for without the inputs it is defined on."""
+    """A figure of execution quality was requested without its inputs."""

@@ -1,7 +1,7 @@
-"""What happens to an order: frozen, past tense, one natural key each. The order_events table is a list of these.
+"""Events of an order: frozen, in the past tense, each with one natural key. The order_events table stores them.
 
-An `event_id` is made from the facts and not from the time of arrival, so a second delivery has the same id. Reasons are
-codes of the sender. Instants are those of whoever reports: the venue's where the venue says so.
+An `event_id` is derived from the facts and not from the time of arrival, so a second delivery has the same id. Reasons are
+codes of the sender. Instants come from whoever reports: from the venue where the venue gives them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from signalbox.wire import cut
 
 OrderKey = Annotated[str, Field(min_length=CLIENT_ORDER_ID_LENGTH, max_length=CLIENT_ORDER_ID_LENGTH)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
-Detail = Annotated[str, Field(max_length=500), cut(500)]  # the venue's own words; not part of an event's identity
+Detail = Annotated[str, Field(max_length=500), cut(500)]  # in the venue's words; not part of an event's identity
 
 
-RECONCILED = "RECONCILED"  # reason of what a comparison with the venue recorded, and no answer of the venue
+RECONCILED = "RECONCILED"  # reason of an event recorded by a comparison with the venue, not by an answer of the venue
 
 
 class Liquidity(StrEnum):
-    """Whether the fill gave liquidity or took it; UNKNOWN when the venue does not say."""
+    """Whether a fill added liquidity (maker) or took it (taker); UNKNOWN when the venue does not say."""
 
     MAKER = "MAKER"
     TAKER = "TAKER"
@@ -44,12 +44,12 @@ class _OrderEvent(FrozenModel):
 
     @made_once
     def event_id(self) -> str:
-        """The natural key: this can happen to an order once, or once for each value of the field that `_named_by` names."""
+        """The natural key: kind and order, plus the field that `_named_by` names if the event can happen more than once."""
         key = f"{self.kind}:{self.client_order_id}"
         return f"{key}:{getattr(self, self._named_by)}" if self._named_by else key
 
     def to_text(self) -> str:
-        """Return it as it is stored: `model_dump_json`, without its twenty options. Written out for what every order has."""
+        """Return the JSON text to store, as `model_dump_json` would. Common events are written out by hand, which is faster."""
         return self.__pydantic_serializer__.to_json(self).decode()
 
     def _begun(self) -> str:
@@ -57,7 +57,7 @@ class _OrderEvent(FrozenModel):
 
 
 class _FactOfItself(_OrderEvent):
-    """What says nothing more than that it happened."""
+    """An event without fields of its own."""
 
     @override
     def to_text(self) -> str:
@@ -65,7 +65,7 @@ class _FactOfItself(_OrderEvent):
 
 
 class OrderInitialized(_OrderEvent):
-    """The order was decided and written down; nobody has judged it yet."""
+    """The order was decided and recorded; the pre-trade checks have not judged it yet."""
 
     kind: Literal["OrderInitialized"] = "OrderInitialized"
     terms: OrderTerms
@@ -76,30 +76,30 @@ class OrderInitialized(_OrderEvent):
 
 
 class OrderDenied(_OrderEvent):
-    """The interlocking refused it; it was not sent."""
+    """The pre-trade checks refused the order; it was not sent."""
 
     kind: Literal["OrderDenied"] = "OrderDenied"
     reason: Text
 
 
 class OrderReleased(_FactOfItself):
-    """The interlocking let it through to the execution queue."""
+    """The pre-trade checks passed the order on to the execution queue."""
 
     kind: Literal["OrderReleased"] = "OrderReleased"
 
 
 class OrderSubmitted(_FactOfItself):
-    """Sending began; from here on the venue may have it."""
+    """Sending began; from now on the venue may have the order."""
 
     kind: Literal["OrderSubmitted"] = "OrderSubmitted"
 
 
 class OrderUnconfirmed(_OrderEvent):
-    """A send, cancel or update got no answer. Unknown is not failed: it stays pending until the venue was asked."""
+    """A send, cancel or update got no answer. Unknown is not failed: it stays pending until the venue is asked."""
 
     kind: Literal["OrderUnconfirmed"] = "OrderUnconfirmed"
     _named_by: ClassVar = "attempt"
-    attempt: Text  # what was being tried: "submit", or the request_id of a cancel or update
+    attempt: Text  # what got no answer: "submit", or the request_id of a cancel or update
     detail: Detail = ""
 
 
@@ -110,7 +110,7 @@ class OrderLost(_FactOfItself):
 
 
 class OrderAccepted(_OrderEvent):
-    """The venue has it."""
+    """The venue accepted the order."""
 
     kind: Literal["OrderAccepted"] = "OrderAccepted"
     _named_by: ClassVar = "venue_order_id"
@@ -122,7 +122,7 @@ class OrderAccepted(_OrderEvent):
 
 
 class OrderRejected(_OrderEvent):
-    """The venue refused it."""
+    """The venue refused the order."""
 
     kind: Literal["OrderRejected"] = "OrderRejected"
     reason: Text
@@ -130,7 +130,7 @@ class OrderRejected(_OrderEvent):
 
 
 class OrderFilled(_OrderEvent):
-    """One trade at the venue. `fee` in quote currency, positive when paid, negative for a rebate."""
+    """One trade at the venue. `fee` is in quote currency, positive when paid, negative for a rebate."""
 
     kind: Literal["OrderFilled"] = "OrderFilled"
     account: Text
@@ -154,7 +154,7 @@ class OrderFilled(_OrderEvent):
 
 
 class OrderCancelRequested(_OrderEvent):
-    """Somebody asked the venue to cancel; `request_id` names the command."""
+    """The venue was asked to cancel; `request_id` identifies the command."""
 
     kind: Literal["OrderCancelRequested"] = "OrderCancelRequested"
     _named_by: ClassVar = "request_id"
@@ -162,7 +162,7 @@ class OrderCancelRequested(_OrderEvent):
 
 
 class OrderCancelRejected(_OrderEvent):
-    """The venue did not cancel."""
+    """The venue refused the cancel."""
 
     kind: Literal["OrderCancelRejected"] = "OrderCancelRejected"
     _named_by: ClassVar = "request_id"
@@ -172,7 +172,7 @@ class OrderCancelRejected(_OrderEvent):
 
 
 class OrderCanceled(_OrderEvent):
-    """The venue took it out of its book, asked or not."""
+    """The venue ended the order, whether or not we asked for a cancel."""
 
     kind: Literal["OrderCanceled"] = "OrderCanceled"
     reason: Text
@@ -180,7 +180,7 @@ class OrderCanceled(_OrderEvent):
 
 
 class OrderExpired(_OrderEvent):
-    """Its time was over: at the venue, or in our queue before anybody sent it."""
+    """The order's time ran out: at the venue, or in our queue before it was sent."""
 
     kind: Literal["OrderExpired"] = "OrderExpired"
     reason: Text
@@ -188,7 +188,7 @@ class OrderExpired(_OrderEvent):
 
 
 class OrderUpdateRequested(_OrderEvent):
-    """Somebody asked the venue to replace quantity or prices; None keeps what is there. `quantity` is the new total."""
+    """The venue was asked to replace quantity or prices; None keeps a value. `quantity` is the new total."""
 
     kind: Literal["OrderUpdateRequested"] = "OrderUpdateRequested"
     _named_by: ClassVar = "request_id"
@@ -199,7 +199,7 @@ class OrderUpdateRequested(_OrderEvent):
 
 
 class OrderUpdated(_OrderEvent):
-    """The venue replaced it as requested; venues that cancel and re-enter give it a new `venue_order_id`."""
+    """The venue replaced the order as requested. Venues that cancel and re-enter give it a new `venue_order_id`."""
 
     kind: Literal["OrderUpdated"] = "OrderUpdated"
     _named_by: ClassVar = "request_id"
@@ -208,7 +208,7 @@ class OrderUpdated(_OrderEvent):
 
 
 class OrderUpdateRejected(_OrderEvent):
-    """The venue kept the order as it was."""
+    """The venue refused the update and kept the order unchanged."""
 
     kind: Literal["OrderUpdateRejected"] = "OrderUpdateRejected"
     _named_by: ClassVar = "request_id"
@@ -239,12 +239,12 @@ _EVENTS: TypeAdapter[list[OrderEvent]] = TypeAdapter(list[Annotated[OrderEvent, 
 
 
 def parse_order_events(texts: Iterable[str]) -> list[OrderEvent]:
-    """Return the events of their JSON texts (`event.model_dump_json()`), read in one go. Raises pydantic.ValidationError."""
+    """Return the events of these JSON texts (`event.to_text()`), parsed together. Raises pydantic.ValidationError."""
     return _EVENTS.validate_json(f"[{','.join(texts)}]")
 
 
 def same_trade(one: OrderFilled, other: OrderFilled) -> bool:
-    """Whether two reports of one trade id say the same; the time of the report may differ, the trade may not."""
+    """Return whether two reports of one trade id agree. The time of the report may differ, the trade itself may not."""
     return _facts(one) == _facts(other)
 
 

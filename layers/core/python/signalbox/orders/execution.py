@@ -1,10 +1,10 @@
-"""Carry out one request at a venue and say what happened, as order events.
+"""Carries out one request at a venue and reports what happened as order events.
 
-The rules: nothing is sent at or after `terms.send_before`. Before a send it is written down that it begins, so a second
-delivery of the same request (a crash between send and report, a duplicate of the queue) never sends again: it asks the
-venue for the client order id and reports what is there. No answer, and that the venue does not know the order, are
-OrderUnconfirmed, which only a comparison with the venue resolves. Facts of the venue are reported as they are, also when
-they contradict each other; the ledger judges.
+The rules: nothing is sent at or after `terms.send_before`. The send log records that a send begins before it does, so a second
+delivery of the same request (a crash between send and report, a duplicate in the queue) never sends again: it asks the venue
+for the client order id and reports the answer. No answer, or an order that the venue does not know, becomes OrderUnconfirmed,
+which only a comparison with the venue resolves. Facts are reported as the venue gives them, even if they contradict each
+other; the ledger judges them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ __all__ = [
 ]
 Clock = Callable[[], datetime]
 Pause = Callable[[timedelta], None]
-POLLS: Final = tuple(timedelta(milliseconds=n) for n in (200, 400, 800, 1600))  # before each further question
+POLLS: Final = tuple(timedelta(milliseconds=n) for n in (200, 400, 800, 1600))  # pause before each further query
 CANCEL_REQUESTED: Final = "CANCEL_REQUESTED"
 NOT_REPLACED: Final = "NOT_REPLACED"
 
@@ -95,10 +95,10 @@ def execute(
     chains: ReplacementLog | None = None,
     pause: Pause | None = None,
 ) -> ExecutionReported:
-    """Carry out the request; return what happened. Raises VenueBusyError: nothing was done, deliver it again.
+    """Carry out the request and return what happened. Raises VenueBusyError: nothing was done, so deliver it again.
 
-    chains: what replaced what, for venues that change no order; without it their refusal is reported. pause: waits for some
-    seconds while an order that trades at once or never has not ended, POLLS in all; without it the venue is asked once.
+    chains: the replacement log, for venues that cannot change an order; None reports their refusal. pause: waits a few seconds
+    (POLLS in all) while an order that must trade at once has not ended; None queries the venue once.
     """
     way = _Way(venue, log, clock, chains, pause)
     if request.instruction is OrderInstruction.SUBMIT:
@@ -111,7 +111,7 @@ def execute(
 
 
 def forward(request: ExecutionRequested, relay: Relay, clock: Clock) -> ExecutionReported | None:
-    """Forward the request to a venue that answers later; return what is known now. An expired submit is not forwarded."""
+    """Forward the request to a venue that answers later, and return what is known now. An expired submit is not forwarded."""
     now = clock()
     if request.instruction is OrderInstruction.SUBMIT and now >= request.terms.send_before:
         return _report(request, [_expired(request, now)], now)
@@ -131,7 +131,7 @@ def query(request: VenueViewRequested, venue: Venue, log: SendLog, *, chains: Re
 
 
 def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReported:
-    """Return the view on the wire."""
+    """Return the message that carries a view."""
     return VenueViewReported(
         account=request.account,
         requested_at=request.at,
@@ -155,7 +155,7 @@ def require_portable(status_report: OrderStatusReport) -> None:
 
 
 def facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
-    """Return the events that a status report proves: acceptance, each trade, and the end once its trades are all there."""
+    """Return the events that a status report proves: acceptance, each trade, and the end once all trades are known."""
     name = request.client_order_id
     order = status_report.order
     if order.status is VenueStatus.REJECTED and not status_report.trades:
@@ -165,7 +165,7 @@ def facts(request: ExecutionRequested, status_report: OrderStatusReport, at: dat
 
 
 def cancel_facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
-    """Return the events of an order as it is after a cancel was asked for."""
+    """Return the events that a status report proves after a cancel was requested."""
     events = facts(request, replace(status_report, reason=status_report.reason or CANCEL_REQUESTED), at)
     name, request_id = request.client_order_id, request_id_of(request)
     if status_report.order.status is VenueStatus.OPEN:
@@ -176,7 +176,7 @@ def cancel_facts(request: ExecutionRequested, status_report: OrderStatusReport, 
 
 
 def replace_facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
-    """Return the events of an order as it is after a replace was asked for."""
+    """Return the events that a status report proves after a replace was requested."""
     name, request_id, order = request.client_order_id, request_id_of(request), status_report.order
     wanted: list[tuple[Decimal | None, Decimal | None]] = [
         (request.quantity, order.quantity),
@@ -193,7 +193,7 @@ def replace_facts(request: ExecutionRequested, status_report: OrderStatusReport,
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """The way to a venue: what is asked, what is written down, and how long may be waited."""
+    """What the functions here share: the venue, the logs, the clock, and how to wait."""
 
     venue: Venue
     log: SendLog
@@ -212,7 +212,7 @@ def _submit(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
 
 
 def _prepared(request: ExecutionRequested, way: _Way) -> OrderEvent | None:
-    """Return why it will not be sent; None when it may be."""
+    """Return the event that ends the order without a send, or None if it may be sent."""
     if way.clock() >= request.terms.send_before:
         return _expired(request, way.clock())
     try:
@@ -227,14 +227,14 @@ def _send(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
     if now >= request.terms.send_before:  # the preparation took too long
         return [_expired(request, now)]
     submitted = OrderSubmitted(client_order_id=name, at=now)
-    if not way.log.begin(account, name, now):  # another worker was faster
+    if not way.log.begin(account, name, now):  # another worker began first
         return [submitted, *_asked(request, way)]
     try:
         status_report = way.venue.submit(request)
     except VenueRefusedError as error:
         return [submitted, _rejected(request, error, way.clock())]
     except VenueBusyError:
-        way.log.forget(account, name)  # certainly not taken: the next delivery may send
+        way.log.forget(account, name)  # certainly not accepted, so the next delivery may send
         raise
     except VenueSilentError as error:
         return [submitted, *_asked(request, way, str(error))]
@@ -245,9 +245,9 @@ def _send(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
 
 
 def _asked(request: ExecutionRequested, way: _Way, silence: str = "") -> list[OrderEvent]:
-    """Return what the venue says of an order that may be there. It is not sent, whatever the answer.
+    """Query the venue about an order that may be there, and return the events. The order is not sent, whatever the answer.
 
-    That it is not there is no answer: it may not be shown yet.
+    An unknown order is no answer either: the venue may not show it yet.
     """
     status_report, error = _found(request, way)
     if not isinstance(error, VenueRefusedError) and (status_report is None or _has_to_end(request)):
@@ -261,7 +261,7 @@ def _asked(request: ExecutionRequested, way: _Way, silence: str = "") -> list[Or
 
 
 def _found(request: ExecutionRequested, way: _Way) -> tuple[OrderStatusReport | None, ExecutionError | None]:
-    """Return the order as the venue has it, the links of its chain as one; or why nobody can say."""
+    """Return the order as the venue shows it, with all links of its chain joined, or the error that prevented that."""
     names = chain_of(request.account, request.client_order_id, way.log, way.chains)
     try:
         newest = way.venue.find(addressed(request, names[-1], way.log))
@@ -272,13 +272,13 @@ def _found(request: ExecutionRequested, way: _Way) -> tuple[OrderStatusReport | 
 
 
 def _has_to_end(request: ExecutionRequested) -> bool:
-    """Whether the order fills at once or never: "accepted, nothing filled" does not yet say how it ended."""
+    """Return whether the order must fill at once or never. For such an order "accepted, nothing filled" is not the end yet."""
     terms = request.terms
     return terms.type is OrderType.MARKET or terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
 
 
 def _until_ended(request: ExecutionRequested, way: _Way, status_report: OrderStatusReport | None) -> OrderStatusReport | None:
-    """Ask again for a few seconds, until the order is shown, and has ended if it has to; return the newest answer."""
+    """Query for a few seconds until the venue shows the order, and its end if it must end; return the newest report."""
     for wait in POLLS:
         if way.pause is None or (status_report is not None and (has_ended(status_report) or not _has_to_end(request))):
             return status_report
@@ -295,7 +295,7 @@ def _cancel(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
         status_report = newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)
         return cancel_facts(request, status_report, way.clock())
     except (VenueUnknownOrderError, VenueSilentError) as error:
-        # not known is not cancelled: a venue may not show yet what it was sent. A view tells, once that has settled
+        # unknown is not cancelled: the venue may not show the order yet. A view decides after the settling time
         return [OrderUnconfirmed(client_order_id=name, at=way.clock(), attempt=request_id, detail=words(str(error)))]
     except VenueRefusedError as error:
         at, detail_text = way.clock(), words(error.detail)

@@ -1,7 +1,7 @@
-"""From an order and an event to the next order. The only place where orders change; pure, so a replay gives the same.
+"""Applies an event to an order and returns the next order. Only here do orders change; pure, so a replay gives the same.
 
-A second delivery of an event returns the order itself. An event that may not be applied raises one of the
-EventRefusedErrors and nothing of it is applied; the caller records the refusal and raises the alarm.
+A second delivery of an event returns the order itself. An event that may not be applied raises an EventRefusedError and
+changes nothing; the caller records the refusal and raises the alarm.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from signalbox.orders.terms import OrderType
 from signalbox.orders.transitions import TRANSITIONS, Derived, OrderState, Trigger
 
 Pending = TypeVar("Pending", PendingCancel, PendingUpdate)
-Facts: TypeAlias = dict[str, Any]  # fields of an order with what they become
+Facts: TypeAlias = dict[str, Any]  # the changed fields of an order, with their new values
 _Answer: TypeAlias = OrderCancelRejected | OrderUpdated | OrderUpdateRejected
-SUBMIT_ATTEMPT: Final = "submit"  # OrderUnconfirmed.attempt of a send; cancels and updates carry their request_id
+SUBMIT_ATTEMPT: Final = "submit"  # OrderUnconfirmed.attempt of a send; a cancel or update carries its request_id
 _TRIGGERS: Final[Mapping[type, Trigger]] = {
     OrderDenied: Trigger.DENIED,
     OrderReleased: Trigger.RELEASED,
@@ -65,16 +65,16 @@ _TRIGGERS: Final[Mapping[type, Trigger]] = {
 
 
 def initialise(event: OrderInitialized) -> Order:
-    """Return the order an OrderInitialized begins. Raises OrderTermsError if the id is not the one of its terms."""
+    """Return the order that an OrderInitialized begins. Raises OrderTermsError if the id does not match the terms."""
     terms = event.terms
     key = terms.client_order_id
     if event.client_order_id != key:
-        raise OrderTermsError(f"expected the id {key} of these terms, was {event.client_order_id}")
+        raise OrderTermsError(f"expected id {key} for these terms, got {event.client_order_id}")
     return Order.begun(terms, key, event.event_id)
 
 
 def replay(events: Iterable[OrderEvent]) -> Order:
-    """Return the order that its events, oldest first, make. Raises OrderTermsError if the first one begins no order."""
+    """Return the order that these events make, oldest first. Raises OrderTermsError if the first is not an OrderInitialized."""
     order: Order | None = None
     for event in events:
         if order is not None:
@@ -82,19 +82,21 @@ def replay(events: Iterable[OrderEvent]) -> Order:
         elif isinstance(event, OrderInitialized):
             order = initialise(event)
         else:
-            raise OrderTermsError(f"expected OrderInitialized first, was {event.event_id}")
+            raise OrderTermsError(f"expected OrderInitialized as the first event, got {event.event_id}")
     if order is None:
         raise OrderTermsError("expected at least one event")
     return order
 
 
 def apply(order: Order, event: OrderEvent) -> Order:
-    """Return the order after the event; the same object when the event was applied before.
+    """Return the order after the event, or the same object if the event was applied before.
 
     Raises WrongOrderError, IllegalTransitionError, TradeConflictError or RequestMismatchError.
     """
     if event.client_order_id != order.client_order_id:
-        raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, was of {event.client_order_id}")
+        raise WrongOrderError(
+            order.client_order_id, event.event_id, f"expected its own event, got one of order {event.client_order_id}"
+        )
     if isinstance(event, OrderFilled):
         return _apply_fill(order, event)
     event_id = event.event_id
@@ -117,7 +119,7 @@ def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
     row = TRANSITIONS.get((order.state, trigger)) if trigger is not None else None
     if row is None:
         raise IllegalTransitionError(
-            order.client_order_id, event.event_id, f"expected an event legal in {order.state}, was {trigger or event.kind}"
+            order.client_order_id, event.event_id, f"{trigger or event.kind} is illegal in state {order.state}"
         )
     facts = _recorded(order, event)
     facts["seen"] = order.seen | {event.event_id}
@@ -128,7 +130,7 @@ def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
 
 
 def trigger_of(order: Order, event: OrderEvent) -> Trigger | None:
-    """Return the row label of an event; None for an OrderInitialized, which moves no order."""
+    """Return the trigger of an event in the transition table; None for an OrderInitialized, which is no transition."""
     if isinstance(event, OrderFilled):
         completes = order.filled + event.quantity >= order.fillable
         return Trigger.FILLED_IN_FULL if completes else Trigger.FILLED_IN_PART
@@ -141,8 +143,8 @@ def _check_repeated(order: Order, event: OrderFilled) -> None:
         raise TradeConflictError(
             order.client_order_id,
             event.event_id,
-            f"expected {first.quantity} at {first.price} fee {first.fee} again, "
-            f"was {event.quantity} at {event.price} fee {event.fee}",
+            f"conflicting duplicate: first {first.quantity} at {first.price} fee {first.fee}, "
+            f"then {event.quantity} at {event.price} fee {event.fee}",
         )
 
 
@@ -151,13 +153,13 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
         raise WrongOrderError(
             order.client_order_id,
             event.event_id,
-            f"expected {order.terms.account} {order.terms.symbol}, was {event.account} {event.symbol}",
+            f"expected a fill of {order.terms.account} {order.terms.symbol}, got {event.account} {event.symbol}",
         )
 
 
 def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911, PLR0912 - one case an event, checked to be all
-    """Return the fields that the event changes, those of the move apart. The order is copied once an event, by `apply`."""
-    match event:  # the plain course of an order first: a case is looked at after all before it
+    """Return the fields that the event changes, apart from the state. `apply` copies the order once per event."""
+    match event:  # the usual events come first, because the cases are tried in order
         case OrderReleased() | OrderInitialized():
             return {}
         case OrderSubmitted():
@@ -179,7 +181,7 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
                 "cancel_asked_at": event.at,
             }
         case OrderCancelRejected() if order.state.is_closed:
-            return {}  # nothing is left to cancel, whoever asked
+            return {}  # nothing is left to cancel
         case OrderCancelRejected():
             _check_request(order, event, order.pending_cancel)
             return {"pending_cancel": None, "unconfirmed_since": None}
@@ -212,7 +214,7 @@ def _unconfirmed(order: Order, event: OrderUnconfirmed) -> Facts:
 
 
 def _filled(order: Order, event: OrderFilled) -> Facts:
-    # a fill proves that a send arrived; it says nothing of a cancel or update that is without an answer
+    # a fill proves that the send arrived, but says nothing about an unanswered cancel or update
     settled = order.pending_cancel is None and order.pending_update is None
     return {
         "trades": (*order.trades, event),
@@ -228,11 +230,13 @@ def _wanted(order: Order, event: OrderUpdateRequested) -> PendingUpdate:
         event.stop_price is not None and order.terms.type is not OrderType.STOP
     )
     if unfit or (event.quantity is None and event.limit_price is None and event.stop_price is None):
-        raise RequestMismatchError(order.client_order_id, event.event_id, f"expected changes that fit a {order.terms.type} order")
+        raise RequestMismatchError(
+            order.client_order_id, event.event_id, f"expected a new quantity, or a price that a {order.terms.type} order has"
+        )
     quantity = order.quantity if event.quantity is None else event.quantity
     if quantity < order.filled:
         raise RequestMismatchError(
-            order.client_order_id, event.event_id, f"expected a quantity of at least the filled {order.filled}, was {quantity}"
+            order.client_order_id, event.event_id, f"expected a quantity of at least the filled {order.filled}, got {quantity}"
         )
     return PendingUpdate(
         event.request_id, event.at, quantity, event.limit_price or order.limit_price, event.stop_price or order.stop_price
@@ -246,7 +250,7 @@ def _updated(order: Order, event: OrderUpdated) -> Facts:
         raise RequestMismatchError(
             order.client_order_id,
             event.event_id,
-            f"expected a quantity of at least the filled {order.filled}, was {update.quantity}",
+            f"expected a quantity of at least the filled {order.filled}, got {update.quantity}",
         )
     return {
         "quantity": update.quantity,
@@ -261,15 +265,15 @@ def _updated(order: Order, event: OrderUpdated) -> Facts:
 
 def _update_rejected(order: Order, event: OrderUpdateRejected) -> Facts:
     update = _check_request(order, event, order.pending_update)
-    # a view did not show it: the request may still be on its way, and what the venue says of it then is a fact
+    # a view did not show the update, but the request may still reach the venue; a late answer then counts
     given_up = (*order.given_up, update) if event.reason == RECONCILED else order.given_up
     return {"pending_update": None, "given_up": given_up, "unconfirmed_since": None}
 
 
 def _check_request(order: Order, event: _Answer, pending: Pending | None) -> Pending:
     if pending is None or pending.request_id != event.request_id:
-        asked = "none" if pending is None else pending.request_id
+        asked = "no request" if pending is None else pending.request_id
         raise RequestMismatchError(
-            order.client_order_id, event.event_id, f"expected an answer to {asked}, was to {event.request_id}"
+            order.client_order_id, event.event_id, f"expected an answer to {asked}, got one to {event.request_id}"
         )
     return pending

@@ -1,7 +1,7 @@
-"""What the ledger and the venues tell each other over the bus: do this, this happened, what do you have, this is what I have.
+"""Messages between the ledger and the venues over the bus: requests to act or to show a view, and the reports that answer.
 
-The ledger asks with ExecutionRequested and VenueViewRequested; the edge answers with ExecutionReported and VenueViewReported.
-An answer carries order events as they are recorded (orders/events.py), so that applying it twice changes nothing.
+The ledger sends ExecutionRequested and VenueViewRequested. The execution function or an agent answers with ExecutionReported
+and VenueViewReported. A report carries order events as they are recorded (orders/events.py), so applying it twice is harmless.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class OrderInstruction(StrEnum):
 
 
 class ExecutionRequested(BusEvent):
-    """One instruction for a venue, released by the interlocking. `request_id` names a cancel or replace; a submit has none.
+    """One instruction for a venue that passed the pre-trade checks. A cancel or replace has a `request_id`; a submit has none.
 
-    `terms.send_before` bounds a submit: the edge never sends at or after it, and reports OrderExpired instead.
+    `terms.send_before` limits a submit: at or after it nothing is sent, and OrderExpired is reported instead.
     """
 
     type: ClassVar[EventType] = EventType.EXECUTION_REQUESTED
@@ -55,24 +55,24 @@ class ExecutionRequested(BusEvent):
     client_order_id: OrderKey
     terms: OrderTerms
     at: AwareDatetime
-    snapshot_id: Text | None = None  # of the risk snapshot it was approved on; reductions by the kill switch have one too
+    snapshot_id: Text | None = None  # of the risk snapshot that approved the order; reductions by the kill switch have one too
     venue_order_id: Text | None = None
     request_id: Text | None = None
     quantity: PositiveAmount | None = None  # REPLACE: the new total
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
-    entry: OrderKey | None = None  # an exit's: the entry order of the trade whose position it closes
-    stop_loss: PositiveAmount | None = None  # an entry's: for venues where stop and target travel with the position
+    entry: OrderKey | None = None  # for an exit: the entry order of the trade whose position it closes
+    stop_loss: PositiveAmount | None = None  # for an entry, at venues that attach stop and target to the position
     take_profit: PositiveAmount | None = None
 
     @model_validator(mode="after")
     def _named(self) -> Self:
         if (self.request_id is None) != (self.instruction is OrderInstruction.SUBMIT):
-            raise ValueError(f"expected a request_id with CANCEL and REPLACE alone, was {self.instruction} {self.request_id}")
+            raise ValueError(f"expected a request_id with CANCEL and REPLACE only, got {self.instruction} {self.request_id}")
         if self.client_order_id != self.terms.client_order_id:
-            raise ValueError(f"expected the id {self.terms.client_order_id} of these terms, was {self.client_order_id}")
+            raise ValueError(f"expected id {self.terms.client_order_id} for these terms, got {self.client_order_id}")
         if self.account != self.terms.account:
-            raise ValueError(f"expected terms of account {self.account}, was {self.terms.account}")
+            raise ValueError(f"expected terms of account {self.account}, got {self.terms.account}")
         return self
 
     @property
@@ -87,23 +87,23 @@ class ExecutionRequested(BusEvent):
 
 
 class ExecutionReported(BusEvent):
-    """What a venue, or the way to it, did to one order, oldest first."""
+    """What happened to one order at a venue or on the way there, oldest event first."""
 
     type: ClassVar[EventType] = EventType.EXECUTION_REPORTED
     account: AccountName
     client_order_id: OrderKey
     reported_at: AwareDatetime
     events: Annotated[tuple[AnyOrderEvent, ...], Field(min_length=1)]
-    decided_at: AwareDatetime | None = None  # of the order's terms, for the logs alone; an agent's report has none
+    decided_at: AwareDatetime | None = None  # of the order's terms, for logs only; an agent's report has none
 
     @model_validator(mode="after")
     def _of_one_order(self) -> Self:
-        """Refuse what names two orders or two accounts: who may report the one could write into the other."""
+        """Refuse events of another order or account, so that a reporter of one account cannot write into another."""
         for event in self.events:
             account = event.account if isinstance(event, OrderFilled) else self.account
             if (event.client_order_id, account) != (self.client_order_id, self.account):
                 was = f"{event.kind} of {event.client_order_id} of {account}"
-                raise ValueError(f"expected events of {self.client_order_id} of {self.account}, was {was}")
+                raise ValueError(f"expected events of {self.client_order_id} of {self.account}, got {was}")
         return self
 
     @made_once
@@ -114,7 +114,7 @@ class ExecutionReported(BusEvent):
 
 
 class RestingExit(FrozenModel):
-    """An open order that rests to leave a trade: where stop and target are levels of a position, it is found by these."""
+    """An open order that rests to close a trade. Venues that keep stop and target on the position find it by these fields."""
 
     client_order_id: OrderKey
     entry: OrderKey
@@ -125,7 +125,7 @@ class RestingExit(FrozenModel):
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        """Return how an order that reduces rests."""
+        """Return the resting exit that a reduce-only order is."""
         return cls(
             client_order_id=order.client_order_id,
             entry=order.terms.entry_id,
@@ -137,7 +137,7 @@ class RestingExit(FrozenModel):
 
 
 class VenueViewRequested(BusEvent):
-    """The ledger wants to compare an account: open orders, these orders, the trades since `since`, the positions."""
+    """The ledger asks for a view of an account: open orders, these orders, the trades since `since`, the positions."""
 
     type: ClassVar[EventType] = EventType.VENUE_VIEW_REQUESTED
     account: AccountName
@@ -146,8 +146,8 @@ class VenueViewRequested(BusEvent):
     since: AwareDatetime
     orders: tuple[OrderKey, ...]
     symbols: tuple[str, ...]
-    exits: tuple[RestingExit, ...] = ()  # of the orders, those that rest to leave a trade
-    not_before: AwareDatetime | None = None  # the edge waits until then: what moves now has settled by that time
+    exits: tuple[RestingExit, ...] = ()  # those of `orders` that rest to close a trade
+    not_before: AwareDatetime | None = None  # wait until then, so that current activity has settled; None: do not wait
 
     @made_once
     @override
@@ -156,7 +156,7 @@ class VenueViewRequested(BusEvent):
 
 
 class ViewedOrder(FrozenModel):
-    """`orders.venue_view.VenueOrder` on the wire."""
+    """`orders.venue_view.VenueOrder` as a message."""
 
     client_order_id: OrderKey | None
     venue_order_id: Text
@@ -171,7 +171,7 @@ class ViewedOrder(FrozenModel):
 
     @classmethod
     def of(cls, order: VenueOrder) -> Self:
-        """Return an order as it travels. Raises pydantic.ValidationError."""
+        """Return the message of an order. Raises pydantic.ValidationError."""
         return cls(**{name: getattr(order, name) for name in cls.model_fields})
 
     def as_order(self) -> VenueOrder:
@@ -180,7 +180,7 @@ class ViewedOrder(FrozenModel):
 
 
 class ViewedTrade(FrozenModel):
-    """`orders.venue_view.VenueTrade` on the wire."""
+    """`orders.venue_view.VenueTrade` as a message."""
 
     trade_id: Text
     client_order_id: OrderKey | None
@@ -194,7 +194,7 @@ class ViewedTrade(FrozenModel):
 
     @classmethod
     def of(cls, trade: VenueTrade) -> Self:
-        """Return a trade as it travels. Raises pydantic.ValidationError."""
+        """Return the message of a trade. Raises pydantic.ValidationError."""
         return cls(**{name: getattr(trade, name) for name in cls.model_fields})
 
     def as_trade(self) -> VenueTrade:
@@ -203,7 +203,7 @@ class ViewedTrade(FrozenModel):
 
 
 class ViewedInstrument(FrozenModel):
-    """`orders.venue_view.VenueInstrument` on the wire."""
+    """`orders.venue_view.VenueInstrument` as a message."""
 
     symbol: Text
     tick: PositiveAmount
@@ -216,7 +216,7 @@ class ViewedInstrument(FrozenModel):
 
     @classmethod
     def of(cls, instrument: VenueInstrument) -> Self:
-        """Return an instrument as it travels. Raises pydantic.ValidationError."""
+        """Return the message of an instrument. Raises pydantic.ValidationError."""
         return cls(**{name: getattr(instrument, name) for name in cls.model_fields})
 
     def as_instrument(self) -> VenueInstrument:
@@ -225,7 +225,7 @@ class ViewedInstrument(FrozenModel):
 
 
 class ViewedTransfer(FrozenModel):
-    """`orders.venue_view.VenueTransfer` on the wire."""
+    """`orders.venue_view.VenueTransfer` as a message."""
 
     key: Text
     at: AwareDatetime
@@ -233,7 +233,7 @@ class ViewedTransfer(FrozenModel):
 
     @classmethod
     def of(cls, transfer: VenueTransfer) -> Self:
-        """Return a transfer as it travels. Raises pydantic.ValidationError."""
+        """Return the message of a transfer. Raises pydantic.ValidationError."""
         return cls(**{name: getattr(transfer, name) for name in cls.model_fields})
 
     def as_transfer(self) -> VenueTransfer:
@@ -242,9 +242,9 @@ class ViewedTransfer(FrozenModel):
 
 
 class VenueViewReported(BusEvent):
-    """What a venue has of an account, all asked at one time; `orders.venue_view.VenueView` on the wire.
+    """What a venue shows of an account at one time: `orders.venue_view.VenueView` as a message.
 
-    A large one travels in parts (orders/parts.py): `view` is then the digest of the whole, by which they are put together.
+    A large view travels in parts (orders/parts.py). `view` is then the digest of the whole view, which joins the parts.
     """
 
     type: ClassVar[EventType] = EventType.VENUE_VIEW_REPORTED
@@ -254,11 +254,11 @@ class VenueViewReported(BusEvent):
     orders: tuple[ViewedOrder, ...]
     trades: tuple[ViewedTrade, ...]
     positions: dict[str, Amount]
-    others: dict[str, Amount] = Field(default_factory=dict)  # of the positions, what is not ours, where the venue can tell
-    instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue did not say
+    others: dict[str, Amount] = Field(default_factory=dict)  # the part of `positions` that is not ours, where the venue can tell
+    instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue reported none
     transfers: tuple[ViewedTransfer, ...] = ()  # since `since` of the request
-    forgets_unfilled: bool = False  # an order that ended without a fill is not shown any more
-    equity: Amount | None = None  # of the venue, where it says so: for a look beside ours, never booked
+    forgets_unfilled: bool = False  # True: the venue no longer shows an order that ended without a fill
+    equity: Amount | None = None  # the venue's own figure, if any: shown beside ours, never booked
     part: Annotated[int, Field(ge=1)] = 1
     parts: Annotated[int, Field(ge=1, le=9999)] = 1
     view: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
@@ -267,7 +267,7 @@ class VenueViewReported(BusEvent):
     def _numbered(self) -> Self:
         if self.part > self.parts or (self.view is None) != (self.parts == 1):
             was = f"{self.part}/{self.parts} of {self.view}"
-            raise ValueError(f"expected part 1 of 1, or a part of several with their view, was {was}")
+            raise ValueError(f"expected part 1 of 1 without a view id, or part N of M with one, got {was}")
         return self
 
     def dated_by(self, sent_at: datetime) -> Self:

@@ -1,4 +1,4 @@
-"""An order as its events made it. Immutable: signalbox.orders.apply makes the next one."""
+"""An order as its events made it. Immutable: signalbox.orders.apply returns the next version."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import OrderTerms
 from signalbox.orders.transitions import OrderState
 
-PRICE_PLACES: Final = 12  # of an average price that is shown; nothing is booked with it
+PRICE_PLACES: Final = 12  # of an average price for display; never used in a booking
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCancel:
-    """A cancel on its way."""
+    """A cancel request without an answer yet."""
 
     request_id: str
     requested_at: datetime
@@ -26,7 +26,7 @@ class PendingCancel:
 
 @dataclass(frozen=True, slots=True)
 class PendingUpdate:
-    """A replace on its way, with every value it would leave: the new total quantity and prices."""
+    """A replace request without an answer yet, with every resulting value: the new total quantity and prices."""
 
     request_id: str
     requested_at: datetime
@@ -35,9 +35,9 @@ class PendingUpdate:
     stop_price: Decimal | None
 
 
-@dataclass(frozen=True)  # without slots: `after` copies one dictionary and not twenty fields
+@dataclass(frozen=True)  # without slots, because `after` copies one dictionary instead of twenty fields
 class Order:
-    """Terms as decided, and what its events changed since. `quantity` and prices are the current ones."""
+    """The decided terms, and what events have changed since. `quantity` and prices are the current ones."""
 
     terms: OrderTerms
     client_order_id: ClientOrderId
@@ -52,26 +52,26 @@ class Order:
     venue_order_id: str | None = None
     submitted_at: datetime | None = None
     accepted_at: datetime | None = None
-    unconfirmed_since: datetime | None = None  # an attempt without an answer, until the next answer
+    unconfirmed_since: datetime | None = None  # when an attempt went unanswered; None once an answer arrives
     closed_at: datetime | None = None
     pending_cancel: PendingCancel | None = None
     pending_update: PendingUpdate | None = None
-    given_up: tuple[PendingUpdate, ...] = ()  # updates that a view did not show; they may reach the venue later
-    cancels: int = 0  # how often a cancel was asked for
-    cancel_asked_at: datetime | None = None  # the newest of them
+    given_up: tuple[PendingUpdate, ...] = ()  # updates that a view did not show; they may still reach the venue
+    cancels: int = 0  # number of cancel requests
+    cancel_asked_at: datetime | None = None  # time of the newest cancel request
     reason: str | None = None  # why it was denied, rejected, cancelled or expired
-    detail: str = ""  # the same in the venue's own words
-    seen: frozenset[str] = frozenset()  # event ids, so that a second delivery changes nothing
+    detail: str = ""  # the reason in the venue's words
+    seen: frozenset[str] = frozenset()  # ids of applied events, so that a second delivery changes nothing
 
     def after(self, facts: dict[str, Any]) -> Order:
-        """Return the order with these fields changed: `dataclasses.replace`, at a fifth of its cost."""
+        """Return a copy with these fields changed. Does what `dataclasses.replace` does at a fifth of its cost."""
         changed = object.__new__(Order)
         _set(changed, "__dict__", self.__dict__ | facts)
         return changed
 
     @classmethod
     def begun(cls, terms: OrderTerms, key: ClientOrderId, event_id: str) -> Order:
-        """Return an order of which nothing is known but its terms: `Order(...)`, at a fifth of its cost."""
+        """Return a new order with nothing but its terms. Does what `Order(...)` does at a fifth of its cost."""
         order = object.__new__(cls)
         facts = {
             "terms": terms,
@@ -87,12 +87,12 @@ class Order:
 
     @property
     def fillable(self) -> Decimal:
-        """The most the venue may fill: the larger quantity while an update is on its way, for either may be in force."""
+        """The most the venue may fill: while an update is pending, the larger of both quantities, as either may be in force."""
         return self.quantity if self.pending_update is None else max(self.quantity, self.pending_update.quantity)
 
     @property
     def overfilled(self) -> Decimal:
-        """How much more the venue filled than any quantity that may be in force there, base currency; 0 as a rule."""
+        """How much more the venue filled than any quantity that may be in force there, in base currency; normally 0."""
         if self.filled <= self.quantity:
             return ZERO
         most = max(self.fillable, *(update.quantity for update in self.given_up)) if self.given_up else self.fillable
@@ -100,17 +100,17 @@ class Order:
 
     @property
     def leaves(self) -> Decimal:
-        """What is still to fill of the current quantity; never negative."""
+        """The unfilled part of the current quantity; never negative."""
         return max(_minus(self.quantity, self.filled), ZERO)
 
     @property
     def average_price(self) -> Decimal | None:
-        """Average fill price to 12 decimals, to show; None before the first fill."""
+        """Average fill price rounded to 12 decimals, for display; None before the first fill."""
         return ratio(self.filled_value, self.filled, PRICE_PLACES) if self.filled else None
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether something was sent and nobody knows what became of it."""
+        """Whether something was sent and its outcome is unknown."""
         return self.unconfirmed_since is not None and not self.state.is_closed
 
 
@@ -124,7 +124,7 @@ def _minus(one: Decimal, other: Decimal) -> Decimal:
 
 
 def derive_state(order: Order) -> OrderState:
-    """Return the state of an open order as its facts imply it, whatever its `state` says."""
+    """Return the state that the facts of an open order imply, regardless of its `state` field."""
     if order.filled >= order.fillable:
         return OrderState.FILLED
     if order.pending_cancel is not None:

@@ -1,9 +1,9 @@
-"""What is too large for one event of the bus, in parts, and whole again.
+"""Splits reports that are too large for one bus event into parts, and joins a view's parts again.
 
-The bus takes 256 KiB with its envelope, and so does a queue; the envelope of an agent escapes what is in it, which adds up to
-a third. A report of one order's events is cut anywhere, because each part says what happened and nothing else. A venue's view
-says also what did *not* happen, so it means nothing until it is whole: each part carries the digest of the whole, and what
-is put together is compared only when that is its digest.
+The bus and the queues take 256 KiB with the envelope, and an agent's envelope escapes its content, which adds up to a third.
+A report of order events can be cut anywhere, because each part only says what happened. A venue's view also says what did
+*not* happen, so only the whole view means anything: each part carries the digest of the whole view, and joined parts are
+compared with the ledger only if they have that digest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from signalbox.orders.messages import ExecutionReported, VenueViewReported, View
 
 Item = TypeVar("Item", bound=BaseModel)
 Report: TypeAlias = ExecutionReported | VenueViewReported
-PART_BYTES: Final = 160_000  # of the items of one part, as JSON
+PART_BYTES: Final = 160_000  # JSON size of the items in one part
 
 
 @overload
@@ -27,7 +27,7 @@ def in_parts(report: ExecutionReported, limit: int = PART_BYTES) -> tuple[Execut
 @overload
 def in_parts(report: VenueViewReported, limit: int = PART_BYTES) -> tuple[VenueViewReported, ...]: ...
 def in_parts(report: Report, limit: int = PART_BYTES) -> tuple[Report, ...]:
-    """Return the report itself when it fits, else its parts, oldest facts first."""
+    """Return the report itself if it fits, else its parts, oldest facts first."""
     if isinstance(report, ExecutionReported):
         return tuple(report.model_copy(update={"events": tuple(some)}) for some in _cut(report.events, limit))
     items: list[ViewedOrder | ViewedTrade] = [*report.orders, *report.trades]
@@ -54,11 +54,11 @@ def in_parts(report: Report, limit: int = PART_BYTES) -> tuple[Report, ...]:
 
 
 def whole(parts: Sequence[VenueViewReported]) -> VenueViewReported:
-    """Return the view that these parts are, given in any order. Raises ViewPartsError unless they are all of it, each once."""
+    """Return the view that these parts make up, in any order. Raises ViewPartsError unless each part is there exactly once."""
     found = sorted(parts, key=lambda one: one.part)
     if not found or [one.part for one in found] != list(range(1, found[0].parts + 1)):
         of = found[0].parts if found else "several"
-        raise ViewPartsError(f"expected each part of {of} once, was {[one.part for one in found]}")
+        raise ViewPartsError(f"expected each of {of} parts once, got parts {[one.part for one in found]}")
     first = found[0]
     made = first.model_copy(
         update={
@@ -70,12 +70,14 @@ def whole(parts: Sequence[VenueViewReported]) -> VenueViewReported:
         }
     )
     if first.view is not None and {digest(made), *(one.view for one in found)} != {first.view}:
-        raise ViewPartsError(f"{first.account}: expected the view {first.view} of {first.asked_at}, was {digest(made)}")
+        raise ViewPartsError(
+            f"{first.account}: the parts of {first.asked_at} do not match: expected view {first.view}, got {digest(made)}"
+        )
     return made
 
 
 def digest(view: VenueViewReported) -> str:
-    """Return what names a whole view: 128 bits of its content."""
+    """Return the identity of a whole view: 128 bits of a hash of its content."""
     text = view.model_copy(update={"part": 1, "parts": 1, "view": None}).model_dump_json()
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,10 +1,10 @@
-"""The ledger and the venue compared, before anything new is sent: what to record, what to wait for, what to stop for.
+"""Compares ledger and venue before anything new is sent: what to record, what to wait for, and when to halt the account.
 
-The venue is right about what happened there, so missed acceptances, fills and ends are recorded as events, in an order
-that `apply` takes. What a view does not show is not a fact before the settling time after the newest attempt: it may come.
-After it an order that the venue never confirmed is lost; one that it did confirm is over where the venue forgets what ended
-without a fill, once we asked for that end or a second view does not show it either. What cannot be explained is never
-adjusted away: it names the difference, and whoever calls decides whether to look again first (`VenueDifference.may_pass`).
+The venue is right about what happened there. So missed acceptances, fills and ends are recorded as events, in an order that
+`apply` accepts. An order that a view does not show may still appear until the settling time after its newest attempt. After
+that time, an order that the venue never confirmed is lost. A confirmed one has ended if the venue forgets orders that end
+without a fill, and either we asked for that end or a second view does not show the order either. An unexplained difference is
+never adjusted away: it is reported, and the caller decides whether to take another view first (`VenueDifference.may_pass`).
 Applying the events and comparing again gives no event. Pure; `venue.asked_at` is the only time.
 """
 
@@ -38,38 +38,38 @@ from signalbox.orders.order import Order, PendingUpdate
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
 
-REASON: Final = RECONCILED  # of the ends that are recorded here
+REASON: Final = RECONCILED  # of ends that a comparison records
 NEVER_SENT: Final = "NEVER_SENT"
-FORGOTTEN: Final = "FORGOTTEN"  # it ended without a fill, at a venue that forgets such orders
+FORGOTTEN: Final = "FORGOTTEN"  # ended without a fill, at a venue that forgets such orders
 
 
 class VenueDifference(StrEnum):
-    """Why an account must not trade until somebody has looked."""
+    """A difference that must stop an account from trading until somebody has checked it."""
 
-    EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied: conflicting trade, illegal end
-    ORDER_VANISHED = "ORDER_VANISHED"  # it was at the venue, and the venue does not know it
-    ORDER_DIFFERS = "ORDER_DIFFERS"  # other quantity or price than ours, pending update included
+    EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied, such as a conflicting trade or an illegal end
+    ORDER_VANISHED = "ORDER_VANISHED"  # the order was at the venue, and the venue no longer knows it
+    ORDER_DIFFERS = "ORDER_DIFFERS"  # quantity or price differs from ours, even with our pending update
     TRADES_MISSING = "TRADES_MISSING"  # the venue's filled quantity is not the sum of its trades
-    ORDER_UNKNOWN = "ORDER_UNKNOWN"  # an open order nobody here has sent
-    TRADE_UNKNOWN = "TRADE_UNKNOWN"  # a trade of no order of ours
-    POSITION_DIFFERS = "POSITION_DIFFERS"  # also after all missed fills
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"  # an open order that Signalbox did not send
+    TRADE_UNKNOWN = "TRADE_UNKNOWN"  # a trade that belongs to no order of ours
+    POSITION_DIFFERS = "POSITION_DIFFERS"  # positions differ after all missed fills were added
 
     @property
     def may_pass(self) -> bool:
-        """Whether a venue that moved while it was read explains it: a trade between two answers, an answer that is late."""
+        """Whether activity at the venue during the view can explain it, such as a trade between two answers or a late answer."""
         return self is not VenueDifference.EVENT_REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class RecordEvent:
-    """Apply this event and keep it."""
+    """Apply this event and store it."""
 
     event: OrderEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing is known of an attempt yet: compare again at `until`, send nothing."""
+    """The outcome of an attempt is unknown: send nothing, and compare again at `until`."""
 
     client_order_id: str
     until: datetime
@@ -77,14 +77,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class CancelStray:
-    """An order that is over for the ledger is open at the venue: take it out there."""
+    """Cancel an order at the venue that is open there but closed in the ledger."""
 
     order: VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
 class HaltAccount:
-    """Halt the account: the two sides differ and no event explains it."""
+    """Halt the account: the two sides differ, and no event explains the difference."""
 
     difference: VenueDifference
     subject: str  # client order id, venue order id, trade id or symbol
@@ -94,7 +94,7 @@ class HaltAccount:
 
 @dataclass(frozen=True, slots=True)
 class Dust:
-    """A position that differs by less than the venue's step: it is reported and stops nothing."""
+    """A position difference below the venue's quantity step. It is reported and stops nothing."""
 
     symbol: str
     ledger: str
@@ -107,7 +107,7 @@ Action: TypeAlias = RecordEvent | Wait | CancelStray | HaltAccount | Dust
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What to do, in order. `orders`: the local orders as they are after every Record."""
+    """What to do, in this order. `orders`: the local orders after every RecordEvent."""
 
     actions: tuple[Action, ...]
     orders: tuple[Order, ...]
@@ -127,10 +127,10 @@ def reconcile(
     missed: Collection[str] = (),
     steps: Mapping[str, Decimal] | None = None,
 ) -> Reconciliation:
-    """Compare one account.
+    """Compare one account's orders, trades and positions with a view, and return what to do.
 
-    settle: how long the venue may take to show what it was sent. missed: client order ids that an earlier view, well before
-    this one, did not show either. steps: of quantity, by symbol; below it a position's difference is dust.
+    settle: how long the venue may take to show what it was sent. missed: client order ids that an earlier view, at least `settle`
+    before this one, did not show either. steps: quantity step by symbol; a smaller position difference is dust.
     """
     by_id = {order.client_order_id: order for order in venue.orders if order.client_order_id is not None}
     trades: dict[str | None, list[VenueTrade]] = defaultdict(list)
@@ -198,7 +198,7 @@ def _positions(
 
 @dataclass(slots=True)
 class _Comparison:
-    """One order against the venue's; works through it step by step and keeps what is to be done."""
+    """Compares one order with the venue's version step by step, and collects the actions."""
 
     order: Order
     theirs: VenueOrder | None
@@ -246,7 +246,7 @@ class _Comparison:
         update = self.order.pending_update
         is_as_known = _same_terms(theirs, self.order) or (update is not None and _same_terms(theirs, update))
         if theirs.status is not VenueStatus.OPEN and not is_as_known:
-            self._end(theirs)  # somebody changed it there first: it is over all the same, and all that it filled is known
+            self._end(theirs)  # changed at the venue, then ended: the order is over, and all its fills are known
             return
         if update is not None:
             self._answer_update(theirs, update)
@@ -255,7 +255,7 @@ class _Comparison:
         if self.order.state.is_closed or (self.actions and _is_final(self.actions[-1])):
             return
         if theirs.status is VenueStatus.OPEN:
-            self._answer_cancel()  # also of one that somebody changed there: it is asked for again
+            self._answer_cancel()  # a cancel also repeats for an order that was changed at the venue
         else:
             self._end(theirs)
 
@@ -292,7 +292,7 @@ class _Comparison:
                 self._record(OrderRejected(**ended))
             case VenueStatus.FILLED if theirs.filled == theirs.quantity < self.order.quantity:
                 self._record(OrderCanceled(**{**ended, "detail": theirs.detail or f"filled with {theirs.filled}"}))
-            case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by as much as was ordered
+            case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by the ordered quantity
                 self._stop(VenueDifference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
 
     def _record(self, event: OrderEvent) -> None:
@@ -313,7 +313,7 @@ class _Comparison:
 
 
 def _newest_attempt(order: Order) -> datetime:
-    """Return when something of the order was tried last, or may still be: nobody sends it at or after `send_before`."""
+    """Return when the order was last tried, or may still be sent: nothing is sent at or after `send_before`."""
     pending = [one.requested_at for one in (order.pending_cancel, order.pending_update) if one is not None]
     known = [at for at in (order.submitted_at, order.accepted_at, order.unconfirmed_since) if at is not None]
     may_be_on_its_way = order.accepted_at is None and order.unconfirmed_since is None
@@ -321,7 +321,7 @@ def _newest_attempt(order: Order) -> datetime:
 
 
 def _is_final(action: Action) -> bool:
-    """Whether this comparison has dealt with an order already."""
+    """Return whether this action settles the order for this comparison."""
     return isinstance(action, Wait) or (
         isinstance(action, HaltAccount) and action.difference is not VenueDifference.ORDER_DIFFERS
     )

@@ -1,16 +1,15 @@
-"""An order at a venue that changes none: taken out of the book and followed by another, as one operation with states of its own.
+"""Replaces an order at a venue that cannot change one: cancel it and send another, as one operation with its own states.
 
-For the ledger it stays one order under one id. At the venue it is a chain: the first that was sent under that id, and each
-that replaced it under an id made from the request. The states are those of the send log, so that a killed function is
-followed by one that goes on where it stopped:
+For the ledger it stays one order under one id. At the venue it is a chain: the first order under that id, and each replacement
+under an id made from the request. The send log holds the state, so that the next function continues after a crash:
 
-  nothing written           what can be known is checked, the intention is written, the cancel is sent
-  intended, old one open    the cancel is sent (again)
-  old one ended             what it filled is counted, the rest is sent under the new id, once
-  new one begun             the venue is asked for it; nothing is sent
+  nothing recorded          check what can be checked, record the intention, send the cancel
+  intended, old order open  send the cancel (again)
+  old order ended           count its fills, send the rest under the new id, once
+  new order begun           ask the venue for it; send nothing
 
-The new order goes only after the venue has confirmed the cancel. What fails after that is reported as the end of the order, so
-that whoever needs protection sends it anew. What the venue does not answer is unconfirmed, and resolved by a view.
+The new order is sent only after the venue has confirmed the cancel. A failure after that is reported as the end of the order,
+so that whoever needs protection sends a new one. Unanswered steps are unconfirmed, and a view resolves them.
 """
 
 from __future__ import annotations
@@ -45,20 +44,20 @@ from signalbox.orders.venue_port import (
 )
 from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
 
-REPLACE_WITHIN: Final = timedelta(minutes=5)  # of the request: later, what it wanted is of the past
-AGAIN: Final = 1  # seconds until an operation that stopped half way goes on
-REPLACE_FAILED: Final = "REPLACE_FAILED"  # of the end of an order whose successor could not be sent
+REPLACE_WITHIN: Final = timedelta(minutes=5)  # of the request; after that the wanted change is outdated
+AGAIN: Final = 1  # seconds until an interrupted operation continues
+REPLACE_FAILED: Final = "REPLACE_FAILED"  # reason when the replacement could not be sent
 Clock = Callable[[], datetime]
 
 
 def chain_of(account: str, name: str, log: SendLog, chains: ReplacementLog | None) -> tuple[str, ...]:
-    """Return the ids under which an order was sent, oldest first; its own is always the first."""
+    """Return the ids under which an order was sent, oldest first; the first is the order's own id."""
     later = () if chains is None else chains.replacements(account, name)
     return (name, *(one.name for one in later if log.read(account, one.name) is not None))
 
 
 def addressed(request: ExecutionRequested, name: str, log: SendLog) -> ExecutionRequested:
-    """Return the request about one link of an order's chain, with the terms that the venue took for it."""
+    """Return the request with the id and accepted terms of one link in the order's chain."""
     if name == request.client_order_id:
         return request
     written = log.read(request.account, name)
@@ -72,7 +71,7 @@ def addressed(request: ExecutionRequested, name: str, log: SendLog) -> Execution
 def whole(
     request: ExecutionRequested, venue: Venue, log: SendLog, names: Sequence[str], newest: OrderStatusReport
 ) -> OrderStatusReport:
-    """Return the order as one, from its newest link and what the links before it filled. Raises ExecutionError."""
+    """Return the whole order: its newest link plus what the earlier links filled. Raises ExecutionError."""
     before = []
     for name in names[:-1]:
         written = log.read(request.account, name)
@@ -84,7 +83,7 @@ def whole(
 
 @exactly
 def joined(name: str, links: Sequence[OrderStatusReport]) -> OrderStatusReport:
-    """Return the links of a chain, oldest first, as one order under the ledger's id; its venue id is that of the first."""
+    """Return the links of a chain, oldest first, as one order under the ledger's id and the first link's venue id."""
     newest = links[-1]
     before = sum((link.order.filled for link in links[:-1]), ZERO)
     order = replace(
@@ -100,7 +99,7 @@ def joined(name: str, links: Sequence[OrderStatusReport]) -> OrderStatusReport:
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """One replace under way. `names`: the links that were sent before it."""
+    """One replace operation in progress. `names`: the links that were sent before it."""
 
     request: ExecutionRequested
     venue: Venue
@@ -116,11 +115,11 @@ class _Operation:
 
     @property
     def tail(self) -> ExecutionRequested:
-        """The request about the newest link."""
+        """The request for the newest link."""
         return addressed(self.request, self.names[-1], self.log)
 
     def successor(self, quantity: Decimal) -> ExecutionRequested:
-        """Return the submit of what replaces the order; what the request does not name stays as it is in force."""
+        """Return the submit request of the replacement. A value that the request leaves out stays as it is."""
         asked, terms = self.request, self.tail.terms
         changed = {
             "quantity": quantity,
@@ -135,7 +134,7 @@ class _Operation:
 def replace_by_another(
     request: ExecutionRequested, venue: Venue, log: SendLog, chains: ReplacementLog, clock: Clock
 ) -> list[OrderEvent]:
-    """Carry out a replace as cancel and send. Raises VenueBusyError: deliver it again, it goes on where it stopped."""
+    """Replace an order by cancel and send. Raises VenueBusyError: deliver it again, and it continues where it stopped."""
     account, name = request.account, request.client_order_id
     new = replacement_id(name, request_id_of(request))
     names = chain_of(account, name, log, chains)
@@ -154,7 +153,7 @@ def replace_by_another(
 
 
 def _ended(way: _Operation) -> OrderStatusReport | None:
-    """Return the newest link as this operation took it out before, None when it did not."""
+    """Return the newest link if this operation already cancelled it, else None."""
     account, tail = way.request.account, way.names[-1]
     intended = {one.name for one in way.chains.replacements(account, way.request.client_order_id)}
     written = way.log.read(account, tail)
@@ -166,7 +165,7 @@ def _ended(way: _Operation) -> OrderStatusReport | None:
 
 
 def _take_out(way: _Operation) -> OrderStatusReport | list[OrderEvent]:
-    """Cancel the newest link; return it as it ended, or the events of a replace that is not done."""
+    """Cancel the newest link. Return its final report, or the events of a replace that cannot continue."""
     request, account, tail = way.request, way.request.account, way.names[-1]
     if way.is_late:
         return [_rejected(request, way.clock(), SEND_TOO_LATE)]
@@ -174,13 +173,13 @@ def _take_out(way: _Operation) -> OrderStatusReport | list[OrderEvent]:
     way.chains.intend(account, request.client_order_id, way.new, way.clock())
     old = way.venue.cancel(way.tail)
     if old.order.status is VenueStatus.OPEN:
-        return [_unconfirmed(request, way.clock(), f"{tail} is open after its cancel")]
+        return [_unconfirmed(request, way.clock(), f"{tail} is still open after its cancel")]
     way.log.accept(account, tail, old.order)
     return old
 
 
 def _send_rest(way: _Operation, done: OrderStatusReport) -> list[OrderEvent]:
-    """Send what the order still lacks, now that its newest link is over."""
+    """Send the unfilled rest of the order, now that its newest link has ended."""
     request, at = way.request, way.clock()
     events: list[OrderEvent] = list(fills_of(request, done))
     rest = _rest(request, done)
@@ -195,12 +194,12 @@ def _send_successor(way: _Operation, done: OrderStatusReport, rest: Decimal) -> 
     request, account = way.request, way.request.account
     sending = way.successor(rest)
     try:
-        way.venue.prepare(sending)  # a function that goes on where another one stopped knows no market yet
+        way.venue.prepare(sending)  # a function that continues after a crash has not loaded the market yet
     except VenueRefusedError as error:
         return _failed(request, way.clock(), error.code, error.detail)
     except VenueSilentError as error:
-        raise VenueBusyError(str(error), AGAIN) from error  # nothing was sent, and the old one is out: go on soon
-    if not way.log.begin(account, way.new, way.clock()):  # another worker was faster
+        raise VenueBusyError(str(error), AGAIN) from error  # nothing was sent and the old order is cancelled, so continue soon
+    if not way.log.begin(account, way.new, way.clock()):  # another worker began first
         return _sent_before(way)
     try:
         sent = way.venue.submit(sending)
@@ -218,12 +217,12 @@ def _send_successor(way: _Operation, done: OrderStatusReport, rest: Decimal) -> 
 
 @exactly
 def _rest(request: ExecutionRequested, done: OrderStatusReport) -> Decimal:
-    """Return what is left to order: of the quantity that is wanted, or of the one in force."""
+    """Return the quantity left to order, out of the requested quantity or the one in force."""
     return (request.quantity or done.order.quantity) - done.order.filled
 
 
 def _sent_before(way: _Operation) -> list[OrderEvent]:
-    """Return what became of a successor that may be there. It is not sent, whatever the answer."""
+    """Query a replacement that may have been sent, and return the events. It is not sent again, whatever the answer."""
     request = way.request
     try:
         sent = way.venue.find(addressed(request, way.new, way.log))
@@ -249,7 +248,7 @@ def _rejected(request: ExecutionRequested, at: datetime, reason: str, detail: st
 
 
 def _failed(request: ExecutionRequested, at: datetime, reason: str, detail: str = "") -> list[OrderEvent]:
-    """Return that the old one is out and nothing followed it: protection is gone, and whoever needs it has to know."""
+    """Return the events of a cancelled order without a replacement: its protection is gone, and the account must know."""
     detail_text = words(f"{reason} {detail}".strip())
     ended = OrderCanceled(client_order_id=request.client_order_id, at=at, reason=REPLACE_FAILED, detail=detail_text)
     return [_rejected(request, at, reason, detail), ended]
@@ -261,10 +260,9 @@ def _unconfirmed(request: ExecutionRequested, at: datetime, detail: str) -> Orde
 
 
 def folded(view: VenueView, account: str, orders: Sequence[str], log: SendLog, chains: ReplacementLog) -> VenueView:
-    """Return a view of links as one of orders, each under the ledger's id.
+    """Return a view in which each chain of links is one order, under the ledger's id.
 
-    An order whose newest link is not shown is left out while it may still come: while a replace is under way, or the settling
-    time after the link was sent has not passed.
+    An order is left out while its newest link may still appear: during a replace, and until the settling time after the send.
     """
     shown = {order.client_order_id: order for order in view.orders if order.client_order_id is not None}
     names = {*shown, *(trade.client_order_id for trade in view.trades if trade.client_order_id is not None)}

@@ -1,4 +1,4 @@
-"""How the ledger seals what it asks of venues, and for how long a seal is good."""
+"""Seals the ledger's requests to venues with a signature, and sets how long a seal is valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signalbox.orders.messages import ExecutionRequested
 from signalbox.orders.terms import OrderTerms
 from signalbox.signing import SigningKey, sealed, signed, unsigned_seal
 
-REQUEST_LIFE: Final = timedelta(hours=1)  # of a request's seal; longer than its queue tries it, and than a bus that is away
+REQUEST_LIFE: Final = timedelta(hours=1)  # validity of a request's seal; longer than its queue retries it and than a bus outage
 MAY_ASK: Final = frozenset(SIGNED_REQUESTS)
 MAY_REPORT: Final = frozenset(SIGNED_REPORTS)
 
@@ -22,22 +22,22 @@ MAY_REPORT: Final = frozenset(SIGNED_REPORTS)
 class RequestSealer:
     """Seals requests with the ledger's key.
 
-    key: gives the current one, or raises KeyUnavailableError, and then what asks of a venue is not committed but comes again.
-    clock: the world's, since an executor judges the end by it; the instants of a request may be those of a bar long closed.
+    key: returns the current key, or raises KeyUnavailableError; then the request is not committed and comes again. clock:
+    returns the real time, because an executor checks the seal's end by it; a request's own instants may be those of old bars.
     """
 
     def __init__(self, key: Callable[[], SigningKey], clock: Callable[[], datetime]) -> None:
         self._key, self._clock = key, clock
 
     def detail(self, event: BusEvent, sequence: int) -> str:
-        """Return the JSON text of a request, sealed as the account's `sequence`-th."""
+        """Return the JSON text of a request, sealed with the account's sequence number."""
         end, key = self._clock() + REQUEST_LIFE, self._key()
         if isinstance(event, ExecutionRequested):
             return signed(event.type, _request_text(event, unsigned_seal(key, sequence, end)), key)
         return sealed(event.type.value, event.to_detail(), key, sequence=sequence, expires_at=end)
 
 
-# What is signed has its keys in order. For an order it is written out: to sort what pydantic writes takes three times as long.
+# Signed JSON has sorted keys. Orders are written out by hand, because sorting pydantic's output takes three times as long.
 
 
 def _request_text(request: ExecutionRequested, seal: str) -> str:

@@ -1,4 +1,4 @@
-"""The state machine as a page for readers: docs/orders.md, made from the table so that it cannot say something else."""
+"""Writes docs/orders.md from the transition table, so that the page cannot differ from the table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ when such a request has no answer, PARTIALLY_FILLED when something is filled, AC
 
 
 def state_page() -> str:
-    """Return docs/orders.md."""
+    """Return the text of docs/orders.md."""
     lines = [_INTRODUCTION, "| from | event | to | why, where it is not the plain course |", "|---|---|---|---|"]
     lines += [f"| {row.before} | {row.trigger} | {_after(row)} | {row.why or ''} |" for row in _sorted()]
     pairs = len(OrderState) * len({row.trigger for row in ROWS})

@@ -1,4 +1,4 @@
-"""What was ordered: the part of an order that is fixed when it is decided. Prices in quote, quantities in base currency."""
+"""The terms of an order, which are fixed when it is decided. Prices are in quote currency, quantities in base currency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Side(StrEnum):
-    """Which way."""
+    """Buy or sell."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -26,7 +26,7 @@ class Side(StrEnum):
 
     @property
     def opposite(self) -> Side:
-        """The side that closes what this one opens."""
+        """The side that closes what this side opens."""
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
@@ -34,7 +34,7 @@ Side.BUY.sign, Side.SELL.sign = 1, -1
 
 
 class OrderType(StrEnum):
-    """MARKET trades at once; LIMIT at its price or better; STOP becomes a market order once its price trades."""
+    """MARKET trades at once; LIMIT trades at its price or better; STOP becomes a market order once its price trades."""
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
@@ -42,7 +42,7 @@ class OrderType(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """GTC until cancelled; IOC what is there, then cancel; FOK all at once or nothing; GTD until `expires_at`."""
+    """GTC: until cancelled. IOC: fill what is possible now, cancel the rest. FOK: all now or nothing. GTD: until `expires_at`."""
 
     GTC = "GTC"
     IOC = "IOC"
@@ -51,25 +51,25 @@ class TimeInForce(StrEnum):
 
 
 class Leg(StrEnum):
-    """What the order is for within its decision: one decision has one order of each, and more attempts of an exit."""
+    """The role of an order within its decision. A decision has one order per leg, except for repeated attempts of an exit."""
 
     ENTRY = "ENTRY"
     EXIT = "EXIT"
     TAKE_PROFIT = "TAKE_PROFIT"
     STOP_LOSS = "STOP_LOSS"
     TIMEOUT = "TIMEOUT"
-    FLATTEN = "FLATTEN"  # the kill switch
+    FLATTEN = "FLATTEN"  # closed by the kill switch
 
 
 class OrderTerms(FrozenModel):
-    """The decision. Refused (pydantic.ValidationError) when prices do not fit the type or times are out of order."""
+    """The terms. Raises pydantic.ValidationError when prices do not fit the type or times are out of order."""
 
     account: Name
     strategy: Name
     symbol: SymbolName
     decided_at: AwareDatetime
     leg: Leg
-    attempt: Annotated[int, Field(ge=0)] = 0  # of this leg: a retry of an exit is an order of its own
+    attempt: Annotated[int, Field(ge=0)] = 0  # 0 for the first order of this leg; a retried exit gets the next number
     side: Side
     type: OrderType
     quantity: PositiveAmount
@@ -83,20 +83,20 @@ class OrderTerms(FrozenModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.limit_price is not None) != (self.type is OrderType.LIMIT):
-            raise ValueError(f"expected a limit_price with LIMIT and no other type, was {self.type} {self.limit_price}")
+            raise ValueError(f"expected a limit_price for LIMIT only, got {self.type} {self.limit_price}")
         if (self.stop_price is not None) != (self.type is OrderType.STOP):
-            raise ValueError(f"expected a stop_price with STOP and no other type, was {self.type} {self.stop_price}")
+            raise ValueError(f"expected a stop_price for STOP only, got {self.type} {self.stop_price}")
         if (self.expires_at is not None) != (self.time_in_force is TimeInForce.GTD):
-            raise ValueError(f"expected expires_at with GTD alone, was {self.time_in_force} {self.expires_at}")
+            raise ValueError(f"expected expires_at for GTD only, got {self.time_in_force} {self.expires_at}")
         if self.expires_at is not None and self.expires_at <= self.decided_at:
-            raise ValueError(f"expected expires_at after {self.decided_at}, was {self.expires_at}")
+            raise ValueError(f"expected expires_at after {self.decided_at}, got {self.expires_at}")
         if self.send_before <= self.decided_at:
-            raise ValueError(f"expected send_before after {self.decided_at}, was {self.send_before}")
+            raise ValueError(f"expected send_before after {self.decided_at}, got {self.send_before}")
         return self
 
     @made_once
     def client_order_id(self) -> ClientOrderId:
-        """The identity: it depends on why the order exists, not on its quantity or prices."""
+        """The identity. It depends on why the order exists, not on its quantity or prices."""
         return client_order_id(
             account=self.account,
             strategy=self.strategy,
@@ -108,16 +108,16 @@ class OrderTerms(FrozenModel):
 
     @made_once
     def entry_id(self) -> ClientOrderId:
-        """The identity of the entry of the same decision: of an exit, the order whose position it leaves."""
+        """The id of this decision's entry order. For an exit, that is the order whose position it closes."""
         return client_order_id(
             account=self.account, strategy=self.strategy, symbol=self.symbol, decided_at=self.decided_at, leg=Leg.ENTRY
         )
 
     @made_once
     def text(self) -> str:
-        """Its JSON, as it is stored with the order."""
+        """The terms as JSON text, as stored with the order."""
         return self.__pydantic_serializer__.to_json(self).decode()
 
     def signed(self, quantity: Decimal) -> Decimal:
-        """Return what filling `quantity` adds to the position."""
+        """Return the signed change of the position when `quantity` fills."""
         return quantity if self.side is Side.BUY else quantity.copy_negate()

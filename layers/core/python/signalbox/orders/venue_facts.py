@@ -1,4 +1,4 @@
-"""What a venue's status report of an order proves, as order events. Facts are reported as they are; the ledger judges."""
+"""The order events that a venue's status report proves. Facts are reported as the venue gives them; the ledger judges them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from signalbox.orders.venue_view import VenueStatus
 SEND_TOO_LATE: Final = "SEND_TOO_LATE"
 ORDER_DONE: Final = "ORDER_DONE"
 ENDED_AT_VENUE: Final = "ENDED_AT_VENUE"
-DETAIL_LENGTH: Final = 500  # of an event's `detail`
+DETAIL_LENGTH: Final = 500  # maximum length of an event's `detail`
 
 
 def words(detail_text: str) -> str:
-    """Return a venue's words as an event carries them."""
+    """Return a venue's text, cut to the length of an event's `detail`."""
     return detail_text[:DETAIL_LENGTH]
 
 
@@ -31,13 +31,13 @@ def fills_of(request: ExecutionRequested, status_report: OrderStatusReport) -> I
 
 @exactly
 def has_ended(status_report: OrderStatusReport) -> bool:
-    """Whether the order is over and every trade of it is there: an end before that would hide trades that are still to come."""
+    """Whether the order has ended and every trade of it is known. Reporting the end earlier would hide trades still to come."""
     shown = sum((trade.quantity for trade in status_report.trades), ZERO)
     return status_report.order.status is not VenueStatus.OPEN and shown == status_report.order.filled
 
 
 def end_of(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
-    """Return the event that ends an order, once all of its trades are known. A full fill needs none: its fills end it."""
+    """Return the event that ends an order, once all trades are known. A complete fill needs none, because its fills end it."""
     name, detail_text = request.client_order_id, words(status_report.order.detail)
     reason = status_report.reason or ENDED_AT_VENUE
     if not has_ended(status_report):
@@ -50,7 +50,7 @@ def end_of(request: ExecutionRequested, status_report: OrderStatusReport, at: da
 
 
 def request_id_of(request: ExecutionRequested) -> str:
-    """Return the id of a cancel or replace."""
-    if request.request_id is None:  # the message's own check makes this unreachable for a cancel or replace
-        raise ValueError(f"expected a request_id with {request.instruction} of {request.client_order_id}")
+    """Return the request id of a cancel or replace. Raises ValueError if there is none."""
+    if request.request_id is None:  # ExecutionRequested's own validation prevents this
+        raise ValueError(f"{request.instruction} of {request.client_order_id} has no request_id")
     return request.request_id

@@ -1,11 +1,11 @@
-"""What an execution asks of a venue, and what it keeps of its own sends. Adapters give facts; execution.py makes events of them.
+"""What execution needs from a venue, and from the log of its own sends. Adapters return facts; execution.py makes events.
 
 ExecutionError
-├── VenueRefusedError        the venue, or we on the way to it, said no: the order is not there and will not be
-│   └── VenueNoAmendError    the venue changes no order: it is cancelled, and another one sent (orders/replacing.py)
-├── VenueBusyError           not taken now (a rate limit, a venue that says "later"): nothing was done, ask again
+├── VenueRefusedError        the venue or our adapter refused: the order is not there and will not be
+│   └── VenueNoAmendError    the venue cannot change an order: cancel it and send another (orders/replacing.py)
+├── VenueBusyError           not accepted now (rate limit, "try later"): nothing was done, try again
 ├── VenueSilentError         an instruction went out and no answer came back: it may have been carried out
-└── VenueUnknownOrderError   the venue does not know the order it was asked about
+└── VenueUnknownOrderError   the venue does not know the order
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_view import VenueOrder, VenueTrade, VenueView
 
-SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to show what it was sent, or that it is gone
-NOT_SUPPORTED: Final = "NOT_SUPPORTED"  # codes of VenueRefusedError, beside a venue's own
+SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to show a new order, or an order's end
+NOT_SUPPORTED: Final = "NOT_SUPPORTED"  # this and the next five are our own codes of VenueRefusedError; a venue adds others
 CLOCK_SKEW: Final = "CLOCK_SKEW"
 CREDENTIALS: Final = "CREDENTIALS"
 PRECISION: Final = "PRECISION"
@@ -28,11 +28,11 @@ REFUSED: Final = "VENUE_REFUSED"
 
 
 class ExecutionError(OrderError):
-    """The root of what a venue's adapter raises."""
+    """The root of the errors that a venue adapter raises."""
 
 
 class VenueRefusedError(ExecutionError):
-    """Certainly not carried out. `code` travels as the event's reason, `detail`, the venue's own words, beside it."""
+    """The instruction was certainly not carried out. `code` becomes the event's reason, and `detail` has the venue's words."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -41,31 +41,31 @@ class VenueRefusedError(ExecutionError):
 
 
 class VenueNoAmendError(VenueRefusedError):
-    """The venue, or its adapter, has no way to change an order that rests."""
+    """The venue or its adapter cannot change a resting order."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(NOT_SUPPORTED, detail)
 
 
 class VenueBusyError(ExecutionError):
-    """Certainly not carried out; the same may be asked again after `retry_after` seconds."""
+    """The instruction was certainly not carried out, and may be repeated after `retry_after` seconds."""
 
     def __init__(self, detail: str, retry_after: int) -> None:
-        super().__init__(f"{detail}; again in {retry_after} s")
+        super().__init__(f"{detail}; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
 class VenueSilentError(ExecutionError):
-    """Unknown. It is never sent a second time because of this."""
+    """The outcome is unknown. An order is never sent a second time because of this."""
 
 
 class VenueUnknownOrderError(ExecutionError):
-    """The venue was reached and has no such order."""
+    """The venue answered that it has no such order."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderStatusReport:
-    """One order as the venue has it, with every trade of it that the venue shows."""
+    """One order as the venue shows it, with every trade of it that the venue shows."""
 
     order: VenueOrder
     trades: tuple[VenueTrade, ...] = ()
@@ -80,29 +80,30 @@ class Venue(Protocol):
         """Whether the venue no longer knows an order that was cancelled without a fill."""
 
     def prepare(self, request: ExecutionRequested) -> None:
-        """Do all that is possible before a send: credentials, clock, market, steps of price and quantity."""
+        """Check everything that can be checked before a send: credentials, clock, market, price and quantity steps."""
 
     def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         """Send the order under its client order id."""
 
     def find(self, request: ExecutionRequested) -> OrderStatusReport:
-        """Ask for the order by its client order id."""
+        """Query the order by its client order id."""
 
     def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
-        """Take the order out of the book; return it as it is then.
+        """Cancel the order and return its state afterwards.
 
-        VenueUnknownOrderError: the venue knows no such order. It may not show it yet, so that is no cancel.
+        Raises VenueUnknownOrderError if the venue knows no such order; the venue may not show it yet, so this does not prove a
+        cancel.
         """
 
     def replace(self, request: ExecutionRequested) -> OrderStatusReport:
-        """Change quantity or prices; return the order as it is then. Raises VenueNoAmendError where the venue changes none."""
+        """Change quantity or prices, and return the order afterwards. Raises VenueNoAmendError if it cannot change orders."""
 
     def view(self, request: VenueViewRequested) -> VenueView:
-        """Answer for the account. An order of `request.orders` that is not there is left out."""
+        """Return the view of the account. Orders of `request.orders` that the venue does not know are left out."""
 
 
 class ClosedVenue:
-    """A venue that may not be used: without credentials, or not the account's. Says so to everything."""
+    """A venue that may not be used, for lack of credentials or because it is not the account's. It refuses every call."""
 
     forgets_unfilled = False
 
@@ -132,52 +133,52 @@ class ClosedVenue:
 
 
 class Relay(Protocol):
-    """A way to a venue that answers later, through a mailbox. What is at its far end keeps that nothing is sent twice."""
+    """A way to a venue that answers later, through a mailbox. The agent at the far end ensures that nothing is sent twice."""
 
     def forward(self, request: ExecutionRequested | VenueViewRequested) -> None:
-        """Put the request into the mailbox; handing it on again is harmless."""
+        """Put the request into the mailbox. Forwarding it again is harmless."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendRecord:
-    """A send of this order that began, and what the venue answered."""
+    """A send that began, and what the venue accepted; None without an answer."""
 
     begun_at: datetime
     accepted: VenueOrder | None = None
 
 
 class SendLog(Protocol):
-    """Durable memory of sends, by account and client order id; it outlives every process."""
+    """Durable record of sends by account and client order id. It outlives every process."""
 
     def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
-        """Write that a send begins; False, and nothing is written, when one began before."""
+        """Record that a send begins. Return False, and record nothing, if one began before."""
 
     def forget(self, account: str, client_order_id: str) -> None:
-        """Take that back: the venue certainly did not take it."""
+        """Delete the record of a send, because the venue certainly did not accept it."""
 
     def accept(self, account: str, client_order_id: str, order: VenueOrder) -> None:
-        """Write what the venue took."""
+        """Record the order that the venue accepted."""
 
     def read(self, account: str, client_order_id: str) -> SendRecord | None:
-        """Return what is written."""
+        """Return the record of a send, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """The id of what replaces an order at the venue, and when that was intended. It was sent once the send log has it."""
+    """The id of a replacement order at the venue, and when it was intended. It counts as sent once the send log has it."""
 
     name: str
     intended_at: datetime
 
 
 class ReplacementLog(Protocol):
-    """Durable memory of what replaced what, of venues that change no order; beside the send log, and as lasting."""
+    """Durable record of replacement orders, for venues that cannot change an order. As durable as the send log."""
 
     def intend(self, account: str, original: str, replacement: str, at: datetime) -> None:
-        """Write that an order is to be replaced by another; the same again changes nothing."""
+        """Record the intention to replace an order by another. Repeating it changes nothing."""
 
     def replacements(self, account: str, original: str) -> tuple[Replacement, ...]:
-        """Return what was to replace an order, in turn."""
+        """Return the intended replacements of an order, oldest first."""
 
     def original_of(self, account: str, name: str) -> str | None:
-        """Return the order that this one was to replace, None for one that replaces none."""
+        """Return the order that this one was meant to replace, None if it replaces none."""

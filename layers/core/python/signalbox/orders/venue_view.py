@@ -1,4 +1,4 @@
-"""What both sides say when they are compared: the ledger's view of an account and the venue's. Filled in by adapters."""
+"""The two sides of a comparison: the ledger's view of an account and the venue's. Venue adapters fill in the venue's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from signalbox.orders.terms import Side
 
 
 class VenueStatus(StrEnum):
-    """An order as a venue shows it."""
+    """The status of an order at the venue."""
 
     OPEN = "OPEN"
     FILLED = "FILLED"
@@ -27,7 +27,7 @@ class VenueStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """An order at the venue; `client_order_id` is None when it was not sent by us."""
+    """An order at the venue. `client_order_id` is None when Signalbox did not send it."""
 
     client_order_id: str | None
     venue_order_id: str
@@ -37,13 +37,13 @@ class VenueOrder:
     filled: Decimal
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
-    detail: str = ""  # why it ended, in the venue's own words
-    side: Side | None = None  # where the venue gives it: how much a foreign order holds depends on it
+    detail: str = ""  # why it ended, in the venue's words
+    side: Side | None = None  # None if the venue does not say; needed to know what a foreign order reserves
 
 
 @dataclass(frozen=True, slots=True)
 class VenueTrade:
-    """A trade of the account in the venue's history; `fee` in quote currency."""
+    """A trade in the venue's history of the account. `fee` is in quote currency."""
 
     trade_id: str
     client_order_id: str | None
@@ -79,7 +79,7 @@ class VenueTrade:
 
 @dataclass(frozen=True, slots=True)
 class VenueInstrument:
-    """The venue's own rules for one symbol, in base and quote currency: what an order of it may look like there."""
+    """The venue's own limits on orders in one symbol, in base and quote currency."""
 
     symbol: str
     tick: Decimal
@@ -88,27 +88,27 @@ class VenueInstrument:
     max_quantity: Decimal | None = None  # None: the venue names no limit
     min_notional: Decimal = ZERO
     max_notional: Decimal | None = None
-    can_open: bool = True  # False: the venue takes reductions only, or nothing, in this symbol now
+    can_open: bool = True  # False: the venue now accepts only reductions in this symbol, or nothing
 
 
 @dataclass(frozen=True, slots=True)
 class VenueTransfer:
-    """Money that the venue's ledger shows as deposited (above zero) or withdrawn, in the account's currency."""
+    """A deposit (positive) or withdrawal (negative) in the venue's ledger, in the account's currency."""
 
-    key: str  # the venue's own id of it
-    at: datetime  # when it was there, or gone
+    key: str  # the venue's own id
+    at: datetime  # when the money arrived or left
     amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class VenueView:
-    """The venue's answer for one account, all asked at one time.
+    """What a venue shows of one account at one time.
 
-    orders: every open order, and the answer for every open order of the ledger. trades: all since the request's `since`.
-    positions: signed base quantity by symbol; absent means none. instruments: of the request's symbols; empty: the venue did
-    not say. transfers: since the request's `since`. forgets_unfilled: an order that ended without a fill is not shown any
-    more, so that its absence may be its end; a venue that forgets nothing shows an absent order as lost. equity: the venue's
-    own, None where it does not say. others: of the positions, what others than us hold, where the venue can tell.
+    orders: every open order, plus the answer for each order that the ledger asked about. trades: all since the request's
+    `since`. positions: signed base quantity by symbol; a missing symbol has no position. instruments: of the requested symbols;
+    empty if the venue reports none. transfers: since the request's `since`. forgets_unfilled: the venue no longer shows an
+    order that ended without a fill, so a missing order may have ended; at other venues a missing order is lost. equity: the
+    venue's own figure, None if it gives none. others: the part of `positions` that is not ours, where the venue can tell.
     """
 
     asked_at: datetime
@@ -124,7 +124,7 @@ class VenueView:
 
 @dataclass(frozen=True, slots=True)
 class LocalView:
-    """The ledger's side: open orders, and the closed ones that trades of the venue's answer may still belong to."""
+    """The ledger's side: open orders, and closed orders that trades in the view may belong to."""
 
     account: str
     orders: tuple[Order, ...]

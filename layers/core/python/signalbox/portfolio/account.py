@@ -91,10 +91,10 @@ def record(books: Books, entry: Entry) -> BookingResult:
     newest one (the caller then books all of the account's entries again), PortfolioError if it is of another account.
     """
     if entry.account != books.account:
-        raise PortfolioError(f"expected an entry of account {books.account}, was {entry.entry_id}")
+        raise PortfolioError(f"expected an entry of account {books.account}, got {entry.entry_id}")
     if books.newest is not None and booking_order(entry) <= booking_order(books.newest):
         if entry.entry_id != books.newest.entry_id:
-            raise OutOfOrderError(f"{books.account}: expected an entry after {books.newest.entry_id}, was {entry.entry_id}")
+            raise OutOfOrderError(f"{books.account}: expected an entry after {books.newest.entry_id}, got {entry.entry_id}")
         if entry != books.newest:
             raise EntryConflictError(f"{books.account}: conflicting duplicate of {entry.entry_id}")
         return BookingResult(books)

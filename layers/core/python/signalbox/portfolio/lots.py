@@ -47,7 +47,7 @@ def method_at(orders: Sequence[StandingOrder], instant: datetime) -> LotMethod:
         return LotMethod.FIFO
     dates = [order.effective_from for order in orders]
     if dates != sorted(set(dates)):
-        raise StandingOrderError(f"expected standing orders sorted by effective_from, without duplicates, was {dates}")
+        raise StandingOrderError(f"expected standing orders sorted by effective_from, without duplicates, got {dates}")
     in_force = [order.method for order in orders if order.effective_from <= instant]
     return in_force[-1] if in_force else LotMethod.FIFO
 

@@ -36,14 +36,14 @@ class Statement:
 def statement(start: EquitySnapshot, end: EquitySnapshot) -> Statement:
     """Return the statement between two snapshots. Raises PortfolioError for two accounts, reversed times or a wrong sum."""
     if start.account != end.account or start.at >= end.at:
-        raise PortfolioError(f"expected one account and start < end, was {start.account} {start.at} to {end.account} {end.at}")
+        raise PortfolioError(f"expected one account and start < end, got {start.account} {start.at} to {end.account} {end.at}")
     realised, fees, funding = end.realised - start.realised, end.fees - start.fees, end.funding - start.funding
     transfers, unrealised = end.transfers - start.transfers, end.unrealised - start.unrealised
     net = realised - fees + funding + unrealised
     if start.equity + transfers + net != end.equity:
         raise PortfolioError(
             f"{end.account} {end.at}: opening equity + transfers + net must equal the closing equity {end.equity}, "
-            f"was {start.equity + transfers + net}"
+            f"got {start.equity + transfers + net}"
         )
     return Statement(
         account=end.account,

@@ -50,7 +50,7 @@ def to_csv(table: CsvTable) -> str:
     writer.writerow(table.columns)
     for row in table.rows:
         if len(row) != len(table.columns):
-            raise ValueError(f"expected a row of {len(table.columns)} cells, was {len(row)}")
+            raise ValueError(f"expected a row of {len(table.columns)} cells, got {len(row)}")
         writer.writerow([cell_text(cell) for cell in row])
     return out.getvalue()
 

@@ -62,4 +62,4 @@ def _cell(value: object, column: Column) -> object:
             decimals = column.kind if isinstance(column.kind, int) else 8
             return round(float(value), decimals + 2)
         case _:
-            raise TypeError(f"{column.name}: expected text, a number or an instant, was {value!r}")
+            raise TypeError(f"{column.name}: expected text, a number or an instant, got {value!r}")

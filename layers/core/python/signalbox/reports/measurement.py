@@ -68,7 +68,7 @@ def bars_needed(order: Order) -> tuple[datetime, datetime]:
 def measure(order: Order, venue: str, bars: Sequence[Candle]) -> MeasuredOrder | Unmeasured:
     """Return the row of a closed order. bars: of its symbol, oldest first, in the range given by `bars_needed`."""
     if order.submitted_at is None or order.closed_at is None:
-        return Unmeasured(order.client_order_id, order.terms.symbol, f"expected a sent and closed order, was {order.state}")
+        return Unmeasured(order.client_order_id, order.terms.symbol, f"expected a sent and closed order, got {order.state}")
     market = _Market(bars)
     decision = market.close_known_at(order.terms.decided_at)
     arrival = market.mid(order.submitted_at)

@@ -29,7 +29,7 @@ class Table:
     ) -> None:
         self.head, self.rows, self.numeric, self.left_out = tuple(head), tuple(rows), numeric, left_out
         if bad := next((row for row in self.rows if len(row) != len(self.head)), None):
-            raise ValueError(f"expected a row of {len(self.head)} cells, was {bad!r}")
+            raise ValueError(f"expected a row of {len(self.head)} cells, got {bad!r}")
 
     def __bool__(self) -> bool:
         return bool(self.rows)

@@ -40,7 +40,7 @@ class ProposedOrder:
 
     def __post_init__(self) -> None:
         if not self.order_id:
-            raise RiskError("expected an order id, was an empty text")
+            raise RiskError("expected an order id, got an empty text")
         if self.is_stop and self.price is None:
             raise RiskError(f"order {self.order_id}: a stop order needs its trigger price")
         facts = self.__dict__  # the instance is frozen; only its construction writes here
@@ -58,7 +58,7 @@ class ProposedOrder:
     ) -> ProposedOrder:
         """Return a market order without a stop. Same result as `ProposedOrder(...)`, at a fraction of the cost."""
         if not order_id:
-            raise RiskError("expected an order id, was an empty text")
+            raise RiskError("expected an order id, got an empty text")
         order = object.__new__(cls)
         facts = {
             "order_id": order_id,
@@ -103,7 +103,7 @@ class Instrument:
             raise RiskError(f"{name}: the minimum of quantity or notional is above its maximum")
         if self.margin_fraction > ONE or self.fee_fraction >= ONE:
             raise RiskError(
-                f"{name}: expected margin and fee as fractions of notional, was {self.margin_fraction}, {self.fee_fraction}"
+                f"{name}: expected margin and fee as fractions of notional, got {self.margin_fraction}, {self.fee_fraction}"
             )
 
 
@@ -117,7 +117,7 @@ class WorkingOrder:
     def __post_init__(self) -> None:
         remaining = positive(self.remaining, "order", self.order.order_id, "remaining")
         if remaining > self.order.quantity:
-            raise RiskError(f"order {self.order.order_id}: expected remaining <= {self.order.quantity}, was {remaining}")
+            raise RiskError(f"order {self.order.order_id}: expected remaining <= {self.order.quantity}, got {remaining}")
         _set(self, "remaining", remaining)
 
     @classmethod
@@ -155,6 +155,6 @@ class Position:
         protected, most = not_negative(self.protected, *name, "protected"), quantity.copy_abs()
         if (self.stop_price is None) == bool(protected) or protected > most:
             raise RiskError(
-                f"position {self.symbol}: expected a stop of 0 < quantity <= {most}, was {protected} at {self.stop_price}"
+                f"position {self.symbol}: expected a stop of 0 < quantity <= {most}, got {protected} at {self.stop_price}"
             )
         _set(self, "protected", protected)

@@ -84,7 +84,7 @@ class LossFloor:
         if self.starts_at >= self.ends_at:
             raise RiskError(f"{self.rule}: a floor must start before it ends")
         if self.block_below < self.breach_below:
-            raise RiskError(f"{self.rule}: expected block_below >= breach_below, was {self.block_below} < {self.breach_below}")
+            raise RiskError(f"{self.rule}: expected block_below >= breach_below, got {self.block_below} < {self.breach_below}")
         if self.blocks_from is not None:
             object.__setattr__(self, "blocks_from", aware(self.blocks_from, f"{self.rule} blocks_from"))
 

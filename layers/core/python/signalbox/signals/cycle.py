@@ -177,7 +177,7 @@ def _score(
     for item, probability in zip(ready, probabilities.tolist(), strict=True):
         if not 0.0 <= probability <= 1.0:
             failed.append(
-                SymbolRefusal(item.symbol, at, RefusalReason.MODEL_FAILED, f"expected a probability, was {probability}")
+                SymbolRefusal(item.symbol, at, RefusalReason.MODEL_FAILED, f"expected a probability, got {probability}")
             )
             continue
         direction, tier = classify(probability, model.thresholds)

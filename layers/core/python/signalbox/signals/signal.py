@@ -51,13 +51,13 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         if not 0 < self.issue_margin <= self.high_margin < 0.5:
-            raise SignalError(f"expected 0 < issue_margin <= high_margin < 0.5, was {self.issue_margin} and {self.high_margin}")
+            raise SignalError(f"expected 0 < issue_margin <= high_margin < 0.5, got {self.issue_margin} and {self.high_margin}")
 
 
 def classify(probability_up: float, thresholds: Thresholds) -> tuple[Direction, Tier]:
     """Return the direction and tier of a calibrated probability. Raises SignalError if it is not within [0, 1]."""
     if not 0.0 <= probability_up <= 1.0:
-        raise SignalError(f"expected a probability in [0, 1], was {probability_up}")
+        raise SignalError(f"expected a probability in [0, 1], got {probability_up}")
     margin = abs(probability_up - 0.5)
     if margin < thresholds.issue_margin:
         return Direction.HOLD, Tier.LOW

@@ -1,4 +1,4 @@
-"""A trading account as it is configured: what it may trade, how big, under which limits, and how it is executed."""
+"""The configuration of a trading account: what it may trade, how much, under which limits, and how orders are executed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
 from signalbox.trading.errors import AccountNameError
 
 PAPER_VENUE: Final = "paper"
-ACTIVE: Final = "active"  # the stage, and as `follows` whatever is in it
+ACTIVE: Final = "active"  # the stage "active"; as `follows`: any deployment in that stage
 DeploymentName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class TradingMode(StrEnum):
-    """What becomes of a decision: only recorded, filled on paper, or sent to a venue."""
+    """What happens to a decision: it is only recorded, filled on paper, or sent to a venue."""
 
     DRY_RUN = "dry_run"
     PAPER = "paper"
@@ -33,41 +33,42 @@ class TradingMode(StrEnum):
 
 
 class EntryPolicy(FrozenModel):
-    """How a signal becomes a position: how much is risked, where the exits stand. No defaults: presets name every value.
+    """How a signal becomes a position: how much to risk and where to put the exits. No defaults: presets name every value.
 
-    volatility is the standard deviation of the return over the signal's horizon (trading/entry_plan.py says how it is measured).
+    "Volatility" is the standard deviation of the return over the signal's horizon (measured in trading/entry_plan.py).
     """
 
     version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]
-    tiers: Annotated[tuple[Literal["HIGH", "MEDIUM"], ...], Field(min_length=1)]  # that are traded
-    risk_fraction: Annotated[Decimal, Field(gt=0, le=Decimal("0.05"))]  # of equity, lost when the stop is hit
-    max_notional_fraction: Annotated[Decimal, Field(gt=0, le=10)]  # of equity, of one position
-    stop_volatilities: Annotated[Decimal, Field(gt=0, le=20)]  # distance of the protective stop
-    target_volatilities: Annotated[Decimal, Field(gt=0, le=20)] | None  # of the take profit; None: no target
-    minimum_edge_over_cost: Annotated[Decimal, Field(ge=0, le=10)]  # expected move x edge, in round-trip costs; 0 trades all
+    tiers: Annotated[tuple[Literal["HIGH", "MEDIUM"], ...], Field(min_length=1)]  # signals of these tiers are traded
+    risk_fraction: Annotated[Decimal, Field(gt=0, le=Decimal("0.05"))]  # of equity, lost when the stop is hit at its price
+    max_notional_fraction: Annotated[Decimal, Field(gt=0, le=10)]  # of equity, for one position
+    stop_volatilities: Annotated[Decimal, Field(gt=0, le=20)]  # distance of the protective stop from the entry price
+    target_volatilities: Annotated[Decimal, Field(gt=0, le=20)] | None  # distance of the take profit; None: no take profit
+    minimum_edge_over_cost: Annotated[Decimal, Field(ge=0, le=10)]  # expected move x edge, in round-trip costs; 0: trade all
 
 
 class TradingAccount(FrozenModel):
-    """One account. Its name is its key; what it holds lives in the ledger."""
+    """One account. Its name is its key. The ledger stores its positions, orders and money."""
 
     account: AccountName
     mode: TradingMode
     kind: AccountKind
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3,5}$")]
-    capital: PositiveAmount  # what it began with; FTMO's C0
+    capital: PositiveAmount  # initial capital; FTMO's C0
     venue: Annotated[str, Field(min_length=1, max_length=40)]  # "paper", a ccxt exchange id, or "mt5"
-    market: Annotated[str, Field(min_length=1, max_length=40)]  # the venue whose candles value it
+    market: Annotated[str, Field(min_length=1, max_length=40)]  # the venue whose candles price its positions
     strategy: Annotated[str, Field(min_length=1, max_length=64)]
     ftmo_phase: str | None = None
     policy: EntryPolicy
-    follows: DeploymentName | None = None  # None: the active deployment; on paper the shadow one where no active one decided
+    follows: DeploymentName | None = None  # a deployment name or "active"; None: see `followed`
 
     def followed(self, deciders: Iterable[tuple[str, str]]) -> str | None:
-        """Return the one deployment whose decision it follows, of those (name, stage) that decided a symbol at an instant.
+        """Return the deployment whose decision this account follows, out of those that decided a symbol at one instant.
 
-        `follows` is a name, or "active": no shadow one ever. None: there is none, or of several nobody said which. So an
-        account has at most one decision a symbol and instant, and the identity of its entry order (account, strategy,
-        symbol, instant, leg) names that decision.
+        deciders: (name, stage) pairs. `follows` set to a name gives that name. "active" gives the active deployment. None means
+        the one active deployment, or without any the one shadow deployment. Returns None when there is none or more than one.
+        So an account follows at most one decision per symbol and instant, and the id of its entry order (a hash of account,
+        strategy, symbol, instant and leg) identifies that decision.
         """
         if self.follows not in {None, ACTIVE}:
             return self.follows
@@ -80,22 +81,22 @@ class TradingAccount(FrozenModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.venue == PAPER_VENUE) != (self.mode is not TradingMode.LIVE):
-            raise ValueError(f"expected venue {PAPER_VENUE!r} exactly when the mode is not live, was {self.venue} {self.mode}")
+            raise ValueError(f"mode {self.mode} and venue {self.venue!r}: live accounts alone trade outside {PAPER_VENUE!r}")
         if self.ftmo_phase is not None:
             if self.rules is None:
-                raise ValueError(f"expected a phase with an FTMO kind alone, was {self.kind} {self.ftmo_phase}")
+                raise ValueError(f"phase {self.ftmo_phase}: an account of kind {self.kind} has no phases; leave the phase out")
             if self.ftmo_phase not in (names := [phase.name for phase in self.rules.phases]):
-                raise ValueError(f"expected a phase of {', '.join(names)}, was {self.ftmo_phase}")
+                raise ValueError(f"expected a phase out of {', '.join(names)}, got {self.ftmo_phase}")
         return self
 
     @property
     def limits(self) -> RiskLimits:
-        """The limits of its kind."""
+        """The risk limits of the account's kind."""
         return PRESETS[self.kind]
 
     @made_once
     def rules(self) -> FtmoRules | None:
-        """The prop-firm rules it is under, if any."""
+        """The prop-firm rules of the account's kind, or None."""
         return RULES.get(self.kind.value)
 
 
@@ -108,22 +109,22 @@ DIR60_STANDARD: Final = EntryPolicy(
     target_volatilities=None,
     minimum_edge_over_cost=Decimal(0),
 )
-POLICIES: Final = MappingProxyType({policy.version: policy for policy in (DIR60_STANDARD,)})  # by the name of the preset
+POLICIES: Final = MappingProxyType({policy.version: policy for policy in (DIR60_STANDARD,)})  # key: the preset's name
 STRATEGY: Final = "dir60"
-SEND_WITHIN: Final = timedelta(minutes=5)  # of the decision: later, the next decision is nearer
+SEND_WITHIN: Final = timedelta(minutes=5)  # after the decision; a later order would compete with the next decision
 _NAMED: Final = re.compile(r"^(?P<kind>[a-z0-9-]+?)-(?P<thousands>[1-9][0-9]{0,5})k$")
 
 
 def account_named(name: str, *, market: str, policy: EntryPolicy = DIR60_STANDARD) -> TradingAccount:
-    """Return the paper account of a name like `ftmo-2step-100k` or `paper-25k`: a kind and its capital.
+    """Return the paper account that a name such as `ftmo-2step-100k` or `paper-25k` describes: its kind and its capital.
 
-    Raises AccountNameError with the names that exist.
+    Raises AccountNameError, which lists the kinds.
     """
     found = _NAMED.match(name)
     kinds = {kind.value: kind for kind in AccountKind}
     if found is None or found["kind"] not in kinds:
         raise AccountNameError(
-            f"account {name!r}: expected KIND-CAPITALk with KIND of {', '.join(kinds)}, such as ftmo-2step-100k"
+            f"account {name!r}: expected KIND-CAPITALk such as ftmo-2step-100k, with KIND one of {', '.join(kinds)}"
         )
     return TradingAccount(
         account=name,

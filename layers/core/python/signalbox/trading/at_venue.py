@@ -1,8 +1,8 @@
-"""What a live account knows of its venue between two comparisons: its instruments, its doubts, what it asked for last.
+"""What a live account knows about its venue between two comparisons: instruments, doubts, and when it last asked for a view.
 
-A doubt is a difference that one view showed. A venue trades on while it is read, and lists some things late, so a difference
-is a fact only when it stands after the settling time and a later view shows it again; until then the account takes no new
-risk and asks again every few seconds. Pure.
+A doubt is a difference between ledger and venue that one view showed. A venue goes on trading while it is read and lists some
+things late. So a difference becomes a fact only when a view taken after the settling time shows it again. Until then the
+account takes no new risk and asks for another view every few seconds. Pure.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from signalbox.risk.order import Instrument
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.instruments import CRYPTO, FEE_BPS, INSTRUMENTS, MARGIN_FRACTION
 
-LOOK_AGAIN: Final = timedelta(seconds=5)  # until the next view, while something is doubted or has no answer
-DOUBTED_FOR: Final = timedelta(minutes=2)  # a difference that is another one in each view is a fact after this
-VENUE_CLOSED: Final = "VENUE_CLOSED"  # reason of a lock: the venue takes reductions only in this symbol
-KEPT_ABSENT: Final = timedelta(days=1)  # an order that ended because nobody saw it is asked about for this long
-_UNLIMITED: Final = Decimal(10) ** 12  # where the venue names no maximum
+LOOK_AGAIN: Final = timedelta(seconds=5)  # wait before the next view while a doubt is open or a view is missing
+DOUBTED_FOR: Final = timedelta(minutes=2)  # a difference whose figures change in each view becomes a fact after this long
+VENUE_CLOSED: Final = "VENUE_CLOSED"  # reason of a lock: the venue accepts only reductions in this symbol
+KEPT_ABSENT: Final = timedelta(days=1)  # how long we keep asking about an order that was ended because no view showed it
+_UNLIMITED: Final = Decimal(10) ** 12  # stands for "no maximum"
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A difference that a view showed. `since`: that view; `first`: the first that showed this subject, with any figures."""
+    """A difference that a view showed. `since`: first view with these figures. `first`: first view with this subject at all."""
 
     difference: VenueDifference
     subject: str
@@ -45,17 +45,17 @@ class Doubt:
     venue: str
     since: datetime
     first: datetime
-    told: bool = False  # it was confirmed and reported
+    told: bool = False  # the difference was confirmed and reported
 
     @property
     def key(self) -> tuple[VenueDifference, str]:
-        """What it is about."""
+        """What the doubt is about: the kind of difference and its subject."""
         return self.difference, self.subject
 
 
 @dataclass(frozen=True, slots=True)
 class VanishedOrder:
-    """An order that was recorded as over because no view showed it. A fill of it may still come."""
+    """An order that was ended in the ledger because no view showed it. The venue may still report a fill of it."""
 
     client_order_id: str
     sent_at: datetime
@@ -63,7 +63,7 @@ class VanishedOrder:
 
 @dataclass(frozen=True, slots=True)
 class ForeignOrder:
-    """An open order that nobody here has sent: placed in the venue's own app. left: what may still fill, above 0."""
+    """An open order that Signalbox did not send, for example from the venue's own app. `left`: open quantity, above 0."""
 
     venue_order_id: str
     symbol: str
@@ -75,50 +75,50 @@ class ForeignOrder:
 class AtVenue(Changing):
     """Everything of it; stored as one JSON text. instruments: as of the newest view, none before the first.
 
-    foreign: of the newest view. others: what others than us held there in the newest view that was compared, signed, by symbol;
-    no zeros.
+    instruments: from the newest view; empty before the first view. foreign: open orders of others in the newest view. others:
+    signed positions of others by symbol, in the newest view that was compared; zeros are left out.
     """
 
     instruments: tuple[VenueInstrument, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     absent: tuple[VanishedOrder, ...] = ()
-    asked_at: datetime | None = None  # when the newest view that was asked for is due
+    asked_at: datetime | None = None  # due time of the newest view that was asked for
     foreign: tuple[ForeignOrder, ...] = ()
     others: tuple[tuple[str, Decimal], ...] = ()
 
     @property
     def open_doubts(self) -> tuple[Doubt, ...]:
-        """Return the doubts that a next view may explain."""
+        """Return the doubts that the next view may still explain."""
         return tuple(doubt for doubt in self.doubts if not doubt.told)
 
     @exactly
     def held_by_others(self, symbol: str, side: Side) -> Decimal:
-        """Return how much of a symbol orders of others have on a side: where a venue holds coins, no order of ours gets it."""
+        """Return the open quantity of others in a symbol and side. Where a venue holds coins, they are not available to us."""
         return sum((one.left for one in self.foreign if (one.symbol, one.side) == (symbol, side)), ZERO)
 
     @property
     def steps(self) -> Mapping[str, Decimal]:
-        """Return the steps of quantity by symbol."""
+        """Return the quantity step of each symbol."""
         return {one.symbol: one.step for one in self.instruments}
 
     def to_text(self) -> str:
-        """Return it as it is stored; every number as exact decimal text."""
+        """Return the JSON text to store, with every number as exact decimal text."""
         return _ADAPTER.dump_json(self).decode()
 
     @classmethod
     def from_text(cls, text: str) -> AtVenue:
-        """Return what `to_text` wrote. Raises pydantic.ValidationError."""
+        """Return the object that `to_text` wrote. Raises pydantic.ValidationError."""
         return _ADAPTER.validate_json(text)
 
 
 _ADAPTER: Final = TypeAdapter(AtVenue)
 
 
-@lru_cache(maxsize=64)  # asked for by every snapshot, and changed by a view alone
+@lru_cache(maxsize=64)  # every snapshot asks for it, and only a new view changes it
 def instruments_at(venue_instruments: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrument]:
-    """Return the venue's instruments as the checks judge them.
+    """Return the venue's instruments in the form that the pre-trade checks use.
 
-    Group, margin and fee are ours: no venue gives them in these terms.
+    Group, margin and fee come from our own table, because no venue reports them in these terms.
     """
     found = {}
     for one in venue_instruments:
@@ -140,14 +140,14 @@ def instruments_at(venue_instruments: tuple[VenueInstrument, ...]) -> Mapping[Sy
 
 
 def venue_locks(venue_instruments: tuple[VenueInstrument, ...], at: datetime) -> tuple[Lock, ...]:
-    """Return a lock for each symbol in which the venue takes no new position now."""
+    """Return a lock for each symbol in which the venue accepts no new position now."""
     until = at + timedelta.resolution
     return tuple(Lock(VENUE_CLOSED, Symbol(one.symbol), at, until, ZERO, ZERO) for one in venue_instruments if not one.can_open)
 
 
 @exactly
 def foreign_orders(shown: Iterable[VenueOrder], known: Collection[str]) -> tuple[ForeignOrder, ...]:
-    """Return the open orders of a view that are none of these. One whose side the venue does not tell is left out."""
+    """Return the open orders of a view that are not in `known`. An order whose side the venue does not report is left out."""
     return tuple(
         ForeignOrder(order.venue_order_id, order.symbol, order.side, order.quantity - order.filled)
         for order in shown
@@ -160,7 +160,7 @@ def foreign_orders(shown: Iterable[VenueOrder], known: Collection[str]) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class DoubtReview:
-    """The differences of one view: facts, and what is doubted after it. `new`: doubts that no view showed before."""
+    """The result of reviewing one view: confirmed facts, doubts that remain, and `new` doubts that no earlier view showed."""
 
     facts: tuple[HaltAccount, ...]
     doubts: tuple[Doubt, ...]
@@ -168,9 +168,10 @@ class DoubtReview:
 
 
 def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at: datetime) -> DoubtReview:
-    """Return which of a view's differences are facts: those that an earlier view, SETTLE before it, showed alike.
+    """Sort a view's differences into facts and doubts. A difference is a fact when a view at least SETTLE earlier showed it too.
 
-    A trade of no known order is reported once, because views overlap and repeat it; anything else for as long as it lasts.
+    A difference whose figures keep changing is a fact after DOUBTED_FOR. An unknown trade is reported once, because views overlap
+    and repeat it; every other fact is reported for as long as it lasts.
     """
     before = {doubt.key: doubt for doubt in known}
     facts: list[HaltAccount] = []
@@ -196,7 +197,7 @@ def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at
 
 
 def missed(known: Iterable[Doubt], asked_at: datetime) -> frozenset[str]:
-    """Return the orders that a view, SETTLE before this instant, did not show."""
+    """Return the orders that were already missing from a view at least SETTLE before `asked_at`."""
     return frozenset(
         doubt.subject
         for doubt in known

@@ -1,11 +1,11 @@
-"""Which fills closed a trade, how much of it each, and what it earned: also when people's orders closed it.
+"""Which fills closed a trade, how much of the trade each fill closed, and the trade's profit, even if people traded by hand.
 
-A netted position is the trade's quantity and what people hold beside it. A fill of the trade's own exit closes the trade. Of
-any other fill against the trade's side, what people hold goes first; only what then is missing of the trade was closed by that
-fill, at its price and with its share of the fee. An entry that fills against what people hold on the other side is closed by
-its own fill. So the trades of a symbol and what people did beside them add up to the books, to the last digit.
+The netted position of a symbol is the trade's quantity plus what people hold beside it. A fill of the trade's own exit order
+closes the trade. Any other fill against the trade's side first reduces what people hold; only the rest closes the trade, at
+that fill's price and with a share of its fee. When an entry fills against an opposite position that people hold, the entry's
+own fill closes the trade. So the trades of a symbol and people's own trading add up to the books, to the last digit.
 
-Needed: every order of the symbol with a fill at or after the trade's first one, whoever sent it (`others_of`).
+This needs every order of the symbol with a fill at or after the trade's first fill, whoever sent it (`others_of`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from signalbox.orders.terms import Leg
 from signalbox.risk.numbers import exact
 from signalbox.trading.state import Trade
 
-PRICE_PLACES: Final = 12  # of an average price that is shown; nothing is booked with it
+PRICE_PLACES: Final = 12  # of an average price for display; never used in a booking
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedPart:
-    """A part of a trade that one fill closed. fee: of the fill's, the part of this quantity; 0 for the trade's own orders.
+    """The part of a trade that one fill closed. `fee`: this part's share of the fill's fee; 0 for the trade's own orders.
 
-    The fees of its own orders are the trade's whole, whatever they closed.
+    The fees of the trade's own orders count in full for the trade, so they are not shared out here.
     """
 
     order: ClientOrderId
-    leg: Leg  # of that order
+    leg: Leg  # the leg of `order`
     trade_id: str
     at: datetime
     quantity: Decimal
@@ -45,7 +45,7 @@ class ClosedPart:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What closed a trade, in time order. left: of it, still open. realised: after fees; None while something is left."""
+    """What closed a trade, in time order. `left`: quantity still open. `realised`: profit after fees, None while some is open."""
 
     closings: tuple[ClosedPart, ...]
     left: Decimal
@@ -54,19 +54,19 @@ class Attribution:
     @property
     @exactly
     def price(self) -> Decimal | None:
-        """Average closing price to 12 decimals, to show; None before the first closing."""
+        """Average closing price rounded to 12 decimals, for display. None before the first closing."""
         quantity = sum((closing.quantity for closing in self.closings), ZERO)
         value = sum((closing.quantity * closing.price for closing in self.closings), ZERO)
         return ratio(value, quantity, PRICE_PLACES) if quantity else None
 
     @property
     def last(self) -> ClosedPart | None:
-        """The closing that ended it: when, by which leg and at which price."""
+        """The newest closing, or None before the first one."""
         return self.closings[-1] if self.closings else None
 
 
 def others_of(trade: Trade, own: Iterable[ClientOrderId], orders: Iterable[Order]) -> list[Order]:
-    """Return the orders of the trade's symbol that are not its own and have traded since it was decided."""
+    """Return the orders in the trade's symbol that do not belong to the trade and filled at or after its decision."""
     mine = set(own)
     return [
         order
@@ -79,9 +79,10 @@ def others_of(trade: Trade, own: Iterable[ClientOrderId], orders: Iterable[Order
 
 @exactly
 def attribute(trade: Trade, entry: Order, exits: Sequence[Order], others: Iterable[Order], position: Decimal) -> Attribution:
-    """Return what closed a trade. position: of its symbol, signed and netted, with all of these fills and no later ones.
+    """Return which fills closed a trade.
 
-    others: orders of the symbol that are not the trade's; fills before the trade's first one do not count.
+    others: orders in the symbol that do not belong to the trade; their fills before the entry's first fill are ignored.
+    position: the signed net position in the symbol after all of these fills and no later ones.
     """
     sign, own = trade.side.sign, {order.client_order_id for order in exits}
     fills = _since_entry(entry, [*exits, *others])
@@ -92,7 +93,7 @@ def attribute(trade: Trade, entry: Order, exits: Sequence[Order], others: Iterab
         net += order.terms.signed(fill.quantity)
         by_exit = min(fill.quantity, left) if is_exit else ZERO
         left += (fill.quantity if is_entry else ZERO) - by_exit
-        gone = max(left - max(net * sign, ZERO), ZERO)  # people's part went first, and did not reach
+        gone = max(left - max(net * sign, ZERO), ZERO)  # people's own holding was reduced first and did not cover the fill
         left -= gone
         if by_exit or gone:
             fee = ZERO if is_entry or is_exit else share(fill.fee, gone, fill.quantity)
@@ -101,7 +102,7 @@ def attribute(trade: Trade, entry: Order, exits: Sequence[Order], others: Iterab
 
 
 def _since_entry(entry: Order, rest: Iterable[Order]) -> list[tuple[OrderFilled, Order]]:
-    """Return the fills from the entry's first one on, as the books order them."""
+    """Return the fills from the entry's first fill on, in booking order."""
     fills = [(fill, order) for order in (entry, *rest) for fill in order.trades]
     fills.sort(key=lambda item: (item[0].at, item[0].trade_id))
     first = next((i for i, (_, order) in enumerate(fills) if order.client_order_id == entry.client_order_id), len(fills))

@@ -1,6 +1,6 @@
-"""The bars that closed since an account's last step, applied before anything else that happens to it. Pure.
+"""Applies the bars that closed since an account's last step, before anything else happens to the account. Pure.
 
-Every caller of a step applies bars first, so the outcome does not depend on which event arrives first. What a minute does to
+Every caller of a step applies bars first, so the outcome does not depend on which event arrives first. What one minute does to
 an account is in monitoring.py.
 """
 
@@ -16,18 +16,17 @@ from signalbox.trading.draft import AccountDraft
 from signalbox.trading.monitoring import Candles, apply_closed_bars
 from signalbox.trading.state import AccountState
 
-STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
+STALE_AFTER: Final = timedelta(minutes=10)  # time without a bar of a held symbol
 
 
 def apply_bars(
     state: AccountState, candles: Candles, at: datetime, *, stale_after: timedelta = STALE_AFTER, entries: Sequence[Entry] = ()
 ) -> Transition:
-    """Apply the bars with watched_until < close_time <= at, minute by minute: fills, worst prices, rules, what is to be left.
+    """Apply the bars with watched_until < close_time <= at, minute by minute: fills, marks, loss rules, exits that fall due.
 
-    candles: by symbol, oldest first; bars that were applied are passed over. An account that `is_idle` needs only the newest
-    bar of each symbol. Leaves one equity snapshot at `at`, the first time it is called for that instant. Raises
-    RebookNeededError when bars come after money was moved that is dated later than their fills: call again with all `entries`
-    of the account.
+    candles: bars by symbol, oldest first; bars that were applied before are skipped. For an account that `is_idle` the newest bar
+    of each symbol is enough. Writes one equity snapshot at `at`, the first time it is called for that instant. Raises
+    RebookNeededError when a fill is dated before money that is already booked: call again with all `entries` of the account.
     """
     draft = AccountDraft(state, at, entries)
     apply_closed_bars(draft, candles, stale_after)

@@ -1,4 +1,4 @@
-"""What a step asks the ledger to commit, all or nothing, with the events that tell about it. Order within a field matters."""
+"""The change set: what a step asks the ledger to commit, all or nothing, with the events that report it."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from signalbox.trading.state import AccountState, Halt, Trade
 
 
 class RiskEventKind(StrEnum):
-    """Why a row is in risk_events: the account's compliance record."""
+    """Why a row is in risk_events, the account's compliance record."""
 
     ORDER_REFUSED = "ORDER_REFUSED"  # code: RefusalCode
-    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry_plan.SignalSkipReason
-    LIMIT_USED = "LIMIT_USED"  # code: rule; level reached: alert, block, flatten
+    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # why a signal became no order; code: trading.entry_plan.SignalSkipReason
+    LIMIT_USED = "LIMIT_USED"  # code: the rule; level reached: alert, block or flatten
     LIMIT_BREACHED = "LIMIT_BREACHED"
-    EXHAUSTED = "EXHAUSTED"  # no entry can pass any more; code: rule
-    EXIT_FAILED = "EXIT_FAILED"  # a position that has to be closed is still there; code: why it has to be
-    LATE_FILL = "LATE_FILL"  # an order of ours filled after its trade was over; code: its leg
-    STOP_PASSED = "STOP_PASSED"  # the market is beyond a resting stop that did not close its trade
+    EXHAUSTED = "EXHAUSTED"  # headroom depleted: no entry can pass any more; code: the rule
+    EXIT_FAILED = "EXIT_FAILED"  # a position that must be closed is still open; code: why it must be closed
+    LATE_FILL = "LATE_FILL"  # one of our orders filled after its trade was over; code: the order's leg
+    STOP_PASSED = "STOP_PASSED"  # the market is beyond a resting stop that has not closed its trade
     HALTED = "HALTED"
     RESUMED = "RESUMED"
     LOCKED = "LOCKED"  # code: ProtectionCode
-    EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order: conflicting trade, illegal move
-    OVERFILL = "OVERFILL"  # the venue filled more than was ordered; it is booked; code: the leg; value: how much more, signed
+    EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order, such as a conflicting trade or an illegal transition
+    OVERFILL = "OVERFILL"  # the venue filled more than was ordered; the fill is booked; code: the leg; value: the signed excess
     RECONCILED = "RECONCILED"
-    DIFFERENCE = "DIFFERENCE"  # ledger and venue differ, and a second view agrees; code: orders.reconciliation.VenueDifference
-    DOUBTED = "DOUBTED"  # one view differs: the venue is looked at again before anything is stopped; code: as above
+    DIFFERENCE = "DIFFERENCE"  # ledger and venue differ, confirmed by a second view; code: orders.reconciliation.VenueDifference
+    DOUBTED = "DOUBTED"  # one view differs; the venue is queried again before anything stops; code: as for DIFFERENCE
     DUST = "DUST"  # a position differs from the venue's by less than can be traded
-    OTHERS_AT_VENUE = "OTHERS_AT_VENUE"  # positions at the venue that are not ours: told when they change, never touched
-    VENUE_REFUSED = "VENUE_REFUSED"  # the venue refused an order, a cancel or a change; code: of the event, detail: its own words
-    TRANSFER_DIFFERS = "TRANSFER_DIFFERS"  # money moved at the venue under a key that is booked with another amount
-    VIEW_INCOMPLETE = "VIEW_INCOMPLETE"  # parts of a venue's view never came: it was not compared
-    OVERRIDE = "OVERRIDE"  # an operator's command outside the plain course
+    OTHERS_AT_VENUE = "OTHERS_AT_VENUE"  # positions at the venue that are not ours; recorded when they change, never traded
+    VENUE_REFUSED = "VENUE_REFUSED"  # the venue refused an order, a cancel or a change; code: of the event; detail: venue's words
+    TRANSFER_DIFFERS = "TRANSFER_DIFFERS"  # the venue reports a transfer under a key that is booked with another amount
+    VIEW_INCOMPLETE = "VIEW_INCOMPLETE"  # parts of a venue's view never arrived, so the view was not compared
+    OVERRIDE = "OVERRIDE"  # a command of an operator
 
 
-UNEXPLAINED: Final = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED, RiskEventKind.OVERFILL)  # till a view agrees
+UNEXPLAINED: Final = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED, RiskEventKind.OVERFILL)  # until a later view agrees
 
 
 @dataclass(frozen=True, slots=True)
 class RiskEvent:
-    """One line of the compliance record. `key` is natural within account and kind: the same fact is written once."""
+    """One line of the compliance record. `key` is unique per account and kind, so each fact is written once."""
 
     kind: RiskEventKind
     key: str
@@ -68,9 +68,9 @@ class RiskEvent:
 
 @dataclass(frozen=True)  # without slots: `of` keeps what there is, and the class's defaults are the rest
 class ChangeSet:
-    """Facts to append (order_events, entries, disposals, equity, days, risk, confirmations), rows to replace (the others).
+    """Everything a step changed. The order within a field matters.
 
-    Order within a field matters.
+    order_events, entries, disposals, equity, days, risk and confirmations are appended; rows of the other fields are replaced.
     """
 
     order_events: tuple[OrderEvent, ...] = ()
@@ -78,13 +78,13 @@ class ChangeSet:
     disposals: tuple[Disposal, ...] = ()
     trades: tuple[Trade, ...] = ()
     equity: tuple[EquitySnapshot, ...] = ()
-    days: tuple[AccountDay, ...] = ()  # days of the rules' zone that ended
+    days: tuple[AccountDay, ...] = ()  # finished days, in the time zone of the loss rules
     risk: tuple[RiskEvent, ...] = ()
     halts: tuple[Halt, ...] = ()
     locks: tuple[Lock, ...] = ()
     confirmations: tuple[Confirmation, ...] = ()
     events: tuple[BusEvent, ...] = ()  # for the outbox
-    rebooked: bool = False  # an entry came late: `disposals` are all of the account and replace those that were written
+    rebooked: bool = False  # an entry came late: `disposals` holds all of the account's and replaces those in the ledger
 
     @classmethod
     def of(cls, **facts: Any) -> ChangeSet:

@@ -1,6 +1,7 @@
-"""What each command does to an account: the step, and its line in the compliance record of who asked for it.
+"""What each command does to an account: the step, and a compliance record line that says who gave the command.
 
-A repeated command finds its own traces and changes nothing. Whatever opens risk on a live account has to be ready first.
+A command that was already carried out is recognised and changes nothing. On a live account, a command that opens risk first
+needs the account to be ready (trading.readiness).
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ AccountHandler: TypeAlias = Callable[[TradingTransaction, AccountState, datetime
 
 
 def submit_order(command: SubmitOrder, who: str) -> AccountHandler:
-    """Send an order of a person. Raises CommandError where a live account may not open risk."""
+    """Return the handler that sends a person's order. The handler raises CommandError if a live account is not ready for risk."""
     terms = command.terms()
 
     def submit(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         if terms.client_order_id in state.orders:
-            return state, NO_CHANGES  # the same request again
+            return state, NO_CHANGES  # a repeated request
         if not terms.reduce_only:
             require_ready(tx, state, at, terms.symbol)
         return operator_orders.submit(state, terms, at)
@@ -57,7 +58,7 @@ def submit_order(command: SubmitOrder, who: str) -> AccountHandler:
 
 
 def cancel_order(command: CancelOrder, who: str) -> AccountHandler:
-    """Ask for a cancel. Raises OrderUnknownError."""
+    """Return the handler that asks the venue to cancel an order. The handler raises OrderUnknownError."""
 
     def cancel(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         return operator_orders.cancel(state, _known(state, command.client_order_id), command.request_id, at)
@@ -66,7 +67,7 @@ def cancel_order(command: CancelOrder, who: str) -> AccountHandler:
 
 
 def replace_order(command: ReplaceOrder, who: str) -> AccountHandler:
-    """Ask for a change; one that opens more risk needs a live account to be ready. Raises CommandError, OrderUnknownError."""
+    """Return the handler that changes an order. It raises CommandError, OrderUnknownError, and checks readiness for more risk."""
     quantity, limit_price, stop_price = amounts(command)
 
     def change(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
@@ -90,7 +91,7 @@ def _known(state: AccountState, key: str) -> ClientOrderId:
 
 
 def halt_trading(command: HaltTrading, who: str) -> AccountHandler:
-    """Set the kill switch."""
+    """Return the handler that sets the kill switch."""
 
     def stop(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         return halts.halt(state, HaltLevel(command.level), who, command.why, at, command.until)
@@ -100,7 +101,7 @@ def halt_trading(command: HaltTrading, who: str) -> AccountHandler:
 
 
 def resume_trading(command: ResumeTrading, who: str) -> AccountHandler:
-    """Release the kill switch."""
+    """Return the handler that releases the kill switch."""
 
     def release(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         return halts.resume(state, who, command.why, at, command.requested_at)
@@ -109,11 +110,11 @@ def resume_trading(command: ResumeTrading, who: str) -> AccountHandler:
 
 
 def choose_lots(command: ChooseLots, who: str) -> AccountHandler:
-    """Choose the method of the tax lots."""
+    """Return the handler that chooses the tax lot method."""
 
     def choose(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         after, changes = bookings.choose_lots(state, command.method, command.requested_at, command.effective_from, at)
-        return after, replaced(changes, risk=())  # its line is that of the command
+        return after, replaced(changes, risk=())  # `_once` writes the command's own line
 
     begins = "now" if command.effective_from is None else command.effective_from.astimezone(UTC).isoformat()
     return _once(command, who, f"{command.method} from {begins}", choose, code=command.method)
@@ -122,12 +123,12 @@ def choose_lots(command: ChooseLots, who: str) -> AccountHandler:
 def _once(
     command: HaltTrading | ResumeTrading | ChooseLots, who: str, what: str, step: AccountHandler, *, code: str | None = None
 ) -> AccountHandler:
-    """Return the step of a command whose natural key is its request_id, which its line in the compliance record keeps.
+    """Return a handler that runs a command once per request_id, which it stores in the compliance record.
 
-    A queue may deliver a message twice, and somebody may resume in between: the second delivery changes nothing. It is the same
-    command when id, content and instant are the same. A client that got no answer sends it again, and the gateway may give it
-    another instant: it is the same as long as it would change nothing. Anything else under this id raises CommandError,
-    because a stop that is taken for an old one stops nothing, and nobody would see that.
+    A queue may deliver a message twice, and somebody may resume trading in between: the second delivery must change nothing.
+    A message with the same id, content and instant is a repeat. A client that got no answer may send the command again with
+    another instant: that is a repeat as long as it would change nothing. Anything else under the same id raises CommandError,
+    because a halt that is mistaken for an earlier one stops nothing, and nobody would notice.
     """
     asked = " (asked at "
     line = RiskEvent(
@@ -145,25 +146,25 @@ def _once(
             after, changes = step(tx, state, at)
             return replaced(after, at=at), changes + ChangeSet(risk=(replaced(line, at=at),))
         if before.detail.rpartition(asked)[0] != what:
-            raise CommandError(f"request_id {command.request_id}: {before.who} used it for {before.detail}; take another")
+            raise CommandError(f"request_id {command.request_id}: {before.who} used it for {before.detail}; use a new one")
         if before.detail != line.detail and step(tx, state, at) != (state, NO_CHANGES):
-            raise CommandError(f"request_id {command.request_id}: {before.detail} was carried out and is over; take another")
+            raise CommandError(f"request_id {command.request_id}: {before.detail} was carried out and has ended; use a new one")
         return state, NO_CHANGES
 
     return once
 
 
 def adopt_position(command: AdoptPosition, who: str) -> AccountHandler:
-    """Book a position of a live account that no order of ours made. Raises CommandError."""
+    """Return the handler that books a live account's position that came from no order of ours. It raises CommandError."""
 
     def adopt(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         if state.account.mode is not TradingMode.LIVE:
             raise CommandError(
-                f"{state.account.account}: expected a live account, was {state.account.mode}: it holds what it traded"
+                f"{state.account.account}: only a live account can adopt a position, and its mode is {state.account.mode}"
             )
         if Symbol(command.symbol) not in state.marks:
             raise CommandError(
-                f"symbol: expected one that {state.account.market} prices, was {command.symbol}: it could not be valued"
+                f"symbol {command.symbol}: {state.account.market} has no price for it, so the position cannot be valued"
             )
         after, changes = bookings.book(state, command.fill(), at, tx.entries())
         what = f"{command.quantity:f} {command.symbol} at {command.price:f}: {command.why}"
@@ -173,11 +174,11 @@ def adopt_position(command: AdoptPosition, who: str) -> AccountHandler:
 
 
 def move_money(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandler:
-    """Book money. Of a live account the venue's id is needed: its view brings the same money under that id."""
+    """Return the handler that books a transfer. A live account needs venue_id, under which its view reports it too."""
 
     def move(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         if state.account.mode is TradingMode.LIVE and command.venue_id is None:
-            raise CommandError(f"venue_id: give {state.account.venue}'s own id of it, because its view reports the same money")
+            raise CommandError(f"venue_id is missing: give {state.account.venue}'s id of the transfer, to avoid booking it twice")
         transfer = transfer_of(command)
         after, changes = bookings.book(state, transfer, at, tx.entries())
         return after, changes + _override(changes, command, who, at, f"{transfer.amount:f} {transfer.key}: {command.why}")
@@ -188,7 +189,7 @@ def move_money(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandle
 def _override(
     changes: ChangeSet, command: AdoptPosition | DepositMoney | WithdrawMoney, who: str, at: datetime, what: str
 ) -> ChangeSet:
-    """Return the line of a command in the compliance record; a repeated command leaves none."""
+    """Return the compliance record line of a command; no line for a repeated command."""
     if changes == NO_CHANGES:
         return NO_CHANGES
     key = f"{command.kind}:{command.request_id}"
@@ -196,20 +197,20 @@ def _override(
 
 
 def confirm_account(command: ConfirmAccount, who: str) -> AccountHandler:
-    """Keep what somebody says of an account, by the instant they said it; a repeated command keeps nothing."""
+    """Return the handler that stores a confirmation about an account. A repeated command stores nothing."""
 
     def confirm(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         words = words_of(state.account)
         if command.what not in words:
             raise CommandError(
-                f"what: expected one of {', '.join(map(repr, words))} for {state.account.account}, was {command.what!r}"
+                f"what: expected one of {', '.join(map(repr, words))} for {state.account.account}, got {command.what!r}"
             )
         confirmed = Confirmation(who, command.requested_at, command.what, command.request_id)
         before = next((one for one in tx.confirmations() if one.request_id == confirmed.request_id), None)
         if before is not None:
             if (before.what, before.who) != (confirmed.what, confirmed.who):
                 raise CommandError(
-                    f"request_id {confirmed.request_id}: {before.who} confirmed {before.what!r} with it; take another"
+                    f"request_id {confirmed.request_id}: {before.who} already confirmed {before.what!r} with it; use a new one"
                 )
             return state, NO_CHANGES
         line = RiskEvent(
@@ -221,7 +222,7 @@ def confirm_account(command: ConfirmAccount, who: str) -> AccountHandler:
 
 
 def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: str, step: AccountHandler) -> AccountHandler:
-    """Return the step with a line in the compliance record of who asked for it; a repeated command leaves none."""
+    """Return the step plus a compliance record line that says who asked for it; a repeated command writes no line."""
 
     def audited(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         after, changes = step(tx, state, at)

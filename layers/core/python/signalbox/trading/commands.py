@@ -1,7 +1,7 @@
-"""Commands that a person, or a program on their behalf, gives an account; the same over a queue and over HTTP.
+"""Commands that a person, or a program on their behalf, gives an account. Queue and HTTP use the same commands.
 
-A command carries its instant, so that it can be replayed, and a `request_id`: a repeated request changes nothing. The caller is
-never in the message; queue and gateway vouch for it.
+A command carries its own instant, so that it can be replayed, and a `request_id`, so that a repeat changes nothing. A command
+does not name its caller: the queue or the gateway identifies the caller.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from signalbox.trading.account import (
 from signalbox.trading.errors import CommandError
 from signalbox.wire import OneLine
 
-HALT: Final = "halt"  # the kind of the one command that the kill switch's own queue takes
-MANUAL: Final = "manual"  # the strategy of an order that a person sends
+HALT: Final = "halt"  # the only command that the kill switch's own queue accepts
+MANUAL: Final = "manual"  # prefix of the strategy of an order that a person sends
 MAX_BEHIND: Final = timedelta(minutes=5)
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,47}$")]
 Reason = Annotated[OneLine, Field(min_length=3, max_length=200)]
 
 
 class Command(FrozenModel):
-    """What all of them have."""
+    """The fields that every command has."""
 
     account: AccountName
     request_id: RequestId
@@ -51,7 +51,7 @@ class Command(FrozenModel):
 
 
 class AccountConfiguration(FrozenModel):
-    """What an account is. `policy` names a preset (trading.account.POLICIES)."""
+    """The configuration of an account. `policy` names a preset in trading.account.POLICIES."""
 
     kind: AccountKind
     capital: PositiveAmount
@@ -66,11 +66,11 @@ class AccountConfiguration(FrozenModel):
     @classmethod
     def _preset(cls, name: str) -> str:
         if name not in POLICIES:
-            raise ValueError(f"expected a policy of {', '.join(POLICIES)}, was {name!r}")
+            raise ValueError(f"expected a policy out of {', '.join(POLICIES)}, got {name!r}")
         return name
 
     def account(self, name: str, *, market: str) -> TradingAccount:
-        """Return the account; `market` is the venue whose candles value it. Raises pydantic.ValidationError if it cannot be."""
+        """Return the account. `market` is the venue whose candles price it. Raises pydantic.ValidationError."""
         return TradingAccount(
             account=name,
             mode=self.mode,
@@ -87,9 +87,9 @@ class AccountConfiguration(FrozenModel):
 
 
 class OpenAccount(Command):
-    """Open an account: as it is configured, or else the paper account that its name describes, like `ftmo-2step-100k`.
+    """Open an account as configured, or without a configuration the paper account that its name describes (`ftmo-2step-100k`).
 
-    An account that is opened live does not trade: it takes confirmations and everything else of trading.readiness first.
+    A live account does not trade at once: it first needs its confirmations and the rest of trading.readiness.
     """
 
     kind: Literal["open"] = "open"
@@ -97,10 +97,10 @@ class OpenAccount(Command):
 
 
 class ConfirmAccount(Command):
-    """Say, by name, that an account may trade live ("live") or that the firm's rules were read ("ftmo-2step 2026-11.2").
+    """Confirm that an account may trade live ("live") or that somebody read the firm's rules ("ftmo-2step 2026-11.2").
 
-    "paper" takes the mode back, "withdrawn" both. The newest `requested_at` counts, so that a word that waited somewhere does
-    not undo a later one.
+    "paper" withdraws the live mode, "withdrawn" withdraws both. The newest `requested_at` counts, so a confirmation that was
+    delayed in a queue does not undo a later one.
     """
 
     kind: Literal["confirm"] = "confirm"
@@ -108,9 +108,9 @@ class ConfirmAccount(Command):
 
 
 class ChooseLots(Command):
-    """Give the standing order of the tax lots: which lot a closing fill closes first, from an instant on.
+    """Choose which tax lot a closing fill closes first, from an instant on.
 
-    It never reaches into the past: without `effective_from` it holds for what is closed after the newest booked entry.
+    It never changes the past: without `effective_from` it applies to fills after the newest booked entry.
     """
 
     kind: Literal["lots"] = "lots"
@@ -119,7 +119,7 @@ class ChooseLots(Command):
 
 
 class SubmitOrder(Command):
-    """Send an order. It passes the same checks as any other; a refusal is an answer, not an error."""
+    """Send an order. It passes the same pre-trade checks as any other. A refused order is an answer, not an error."""
 
     kind: Literal["submit"] = "submit"
     symbol: SymbolName
@@ -133,7 +133,7 @@ class SubmitOrder(Command):
     reduce_only: bool = False
 
     def terms(self) -> OrderTerms:
-        """Return what is ordered; its identity comes from the request. Raises pydantic.ValidationError if it cannot be."""
+        """Return the order's terms; `request_id` gives the order its identity. Raises pydantic.ValidationError."""
         return OrderTerms(
             account=self.account,
             strategy=f"{MANUAL}-{self.request_id}",
@@ -145,14 +145,14 @@ class SubmitOrder(Command):
 
 
 class CancelOrder(Command):
-    """Take an order back."""
+    """Cancel an open order."""
 
     kind: Literal["cancel"] = "cancel"
     client_order_id: OrderKey
 
 
 class ReplaceOrder(Command):
-    """Change an open order: its total quantity, or its price. What is not named stays."""
+    """Change the total quantity or the price of an open order. A field that is None keeps its value."""
 
     kind: Literal["replace"] = "replace"
     client_order_id: OrderKey
@@ -162,7 +162,7 @@ class ReplaceOrder(Command):
 
 
 class HaltTrading(Command):
-    """Set the kill switch. It stays until somebody resumes, or until `until`."""
+    """Set the kill switch. It stays set until somebody resumes trading, or until `until`."""
 
     kind: Literal["halt"] = "halt"
     level: Literal[HaltLevel.HALT, HaltLevel.REDUCE_ONLY, HaltLevel.FLATTEN] = HaltLevel.HALT
@@ -178,15 +178,15 @@ class ResumeTrading(Command):
 
 
 class AdoptPosition(Command):
-    """Book a position that no order of ours made: what was there when the account began, dust, somebody's own trade.
+    """Book a position that no order of ours made: one older than the account, dust, or somebody's own trade.
 
-    It is booked as a fill at `price`: neither balance nor equity moves at that price, its cost comes out of the cash, and a
-    tax lot begins. `at`: when it was acquired, after the account began; default: now.
+    It is booked as a fill at `price`: its cost comes out of cash, balance and equity do not change at that price, and a tax lot
+    begins. `at`: when the position was acquired, which must be after the account began; default: now.
     """
 
     kind: Literal["adopt"] = "adopt"
     symbol: SymbolName
-    quantity: Annotated[Amount, Field(description="in base currency; below zero what was sold")]
+    quantity: Annotated[Amount, Field(description="in base currency; negative for a short position")]
     price: PositiveAmount
     fee: Amount = ZERO
     at: AwareDatetime | None = None
@@ -196,11 +196,11 @@ class AdoptPosition(Command):
     @classmethod
     def _something(cls, quantity: Decimal) -> Decimal:
         if not quantity:
-            raise ValueError("expected a quantity that is not 0")
+            raise ValueError("expected a quantity other than 0")
         return quantity
 
     def fill(self) -> Fill:
-        """Return the entry."""
+        """Return the fill to book."""
         return Fill(
             account=self.account,
             key=f"adopt-{self.request_id}",
@@ -214,7 +214,7 @@ class AdoptPosition(Command):
 
 
 class _MoneyMoved(Command):
-    """Money that came or went. `venue_id`: the venue's own id of it, which a live account's view shows as well."""
+    """Money that came in or went out. `venue_id`: the venue's own id of the transfer, which a live account's view reports too."""
 
     amount: PositiveAmount
     at: AwareDatetime | None = None
@@ -223,19 +223,19 @@ class _MoneyMoved(Command):
 
 
 class DepositMoney(_MoneyMoved):
-    """Book money that came into the account. It is no profit: rules and reports leave it out."""
+    """Book a deposit. It is not profit: loss rules and reports leave it out."""
 
     kind: Literal["deposit"] = "deposit"
 
 
 class WithdrawMoney(_MoneyMoved):
-    """Book money that was taken out of the account. It is no loss."""
+    """Book a withdrawal. It is not a loss: loss rules and reports leave it out."""
 
     kind: Literal["withdraw"] = "withdraw"
 
 
 def transfer_of(command: DepositMoney | WithdrawMoney) -> Transfer:
-    """Return the entry of a command: under the venue's id where it is named, else under the command's own."""
+    """Return the entry that a command books, keyed by the venue's id, or without one by the command's own id."""
     return Transfer(
         account=command.account,
         key=f"command-{command.request_id}" if command.venue_id is None else venue_key(command.venue_id),
@@ -262,20 +262,20 @@ COMMANDS: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)
 
 
 def check_clock(command: Command, now: datetime, *, behind: timedelta | None = MAX_BEHIND) -> None:
-    """Refuse a command of another time than the one it came by. Raises CommandError.
+    """Refuse a command whose `requested_at` is too far from `now`. Raises CommandError.
 
-    One from the future would carry the account there, and every later event would look old. `behind` None: it may be as old
-    as it likes, as one that waited in a queue or is replayed.
+    A command from the future would move the account's clock ahead, and every later event would look old. behind: None allows any
+    age, for commands that waited in a queue or are replayed.
     """
     if command.requested_at > now + MAX_AHEAD:
-        raise CommandError(f"requested_at: expected at most {MAX_AHEAD} after {now.isoformat()}, was {command.requested_at}")
+        raise CommandError(f"requested_at: expected at most {MAX_AHEAD} after {now.isoformat()}, got {command.requested_at}")
     if behind is not None and command.requested_at < now - behind:
-        raise CommandError(f"requested_at: expected at most {behind} before {now.isoformat()}, was {command.requested_at}")
+        raise CommandError(f"requested_at: expected at most {behind} before {now.isoformat()}, got {command.requested_at}")
 
 
 def amounts(command: ReplaceOrder) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
-    """Return the new quantity, limit price and stop price. Raises CommandError when nothing is to change."""
+    """Return the new quantity, limit price and stop price. Raises CommandError when all three are None."""
     wanted = (command.quantity, command.limit_price, command.stop_price)
     if wanted == (None, None, None):
-        raise CommandError("give a quantity, a limit_price or a stop_price")
+        raise CommandError("nothing to change: give a quantity, a limit_price or a stop_price")
     return wanted

@@ -1,4 +1,4 @@
-"""Shapes of the JSON that the orders API answers with; view.py fills them. Amounts are decimal text, instants ISO 8601."""
+"""The JSON documents that the orders API returns; view.py fills them. Amounts are decimal text, instants are ISO 8601."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 
 class IdentityDocument(TypedDict):
-    """What an account is. `currency` is the unit of every amount of the account."""
+    """The identity of an account. `currency` is the unit of all its amounts."""
 
     account: str
     mode: str
@@ -18,7 +18,7 @@ class IdentityDocument(TypedDict):
 
 
 class ConfigurationDocument(IdentityDocument):
-    """An account of a list, without what it has."""
+    """An account in a list of accounts, without its positions and money."""
 
     policy: str
     follows: str | None
@@ -38,7 +38,7 @@ class MarkDocument(TypedDict):
 
 
 class PositionDocument(TypedDict):
-    """What an account holds, in base currency; below zero is short. `mark` is null while it has no price."""
+    """A position in base currency, negative when short. `mark` is null while the symbol has no price."""
 
     symbol: str
     quantity: str | None
@@ -46,14 +46,14 @@ class PositionDocument(TypedDict):
 
 
 class HoldingDocument(TypedDict):
-    """What others hold at the same venue account: in no figure of ours."""
+    """A position of somebody else at the same venue account. It counts in none of our figures."""
 
     symbol: str
     quantity: str | None
 
 
 class OrderDocument(TypedDict):
-    """An order. `reason` says why it was denied, rejected or ended."""
+    """An order. `reason` says why it was denied, rejected or ended; otherwise it is null."""
 
     client_order_id: str
     symbol: str
@@ -73,14 +73,14 @@ class OrderDocument(TypedDict):
 
 
 class OrderAnswerDocument(TypedDict):
-    """The account and the order of a command; `order` is null when the command touched none."""
+    """The account and the order of a command. `order` is null when the command changed no order."""
 
     account: str
     order: OrderDocument | None
 
 
 class TradeDocument(TypedDict):
-    """A trade: an entry and its exits."""
+    """A trade: its entry, its stage and its barriers."""
 
     entry: str
     symbol: str
@@ -93,7 +93,7 @@ class TradeDocument(TypedDict):
 
 
 class HaltDocument(TypedDict):
-    """The kill switch: who set it, why, and until when; null is until somebody resumes."""
+    """The kill switch: its level, who set it and why. `until` null: until somebody resumes trading."""
 
     level: str
     who: str
@@ -103,7 +103,7 @@ class HaltDocument(TypedDict):
 
 
 class DepletedDocument(TypedDict):
-    """The headroom is too small for any entry: of which rule, and until when; null is for good."""
+    """Headroom too small for any entry: the rule, what is left of it, and until when. `until` null: for good."""
 
     rule: str
     left: str | None
@@ -112,7 +112,7 @@ class DepletedDocument(TypedDict):
 
 
 class LockDocument(TypedDict):
-    """No entries until an instant; `symbol` null is every symbol."""
+    """A pause of new entries. `symbol` null: in every symbol."""
 
     reason: str
     symbol: str | None
@@ -135,10 +135,7 @@ class LimitDocument(TypedDict):
 
 
 class AccountDocument(IdentityDocument):
-    """An account. `equity` is null while an open position has no price.
-
-    `limits` is empty for an account without loss rules, or before its first day, and null while its equity is unknown.
-    """
+    """The state of an account. `equity` is null while an open position has no price."""
 
     as_of: str | None
     watched_until: str | None
@@ -157,7 +154,7 @@ class AccountDocument(IdentityDocument):
 
 
 class ReasonDocument(TypedDict):
-    """One thing that stops an account from trading live, and what to do about it."""
+    """One reason why an account may not trade live, and the remedy."""
 
     code: str
     found: str
@@ -165,7 +162,7 @@ class ReasonDocument(TypedDict):
 
 
 class ConfirmationDocument(TypedDict):
-    """What somebody confirmed."""
+    """A confirmation: what was confirmed, by whom and when."""
 
     what: str
     who: str
@@ -181,7 +178,7 @@ class ModelDocument(TypedDict):
 
 
 class ReadinessDocument(TypedDict):
-    """Whether an account may trade live, every reason against it, and what is known for it."""
+    """Whether an account may trade live, every reason against it, and the facts behind the answer."""
 
     account: str
     mode: str
@@ -198,7 +195,7 @@ class ReadinessDocument(TypedDict):
 
 
 class RoleDocument(TypedDict):
-    """A role of somebody on an account, and who gave it."""
+    """The role of one principal on an account, and who granted it."""
 
     principal: str
     role: str | None
@@ -207,7 +204,7 @@ class RoleDocument(TypedDict):
 
 
 class AccessDocument(TypedDict):
-    """Who has a role on an account."""
+    """Everybody who has a role on an account."""
 
     account: str
     access: list[RoleDocument]

@@ -1,8 +1,8 @@
-"""The draft a step works on: an account state taken apart, changed, and put together again with the list of what was changed.
+"""The draft a step works on: an account state taken apart, changed, and put together again with its change set.
 
-It lives inside one step and nowhere else. What is here is what every step shares: an event applied to its order and booked,
-an order judged and sent. Cancels are in order_requests.py, the kill switch in kill_switch.py, what a venue reports in
-venue_events.py. Nothing is published or stored.
+A draft lives inside one step. This file has what every step shares: apply and book an event, check and send an order. Cancels
+are in order_requests.py, the kill switch is in kill_switch.py, and reports of a venue are in venue_events.py. A draft
+publishes and stores nothing.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ from signalbox.trading.state import AccountState, Closing, Halt, Trade, counting
 from signalbox.trading.warnings import StandingWarning, without_depletion
 
 E = TypeVar("E", bound=Entry)
-SIGNALBOX: Final = "signalbox"  # as `who`
-TIED_TO_POSITION: Final = frozenset({"mt5"})  # venues where an order that reduces needs no free coins and turns no position
+SIGNALBOX: Final = "signalbox"  # as `who` in the compliance record
+TIED_TO_POSITION: Final = frozenset({"mt5"})  # here a reducing order needs no free coins and cannot reverse
 
 
 @dataclass(frozen=True, slots=True)
 class _Travels:
-    """What travels with an order beside its terms, for venues where stop and target are the position's."""
+    """What an order carries besides its terms, for venues that attach stop loss and take profit to the position."""
 
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
@@ -75,7 +75,7 @@ def _in_booking_order(entries: Sequence[E]) -> Sequence[E]:
 
 
 class AccountDraft:
-    """An account state under way. `entries`: all of the account, for a step that was refused with RebookNeededError."""
+    """An account state that a step is changing. `entries`: all of the account's, when a step repeats after RebookNeededError."""
 
     def __init__(self, state: AccountState, at: datetime, entries: Sequence[Entry] = ()) -> None:
         self.state = state
@@ -95,16 +95,16 @@ class AccountDraft:
         self.memory = state.memory
         self.compared_at = state.compared_at
         self.closings = dict(state.closings)
-        self.due: list[datetime] = []  # when something that is not due yet will be
+        self.due: list[datetime] = []  # instants at which the account needs another step
         self.at_venue = state.at_venue
         self.unbooked: list[Fill] = []
-        self._judged: ProposedOrder | None = None  # the order that was judged last
+        self._judged: ProposedOrder | None = None  # the order that was checked last
         self.history = entries
         self.rebooked = False
         self.order_events: list[OrderEvent] = []
         self.entries: list[Entry] = []
         self.disposals: list[Disposal] = []
-        self.trade_rows: dict[ClientOrderId, Trade] = {}  # the newest state of each that changed
+        self.trade_rows: dict[ClientOrderId, Trade] = {}  # the newest state of each trade that changed
         self.equity_snapshots: list[EquitySnapshot] = []
         self.days: list[AccountDay] = []
         self.risk: list[RiskEvent] = []
@@ -114,13 +114,13 @@ class AccountDraft:
 
     @cached_property
     def monitor(self) -> FtmoRuleMonitor | None:
-        """The monitor of the account's rules, made when a step first asks for it: what nobody asked for stays as it was."""
+        """The monitor of the account's loss rules, built on first use; without it the rule state stays as it was."""
         return rule_monitor_of(self.account, self.state.loss_rules)
 
-    # What it is now
+    # Current state
 
     def quantity(self, symbol: str) -> Decimal:
-        """Return the signed position, fills included that are not booked yet."""
+        """Return the signed position of a symbol, including fills that are not booked yet."""
         position = self.books.positions.get(symbol)
         booked = ZERO if position is None else position.quantity
         return booked if not self.unbooked else self._with_unbooked(symbol, booked)
@@ -139,7 +139,7 @@ class AccountDraft:
         return {symbol: quantity for symbol in sorted(symbols) if (quantity := self.quantity(symbol))}
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Return the orders that are not over, in a fixed order."""
+        """Return the open orders, sorted by decision time and id."""
         found = [o for o in self.orders.values() if not o.state.is_closed and (symbol is None or o.terms.symbol == symbol)]
         if len(found) > 1:
             found.sort(key=lambda o: (o.terms.decided_at, o.client_order_id))
@@ -147,7 +147,7 @@ class AccountDraft:
 
     @property
     def prices(self) -> dict[Symbol, Decimal]:
-        """The marks."""
+        """The newest price of each symbol."""
         return {symbol: mark.price for symbol, mark in self.marks.items()}
 
     @property
@@ -157,7 +157,7 @@ class AccountDraft:
 
     @property
     def moved(self) -> Decimal:
-        """What was paid in, less what was taken out, since the account was opened."""
+        """Deposits less withdrawals since the account was opened."""
         return moved(self.account, self.books)
 
     def halt_level(self, at: datetime) -> HaltLevel:
@@ -165,7 +165,7 @@ class AccountDraft:
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
 
     def snapshot(self, at: datetime, *, without: ClientOrderId | None = None) -> RiskSnapshot:
-        """Return the snapshot that a decision at `at` is judged on. without: the order that the decision is about to change."""
+        """Return the risk snapshot for a decision at `at`. without: the order that the decision is about to change."""
         return compose(
             self.account,
             at=at,
@@ -182,7 +182,7 @@ class AccountDraft:
         )
 
     def stamp(self, at: datetime) -> datetime:
-        """Return the instant of something decided at `at`: not before what was watched, nor before what is booked."""
+        """Return the instant for a decision at `at`: not before the newest applied bar or the newest booked entry."""
         newest = self.books.newest
         instants = [at, self.watched_until or at]
         if newest is not None:
@@ -192,7 +192,7 @@ class AccountDraft:
     # Orders
 
     def take(self, event: OrderEvent) -> Order:
-        """Apply an event to its order; a fill waits to be booked. Raises EventRefusedError, and then nothing was applied."""
+        """Apply an event to its order; a fill then waits to be booked. Raises EventRefusedError and then changes nothing."""
         key = ClientOrderId(event.client_order_id)
         order = self.orders[key]
         if isinstance(event, OrderFilled):
@@ -216,15 +216,15 @@ class AccountDraft:
     def _check_trade_id(self, event: OrderFilled) -> None:
         owner = self._traded.get(event.event_id, event.client_order_id)
         if owner != event.client_order_id:
-            raise TradeConflictError(event.client_order_id, event.event_id, f"expected a trade of its own, was one of {owner}")
+            raise TradeConflictError(event.client_order_id, event.event_id, f"the trade already belongs to order {owner}")
 
     @cached_property
     def _traded(self) -> dict[str, str]:
-        """The order of each trade of the account, by the trade's event id: looked for once a step and not once a fill."""
+        """The order of each trade of the account, by the trade's event id. Built once per step instead of once per fill."""
         return {trade.event_id: key for key, order in self.orders.items() for trade in order.trades}
 
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
-        """Book the waiting fills (those before an instant) in the order they happened, and return them."""
+        """Book the waiting fills in booking order and return them. before: only fills dated before this instant."""
         if before is None:
             waiting, self.unbooked = self.unbooked, []
         else:
@@ -235,7 +235,7 @@ class AccountDraft:
         return tuple(ready)
 
     def _book_again(self, entries: Sequence[Entry], late: OutOfOrderError) -> None:
-        """Book the account from all of its entries, once for all those that are left."""
+        """Rebuild the books from all entries of the account, once for all entries that are still waiting."""
         if not self.history:
             raise RebookNeededError(str(late)) from late
         self.entries += entries
@@ -243,7 +243,7 @@ class AccountDraft:
         self.books, self.disposals, self.rebooked = booked.books, list(booked.disposals), True
 
     def book_entries(self, entries: Sequence[Entry]) -> None:
-        """Book entries that no order has: money that moved, a position that is adopted. Raises RebookNeededError as `book`."""
+        """Book entries that belong to no order, such as transfers and adopted positions. Raises RebookNeededError."""
         ready = _in_booking_order(entries)
         for place, entry in enumerate(ready):
             try:
@@ -256,9 +256,9 @@ class AccountDraft:
             self.disposals += booked.disposals
 
     def take_reported(self, event: OrderEvent) -> Order:
-        """Apply an event that a venue reports, and check the entry that its fill will be.
+        """Apply an event that a venue reports, and check the entry that its fill will be booked as.
 
-        Raises EventRefusedError, EntryConflictError, and then nothing was applied.
+        Raises EventRefusedError, EntryConflictError and then changes nothing.
         """
         order = self.orders[ClientOrderId(event.client_order_id)]
         count, waiting = len(self.order_events), len(self.unbooked)
@@ -269,7 +269,7 @@ class AccountDraft:
         except (EventRefusedError, EntryConflictError):
             self.orders[order.client_order_id] = order
             del self.order_events[count:], self.unbooked[waiting:]
-            self.__dict__.pop("_traded", None)  # made again without it
+            self.__dict__.pop("_traded", None)  # rebuilt without the refused event
             raise
         return after
 
@@ -293,26 +293,26 @@ class AccountDraft:
         entry: ClientOrderId | None = None,
         is_exit: bool = False,
     ) -> Order:
-        """Write an order down, judge it at `at`, and let it through or refuse it; the paper venue answers at once.
+        """Create an order, check it at `at`, and release or refuse it. The paper venue answers at once.
 
-        An order that exists is returned as it is. stop_loss, take_profit: of the position it opens. entry: the entry order
-        of the trade whose position it closes. is_exit: it closes all that is left of what it belongs to.
+        An order that exists is returned unchanged. stop_loss, take_profit: of the position that the order opens. entry: the entry
+        order of the trade that this order closes. is_exit: the order closes everything that is left of its position.
         """
         key = terms.client_order_id
         if key in self.orders:
             return self.orders[key]
         facts = self.snapshot(at)
         if is_exit and not self.holds_coins:
-            # reduce-only is the venue's to keep: what else closes this position takes nothing from this order
+            # the venue enforces reduce-only, so other orders that close this position take no quantity away from this one
             others = (w for w in facts.working if w.order.symbol != terms.symbol or w.order.side.value != terms.side.value)
             facts = replace(facts, working=tuple(others))
         return self._send(terms, facts, _Travels(stop_loss, take_profit, entry), is_exit=is_exit)
 
     def send_in_turn(self, wanted: Iterable[OrderTerms], at: datetime) -> None:
-        """Send orders as `send` does, each judged with those before it working.
+        """Send orders as `send` does. Each one is checked with the orders before it counted as working.
 
-        What they are judged on is composed once: an order that was let through is added to it, one that was refused
-        changes nothing of it, and after anything else (the venue refused or filled it) it is composed again.
+        The snapshot is composed once. A released order is added to it; a denied order leaves it unchanged. After anything else,
+        such as a paper fill, it is composed again.
         """
         facts: RiskSnapshot | None = None
         for terms in wanted:
@@ -365,7 +365,7 @@ class AccountDraft:
         self.take(OrderDenied(client_order_id=key, at=at, reason=decision.code))
         self.refused(key, order, decision, at)
         if terms.attempt:
-            return  # the first refusal was announced; that later attempts fail is announced as ExitFailed, at growing intervals
+            return  # the first refusal was announced; failing later attempts are announced as ExitFailed, at growing intervals
         self.events.append(
             OrderRefused(
                 account=self.account.account,
@@ -380,7 +380,7 @@ class AccountDraft:
         )
 
     def refused(self, key: str, order: Order, decision: RiskRefused, at: datetime) -> None:
-        """Record a refusal of the interlocking."""
+        """Record that the pre-trade checks refused an order."""
         self.risk.append(
             RiskEvent(
                 RiskEventKind.ORDER_REFUSED,
@@ -395,34 +395,34 @@ class AccountDraft:
             )
         )
 
-    # What is written down
+    # Compliance record, events and what the account remembers
 
     def record(self, line: RiskEvent) -> None:
-        """Write a line of the compliance record."""
+        """Add a line to the compliance record."""
         self.risk.append(line)
 
     def announce(self, event: BusEvent) -> None:
-        """Publish an event, once the step is committed."""
+        """Publish an event once the step is committed."""
         self.events.append(event)
 
     def warn(self, warning: StandingWarning) -> bool:
-        """Let a warning stand; False when it stands already and is not to be repeated."""
+        """Add a standing warning. Return False if it is already in force and must not be repeated."""
         if warning in self.warned:
             return False
         self.warned |= {warning}
         return True
 
     def lift_depletion_warnings(self) -> None:
-        """End the warnings of depleted headroom, so that the next one is reported."""
+        """Remove the warnings about depleted headroom, so that the next one is reported."""
         self.warned = without_depletion(self.warned)
 
     def begin_day(self, day: date, ended: Sequence[AccountDay]) -> None:
-        """Keep the days that ended, and end the warnings that do not stand on a new day of the rules' zone."""
+        """Keep the days that ended, and remove warnings that do not last into the new day (in the loss rules' time zone)."""
         self.days += ended
         self.warned = frozenset(warning for warning in self.warned if warning.stands_on(day))
 
     def lock(self, lock: Lock) -> None:
-        """Keep a lock in place of an older one of its reason and symbol; it is written down once for as long as it runs on."""
+        """Add a lock in place of an older one with the same reason and symbol. An extended lock is recorded once."""
         same = [k for k in self.locks if (k.reason, k.symbol) == (lock.reason, lock.symbol)]
         if any(k.until >= lock.until for k in same):
             return
@@ -446,47 +446,47 @@ class AccountDraft:
         )
 
     def remember(self, memory: ProtectionMemory) -> None:
-        """Keep what the protections go on from."""
+        """Keep the memory of the protections for the next step."""
         self.memory = memory
 
     def wait_until(self, instant: datetime) -> None:
-        """Ask for another look at the account at an instant."""
+        """Ask for another step of the account at an instant."""
         self.due.append(instant)
 
     def keep_closing(self, closing: Closing) -> None:
-        """Keep how far the closing of a position of no trade has come."""
+        """Keep how far the closing of a position without a trade has come."""
         self.closings[closing.symbol] = closing
 
     def end_closing(self, symbol: Symbol) -> None:
-        """Forget a position of no trade that is closed."""
+        """Forget a position without a trade, because it is closed."""
         self.closings.pop(symbol, None)
 
     def pass_bars(self, until: datetime) -> None:
-        """Note that the bars up to an instant were applied."""
+        """Record that all bars up to an instant were applied."""
         self.watched_until = until
 
     def value(self, at: datetime) -> None:
-        """Add an equity snapshot at the marks."""
+        """Add an equity snapshot at the marks, unless a held symbol has no price."""
         prices = self.prices
         if all(symbol in prices for symbol in self.held):
             self.equity_snapshots.append(snapshot(self.books, {str(s): p for s, p in prices.items()}, at))
 
     def keep_halt(self, halt: Halt | None) -> None:
-        """Put a halt in force, or end the one in force."""
+        """Put a halt in force; None ends the halt in force."""
         self.halt = halt
         if halt is not None:
             self.halts.append(halt)
 
     def keep_at_venue(self, at_venue: AtVenue) -> None:
-        """Keep what is known of the account at its venue."""
+        """Replace what is known of the account at its venue."""
         self.at_venue = at_venue
 
     def keep_compared(self, at: datetime) -> None:
-        """Note that the ledger was compared with the venue's view of an instant."""
+        """Record that the ledger was compared with the venue's view of an instant."""
         self.compared_at = at
 
     def set_trade(self, trade: Trade, *, is_over: bool = False) -> None:
-        """Keep a trade as it is now."""
+        """Keep the current state of a trade; is_over: remove it from the open trades."""
         self.trade_rows[trade.entry] = trade
         if is_over:
             self.trades.pop(trade.symbol, None)
@@ -494,7 +494,7 @@ class AccountDraft:
             self.trades[trade.symbol] = trade
 
     def set_mark(self, symbol: Symbol, price: Decimal, at: datetime) -> None:
-        """Keep the newest price of a symbol."""
+        """Keep the price of a symbol if it is newer than the known one."""
         known = self.marks.get(symbol)
         if known is None or known.at < at:
             self.marks[symbol] = Mark(price, at)
@@ -505,7 +505,7 @@ class AccountDraft:
         return None if self.monitor is None or self.monitor.day is None else self.monitor.state()
 
     def done(self) -> tuple[AccountState, ChangeSet]:
-        """Return the account state after the step, and what to commit."""
+        """Return the account state after the step, and the change set to commit."""
         at = self.at
         state = self.state.after(
             books=self.books,

@@ -1,6 +1,6 @@
-"""A signal that an account follows with an entry order, or the reason why it does not. Pure.
+"""Follows a signal with an entry order, or records the reason why not. Pure.
 
-What the order and its exits look like is in entry_plan.py; whether any entry could pass the loss limits is in headroom.py.
+The entry order and its exits are planned in entry_plan.py. headroom.py tells whether any entry could pass the loss limits.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, Trade, TradeState
 from signalbox.trading.warnings import without_depletion
 
-FAILING_AFTER: Final = 3  # exits in a row that ended without a fill: no new entries until one goes through
-COMPARED_WITHIN: Final = timedelta(minutes=15)  # for a live account that takes new risk
+FAILING_AFTER: Final = 3  # exits in a row without a fill; new entries then wait until an exit fills
+COMPARED_WITHIN: Final = timedelta(minutes=15)  # maximum age of the last comparison for new risk on a live account
 
 
 def enter(
     state: AccountState, signal: SignalGenerated, bars: Bars, at: datetime, *, deciders: Collection[tuple[str, str]] = ()
 ) -> Transition:
-    """Follow a signal with an entry order, or record why not. `bars`: of its symbol, the newest ENTRY_BARS or more.
+    """Follow a signal with an entry order, or record why not. `bars`: of its symbol, at least the newest ENTRY_BARS.
 
-    deciders: every deployment (name, stage) that decided this symbol at this instant; the signal's own is always one.
-    Raises BarsNotAppliedError for an account with something at stake to which the bars up to the decision were not applied.
+    deciders: (name, stage) of every deployment that decided this symbol at this instant; the signal's own is added.
+    Raises BarsNotAppliedError if the account is not idle and the bars up to the decision were not applied.
     """
     account, symbol = state.account, Symbol(signal.symbol)
     key = entry_key(state, signal)
@@ -52,7 +52,7 @@ def enter(
     if signal.direction == "HOLD" or (is_followed and key in state.orders):
         return state, NO_CHANGES
     if not state.is_idle and state.watched_until is None:
-        raise BarsNotAppliedError(f"{account.account}: the bars until {signal.decided_at} were not applied")
+        raise BarsNotAppliedError(f"{account.account}: apply the bars up to {signal.decided_at} before this signal")
     at = at if state.at is None else max(at, state.at)
     objection = objection_to(state, signal, at) if is_followed else SignalSkipReason.NOT_FOLLOWED
     if objection is not None:
@@ -89,7 +89,7 @@ def enter(
 
 
 def wanted_entry(state: AccountState, signal: SignalGenerated, bars: Bars) -> EntryPlan | SignalSkipReason:
-    """Return what an account that has no objection would send for a signal, by its prices; or why it would send nothing."""
+    """Return the entry that the signal's prices call for, or the reason to send none. Assumes the account has no objection."""
     account = state.account
     move = volatility(bars, signal.decided_at, signal.horizon_minutes)
     if not move:
@@ -106,7 +106,7 @@ def wanted_entry(state: AccountState, signal: SignalGenerated, bars: Bars) -> En
 
 
 def objection_to(state: AccountState, signal: SignalGenerated, at: datetime) -> SignalSkipReason | None:
-    """Return what an account has against a signal before it looks at prices."""
+    """Return the account's objection to a signal that needs no prices, or None."""
     symbol = Symbol(signal.symbol)
     found = first_objection(state.account, signal, at, is_traded=symbol in state.trades or _is_held(state, symbol))
     if found is None and max((one.failures for one in state.leaving), default=0) >= FAILING_AFTER:
@@ -122,7 +122,7 @@ def objection_to(state: AccountState, signal: SignalGenerated, at: datetime) -> 
 
 
 def entry_key(state: AccountState, signal: SignalGenerated) -> ClientOrderId:
-    """Return the id of the order that enters a signal."""
+    """Return the id of the entry order of a signal."""
     return client_order_id(
         account=state.account.account,
         strategy=state.account.strategy,
@@ -137,7 +137,7 @@ def _is_held(state: AccountState, symbol: Symbol) -> bool:
 
 
 def _over(state: AccountState, symbol: Symbol, at: datetime) -> HeadroomDepleted | None:
-    """Return why no entry can pass; nothing for an account that is halted anyway: its orders are refused and reported."""
+    """Return why no entry can pass, or None. None also while entries are halted or locked: the checks refuse and record those."""
     if state.halt is not None and state.halt.level_at(at) is not HaltLevel.NONE:
         return None
     is_locked = any(lock.stops(symbol, at) for lock in state.locks)
@@ -145,7 +145,7 @@ def _over(state: AccountState, symbol: Symbol, at: datetime) -> HeadroomDepleted
 
 
 def _exhausted(state: AccountState, signal: SignalGenerated, over: HeadroomDepleted, at: datetime) -> Transition:
-    """Hold a signal back because no entry can pass, and say so once."""
+    """Skip a signal because no entry can pass, and announce it once."""
     held_back, changes = _signal_skipped(state, signal, SignalSkipReason.EXHAUSTED, at)
     if over.warning in state.warned:
         return held_back, changes

@@ -1,7 +1,7 @@
-"""From a signal to the order that follows it: volatility, exits, size; or the reason why nothing follows.
+"""Plans the order that follows a signal: volatility, exits and size, or the reason why no order follows.
 
-Volatility is measured in floats and then cut to six decimals of a fraction, so that every price and quantity made from it
-is an exact decimal, and the same in a backtest as in the ledger.
+Volatility is computed in floats and then rounded to six decimals of a fraction, so that every price and quantity derived from
+it is an exact decimal, and the same in a backtest as in the ledger.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from signalbox.risk.order import Instrument
 from signalbox.trading.account import SEND_WITHIN, EntryPolicy, TradingAccount, TradingMode
 from signalbox.trading.paper import ROUND_TRIP
 
-ENTRY_BARS: Final = 241  # bars of a volatility: 240 returns
+ENTRY_BARS: Final = 241  # 241 bars give the 240 returns of a volatility
 LEAST_RETURNS: Final = 120
 VOLATILITY_PLACES: Final = 6  # of a fraction: a hundredth of a basis point
 _ONE_MINUTE_MS: Final = MINUTE_MS
@@ -33,26 +33,26 @@ class SignalSkipReason(StrEnum):
     """Why a signal became no order."""
 
     NOT_FOLLOWED = "NOT_FOLLOWED"  # another deployment decided the same symbol and instant, and the account follows that one
-    NOT_ISSUED = "NOT_ISSUED"  # the rate limit of the signals kept it
-    LATE = "LATE"  # a newer cycle was decided before it
+    NOT_ISSUED = "NOT_ISSUED"  # a HOLD, or a signal over the hourly rate limit
+    LATE = "LATE"  # a newer cycle was decided before this signal
     TIER = "TIER"  # the policy does not trade its tier
     STAGE = "STAGE"  # a shadow model never trades a live account
-    EXPIRED = "EXPIRED"  # at or after send_before
-    POSITION_OPEN = "POSITION_OPEN"  # one trade a symbol
+    EXPIRED = "EXPIRED"  # send_before has passed
+    POSITION_OPEN = "POSITION_OPEN"  # at most one trade per symbol
     VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN"  # too few bars
     EDGE_BELOW_COST = "EDGE_BELOW_COST"
     BELOW_MINIMUM_SIZE = "BELOW_MINIMUM_SIZE"
     EXHAUSTED = "EXHAUSTED"  # so little is left above our own stop that no entry can pass (trading/headroom.py)
-    NOT_COMPARED = "NOT_COMPARED"  # a live account was not compared with its venue lately
-    IN_DOUBT = "IN_DOUBT"  # ledger and venue differed in the newest view, and the venue is being looked at again
-    NO_INSTRUMENT = "NO_INSTRUMENT"  # the venue has not told what an order of the symbol may look like, or takes none
-    EXIT_FAILING = "EXIT_FAILING"  # a position of the account has to be closed, and its exits do not go through
-    DRY_RUN = "DRY_RUN"  # the account only records
+    NOT_COMPARED = "NOT_COMPARED"  # the last comparison of a live account with its venue is too old
+    IN_DOUBT = "IN_DOUBT"  # ledger and venue differed in the newest view, and the venue is queried again
+    NO_INSTRUMENT = "NO_INSTRUMENT"  # the venue has not described the symbol's instrument, or takes no new position in it
+    EXIT_FAILING = "EXIT_FAILING"  # a position of the account has to be closed, and its exits are not filled
+    DRY_RUN = "DRY_RUN"  # the account only records decisions
 
 
 @dataclass(frozen=True, slots=True)
 class EntryPlan:
-    """An entry order and the exits that will stand behind it."""
+    """An entry order and the exits that will protect its position."""
 
     terms: OrderTerms
     stop_loss: Decimal
@@ -61,10 +61,10 @@ class EntryPlan:
 
 
 def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decimal | None:
-    """Return the standard deviation of the log return over the horizon, as a fraction; None when too little is known.
+    """Return the standard deviation of the log return over the horizon as a fraction, None with fewer than LEAST_RETURNS returns.
 
-    It is that of the one-minute returns of the last 240 minutes before `decided_at` times the root of the horizon. A return
-    over a missing minute is left out.
+    It is the standard deviation of the one-minute returns in the last 240 minutes before `decided_at`, times the square root of
+    the horizon in minutes. Returns across a missing minute are left out.
     """
     known = bars.until(decided_at)
     first = to_ms(decided_at) - ENTRY_BARS * _ONE_MINUTE_MS
@@ -80,7 +80,7 @@ def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decima
 def first_objection(
     account: TradingAccount, signal: SignalGenerated, at: datetime, *, is_traded: bool
 ) -> SignalSkipReason | None:
-    """Return why a signal is held back whatever it would cost, None when it is not."""
+    """Return the reason to skip a signal that needs neither prices nor the venue, or None."""
     if not signal.issued or signal.direction == "HOLD":
         return SignalSkipReason.NOT_ISSUED
     if signal.late:
@@ -96,7 +96,7 @@ def first_objection(
 
 @exactly
 def edge_is_below_cost(policy: EntryPolicy, signal: SignalGenerated, move: Decimal) -> bool:
-    """Whether the expected move, `move` x (2p - 1), is below the policy's multiple of a round trip's cost."""
+    """Return whether the expected move, `move` x (2p - 1), is below the policy's multiple of the cost of a round trip."""
     up = Decimal(repr(signal.probability_up))
     probability = up if signal.direction == "BUY" else 1 - up
     return move * (2 * probability - 1) < policy.minimum_edge_over_cost * ROUND_TRIP
@@ -106,7 +106,7 @@ def edge_is_below_cost(policy: EntryPolicy, signal: SignalGenerated, move: Decim
 def plan(
     account: TradingAccount, signal: SignalGenerated, instrument: Instrument, move: Decimal, equity: Decimal
 ) -> EntryPlan | None:
-    """Return the entry of a signal sized by the policy; None when it comes out below the instrument's minimum."""
+    """Return the entry of a signal, sized by the policy. None when it is below the minimum size or has no valid stop."""
     policy, side, price = account.policy, Side(signal.direction), signal.price
     distance = to_step(price * move * policy.stop_volatilities, instrument.tick, upwards=True)
     stop = to_step(price - side.sign * distance, instrument.tick, upwards=side is Side.SELL)

@@ -1,4 +1,4 @@
-"""What people are told about an account. Alerts are rendered from these (chat/alerts.py); amounts are in account currency."""
+"""Events that inform people about an account. chat/alerts.py renders them as alerts. Amounts are in account currency."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from signalbox.wire import cut
 
 
 class TurnMissed(BusEvent):
-    """One account could not take what concerns every account; the others did. It takes it again, in its own message group."""
+    """One account failed to handle an event that went to every account. It gets the event again, in its own message group."""
 
     type: ClassVar[EventType] = EventType.TURN_MISSED
     account: AccountName
@@ -39,7 +39,7 @@ class TurnMissed(BusEvent):
 
 
 class OrderRefused(BusEvent):
-    """The interlocking did not let an order through."""
+    """The pre-trade checks refused an order."""
 
     type: ClassVar[EventType] = EventType.ORDER_REFUSED
     account: AccountName
@@ -49,7 +49,7 @@ class OrderRefused(BusEvent):
     at: AwareDatetime
     code: Text  # RefusalCode of the first breach
     message: str
-    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
+    decided_at: AwareDatetime | None = None  # of the decision behind the order: the cycle of a signal
 
     @property
     @override
@@ -58,20 +58,20 @@ class OrderRefused(BusEvent):
 
 
 class VenueRefused(BusEvent):
-    """A venue refused an order that the interlocking had let through, a cancel or a change; `detail` is in its own words."""
+    """A venue refused an order, a cancel or a change that the pre-trade checks had passed. `detail` is in the venue's words."""
 
     type: ClassVar[EventType] = EventType.VENUE_REFUSED
     account: AccountName
     venue: Text
     client_order_id: OrderKey
-    request: Text | None  # of a cancel or change
+    request: Text | None  # request id of the cancel or change
     what: Literal["order", "cancel", "change"]
     symbol: SymbolName
     side: Side
     at: AwareDatetime
     reason: Text
     detail: str
-    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
+    decided_at: AwareDatetime | None = None  # of the decision behind the order: the cycle of a signal
 
     @property
     @override
@@ -80,7 +80,7 @@ class VenueRefused(BusEvent):
 
 
 class _TradeEvent(BusEvent):
-    """What happens once in the life of a trade; the order that enters it names it."""
+    """An event that happens once per trade. `entry`, the entry order's id, identifies the trade."""
 
     account: AccountName
     mode: Literal["paper", "live"]
@@ -96,7 +96,7 @@ class _TradeEvent(BusEvent):
 
 
 class TradeOpened(_TradeEvent):
-    """The entry of a trade filled for the first time."""
+    """The entry of a trade was filled for the first time."""
 
     type: ClassVar[EventType] = EventType.TRADE_OPENED
     quantity: Decimal
@@ -104,7 +104,7 @@ class TradeOpened(_TradeEvent):
     stop_loss: Decimal
     take_profit: Decimal | None
     deadline: AwareDatetime
-    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
+    decided_at: AwareDatetime | None = None  # of the decision behind the trade: the cycle of a signal
 
 
 class TradeClosed(_TradeEvent):
@@ -115,23 +115,23 @@ class TradeClosed(_TradeEvent):
     price: Decimal
     realised: Decimal  # after fees
     balance: Decimal
-    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
+    decided_at: AwareDatetime | None = None  # of the decision behind the trade: the cycle of a signal
 
 
 class ExitFailed(BusEvent):
-    """A position that has to be closed is still there. Told again with growing pauses for as long as it is; tries go on."""
+    """A position that has to be closed is still open. Repeated at growing intervals until it is closed; attempts continue."""
 
     type: ClassVar[EventType] = EventType.EXIT_FAILED
     account: AccountName
     mode: Literal["paper", "live"]
     symbol: SymbolName
-    leg: Leg  # why it has to be closed
-    quantity: Decimal  # signed, what is still open
+    leg: Leg  # why the position has to be closed
+    quantity: Decimal  # open quantity, signed
     since: AwareDatetime
     at: AwareDatetime
-    number: int  # of this alarm
+    number: int  # 1 for the first alarm
     attempts: int
-    reason: str  # of the newest attempt, in the venue's words where it has any; empty: none has an answer
+    reason: str  # how the newest attempt failed, in the venue's words if any; empty without an answer
     retry_at: AwareDatetime | None
 
     @property
@@ -141,7 +141,7 @@ class ExitFailed(BusEvent):
 
 
 class StopPassed(BusEvent):
-    """The market is beyond the stop that rests at the venue, and the stop did not close the trade: it is closed at the market."""
+    """The market is beyond the stop resting at the venue, and the stop has not closed the trade. A market order closes it."""
 
     type: ClassVar[EventType] = EventType.STOP_PASSED
     account: AccountName
@@ -150,8 +150,8 @@ class StopPassed(BusEvent):
     side: Side
     at: AwareDatetime
     stop_loss: Decimal
-    price: Decimal  # the close that was beyond it
-    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
+    price: Decimal  # the bar's close, which is beyond the stop
+    decided_at: AwareDatetime | None = None  # of the decision behind the trade: the cycle of a signal
 
     @property
     @override
@@ -159,20 +159,20 @@ class StopPassed(BusEvent):
         return f"{self.type}:{self.entry}"
 
 
-REVIEW_DELAY: Final = timedelta(seconds=REVIEW_DELAY_SECONDS)  # of the queue that an AccountReviewDue waits in
+REVIEW_DELAY: Final = timedelta(seconds=REVIEW_DELAY_SECONDS)  # the delay of the queue that carries AccountReviewDue
 
 
 class AccountReviewDue(BusEvent):
-    """Something of a live account is due in seconds: a retry of an exit or cancel. It comes back to the account delayed."""
+    """A live account needs another step in seconds, such as a retry of an exit or cancel. This event returns to it delayed."""
 
     type: ClassVar[EventType] = EventType.ACCOUNT_REVIEW_DUE
     account: AccountName
-    at: AwareDatetime  # when it was put
+    at: AwareDatetime  # when it was sent
     due: AwareDatetime
 
     @property
     def comes_at(self) -> datetime:
-        """Return when it is back at the account, at the earliest."""
+        """Return the earliest time at which the event returns to the account."""
         return min(self.due, self.at + REVIEW_DELAY)
 
     @made_once
@@ -182,9 +182,9 @@ class AccountReviewDue(BusEvent):
 
 
 class RiskWarning(BusEvent):
-    """A share of a loss limit is used up. Raised once a level and day.
+    """A share of a loss limit is used up. Raised once per level and day.
 
-    counts_from: when a limit comes into force that does not count yet: the midnight that begins `day`.
+    counts_from: set for a limit that is not in force yet: the midnight at which `day` and the limit begin.
     """
 
     type: ClassVar[EventType] = EventType.RISK_WARNING
@@ -192,7 +192,7 @@ class RiskWarning(BusEvent):
     rule: Text
     level: Text  # ALERT, BLOCK, FLATTEN
     at: AwareDatetime
-    day: str  # of the rules' zone
+    day: str  # in the time zone of the loss rules
     used: Decimal
     amount: Decimal
     equity: Decimal
@@ -206,16 +206,16 @@ class RiskWarning(BusEvent):
 
 
 class AccountExhausted(BusEvent):
-    """So little is left above our own stop of a loss limit that no entry can pass. Told once, until one could again."""
+    """So little is left above our own stop of a loss limit that no entry can pass. Raised once until an entry can pass again."""
 
     type: ClassVar[EventType] = EventType.ACCOUNT_EXHAUSTED
     account: AccountName
     rule: Text
     at: AwareDatetime
     balance: Decimal
-    left: Decimal  # above the level at which new risk is blocked; may be below 0
-    least_loss: Decimal  # that any entry would risk
-    until: AwareDatetime | None  # the day's end; None: for good
+    left: Decimal  # above the level at which new risk is blocked; may be negative
+    least_loss: Decimal  # the least that any entry would risk
+    until: AwareDatetime | None  # the end of the day; None: permanently
 
     @property
     @override
@@ -256,7 +256,7 @@ class TradingResumed(BusEvent):
 
 
 class RuleBreached(BusEvent):
-    """A loss rule of the account broke. It is final."""
+    """The account broke a loss rule. A breach is final."""
 
     type: ClassVar[EventType] = EventType.RULE_BREACHED
     account: AccountName
@@ -272,7 +272,7 @@ class RuleBreached(BusEvent):
 
 
 class TargetReached(BusEvent):
-    """Every objective of the phase is met, with nothing open."""
+    """The account met every objective of the phase and has no open position."""
 
     type: ClassVar[EventType] = EventType.TARGET_REACHED
     account: AccountName

@@ -1,6 +1,6 @@
-"""One attempt to close: an exit order sent, how it ended, the pause before the next, and the alarm while it takes long.
+"""One attempt to close a position: send an exit order, see how it ended, pause before the next, raise an alarm if it takes long.
 
-A trade (exits.py) and a position of no trade (remainders.py) are closed by the same attempts.
+Trades (exits.py) and positions without a trade (remainders.py) use the same attempts.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from signalbox.trading.events import ExitFailed
 from signalbox.trading.order_requests import keep_cancelling, pause_after
 from signalbox.trading.state import ExitProgress, Trade
 
-EXIT_WITHIN: Final = timedelta(minutes=2)  # nobody sends an exit later: the next attempt is nearer
-PATIENCE: Final = timedelta(seconds=20)  # with an exit at the market that the venue took and has not filled whole
-_ALARMS: Final = tuple(timedelta(minutes=m) for m in (1, 2, 5, 10, 20, 40, 60))  # after it was to be closed; then every hour
+EXIT_WITHIN: Final = timedelta(minutes=2)  # validity of an exit order; after that the next attempt replaces it
+PATIENCE: Final = timedelta(seconds=20)  # how long an accepted market exit may stay unfilled or partly filled
+_ALARMS: Final = tuple(timedelta(minutes=m) for m in (1, 2, 5, 10, 20, 40, 60))  # after the close became due; then every hour
 
 
 def is_over(draft: AccountDraft, key: ClientOrderId) -> bool:
-    """Whether an order has ended, or has left the account state."""
+    """Whether an order has ended or is no longer part of the account state."""
     order = draft.orders.get(key)
     return order is None or order.state.is_closed
 
 
 def after_attempt(draft: AccountDraft, progress: ExitProgress, key: ClientOrderId, at: datetime) -> ExitProgress:
-    """Return the progress after an attempt ended. A fill begins the pauses anew; anything else is one failure more."""
+    """Return the progress after an attempt ended. A fill resets the pauses; anything else counts as one more failure."""
     order = draft.orders.get(key)
     if order is not None and order.filled:
         return progress.after(failures=0, retry_at=None, failed_at=None, reason="")
     failures, failed_at = progress.failures + 1, at
     pause = pause_after(failures)
     if draft.is_live and order is not None:
-        at = order.terms.send_before - EXIT_WITHIN  # since it was sent: what was without an answer has waited already
+        at = order.terms.send_before - EXIT_WITHIN  # an unanswered exit has waited already, so count from when it was sent
     elif pause:
-        pause = max(pause, ONE_MINUTE)  # on paper time passes by bars
+        pause = max(pause, ONE_MINUTE)  # on paper, time moves in bars of a minute
     reason = "no answer" if order is None else f"{order.reason}: {order.detail}" if order.detail else f"{order.reason}"
     retry_at = at + pause if pause else None
     return progress.after(failures=failures, retry_at=retry_at, stop_restored=False, failed_at=failed_at, reason=reason)
 
 
 def hurry(draft: AccountDraft, order: Order, at: datetime) -> None:
-    """Take back an exit at the market that is still open after a while: what is left of it is sent anew."""
+    """Cancel a live market exit that is still open after PATIENCE, so that the rest of it can be sent again."""
     if not draft.is_live or order.accepted_at is None or order.terms.type is not OrderType.MARKET:
         return
     if at < order.accepted_at + PATIENCE:
@@ -57,7 +57,7 @@ def hurry(draft: AccountDraft, order: Order, at: datetime) -> None:
 
 
 def send_exit(draft: AccountDraft, trade: Trade, leg: Leg, quantity: Decimal, at: datetime) -> Order:
-    """Send the next exit of a trade by a leg: a stop, a resting target, or a market order for the others."""
+    """Send the next exit of a trade: a stop order, a resting limit order for the take profit, or a market order."""
     kinds = {Leg.STOP_LOSS: OrderType.STOP, Leg.TAKE_PROFIT: OrderType.LIMIT}
     progress = trade.progress
     terms = OrderTerms(
@@ -83,9 +83,9 @@ def send_exit(draft: AccountDraft, trade: Trade, leg: Leg, quantity: Decimal, at
 def alert_if_late(
     draft: AccountDraft, symbol: Symbol, progress: ExitProgress, at: datetime, *, leg: Leg, quantity: Decimal
 ) -> None:
-    """Raise EXIT_FAILED while a position that has to be closed is still open, again after growing pauses.
+    """Record and announce EXIT_FAILED while a position that has to be closed is still open, at growing intervals.
 
-    leg: why it has to be closed. quantity: signed, what is still open.
+    leg: why the position has to be closed. quantity: open quantity, signed.
     """
     if progress.since is None or at < progress.since + _alarm_after(progress.alarms):
         return
@@ -100,7 +100,7 @@ def alert_if_late(
             leg,
             symbol=symbol,
             value=quantity,
-            detail=f"not closed since {progress.since.isoformat()}; {progress.attempts} orders were sent: {reason}"[:500],
+            detail=f"not closed since {progress.since.isoformat()}; {progress.attempts} orders sent: {reason}"[:500],
         )
     )
     draft.announce(
@@ -127,12 +127,12 @@ def alert_if_late(
 
 
 def _alarm_after(alarms: int) -> timedelta:
-    """Return how long after it was to be closed the next alarm is due."""
+    """Return the time from when the position had to be closed until the next alarm."""
     if alarms < len(_ALARMS):
         return _ALARMS[alarms]
     return _ALARMS[-1] * (alarms - len(_ALARMS) + 2)
 
 
 def mode_of(draft: AccountDraft) -> Literal["paper", "live"]:
-    """Return the mode that an event of a trade names."""
+    """Return the mode to put into an event."""
     return "live" if draft.is_live else "paper"

@@ -1,18 +1,17 @@
-"""How a position is left. What is wanted is compared with what is there, after everything that happens, until they agree.
+"""Closes positions. After every event, the wanted position is compared with the actual one until the two agree.
 
-A trade is either protected (live: a stop rests at the venue for all that is held) or it is being left, and then it stays
-being left until it is flat. An order that was refused, rejected, expired or lost is an attempt and no result: another follows
-under an id of its own, at once after the first failure, then after seconds, 40 at most, for as long as the position is there.
-The kill switch, a limit, a deadline and a stop that ended all set the same goal. Nothing here gives up; while it
-takes long, EXIT_FAILED is raised again and again, with growing pauses.
+A trade is either protected (live: a stop for the whole position rests at the venue) or it is being closed, and then it stays
+so until it is flat. A refused, rejected, expired or lost exit order is only a failed attempt: another one follows under a new
+id, at once after the first failure, then after 5 to 40 seconds, as long as the position is open. The kill switch, a limit, a
+deadline and a stop that ended all lead here. Attempts never stop, and while closing takes long, EXIT_FAILED is raised at
+growing intervals.
+open_quantity.py decides how much may be closed, exit_attempts.py makes one attempt, stops.py keeps the resting stop, and
+remainders.py closes positions without a trade.
 
-How much may be closed is in open_quantity.py, a single attempt in exit_attempts.py, the resting stop in stops.py, a position
-that belongs to no trade in remainders.py.
-
-Live, at a venue that holds the coins of a resting order (spot), whatever rests in the way of an exit is cancelled first, our
-own stop too, and the exit takes what the confirmed cancels have freed; an exit that does not go through has the stop put back
-until the next one is due. Where stop and target are the position's own (MetaTrader), the exit goes first and the stop ends with
-the position. On paper the stop, the target and the deadline are read from the bars (monitoring.py), so nothing rests.
+A live venue that reserves the coins of a resting order (spot): whatever blocks an exit is cancelled first, even our own stop,
+and the exit takes what the confirmed cancels have freed. If the exit fails, the stop is put back until the next exit is due.
+A venue that attaches stop and target to the position (MetaTrader): the exit goes first, and the stop ends with the position.
+On paper, monitoring.py reads stop, target and deadline from the bars, so no order rests.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from signalbox.trading.stops import STOP_TRIES, is_failed_stop, is_resized, open
 
 
 def manage_exits(draft: AccountDraft, at: datetime) -> None:
-    """Look at every trade, at every position that belongs to none, and at what the kill switch has to cancel."""
+    """Take the next step for every trade, every position without a trade, and every order that the kill switch cancels."""
     cancel_new_risk(draft, at)
     if draft.halt_level(at) is HaltLevel.FLATTEN:
         for order in draft.open_orders():
@@ -102,7 +101,7 @@ def _opened(draft: AccountDraft, trade: Trade, entry: Order) -> Trade:
 
 
 def _settled(draft: AccountDraft, trade: Trade, at: datetime) -> Trade:
-    """Return the trade once the exit that was on its way has ended: with a fill, or as an attempt that failed."""
+    """Return the trade with a finished exit or stop taken into account, as a fill or as a failed attempt."""
     stop = trade.progress.stop
     if stop is not None and is_over(draft, stop):
         failed = stop not in draft.orders or is_failed_stop(draft.orders[stop])
@@ -117,30 +116,30 @@ def _settled(draft: AccountDraft, trade: Trade, at: datetime) -> Trade:
 
 
 def _leg_wanted(draft: AccountDraft, trade: Trade, held: Decimal, exits: Iterable[Order], at: datetime) -> Leg | None:
-    """Return why the trade has to be left now, None while it may stay. What was decided before holds until it is flat."""
+    """Return why the trade has to be closed now, or None. Once decided, the reason holds until the trade is flat."""
     entry = draft.orders[trade.entry]
     if draft.halt_level(at) is HaltLevel.FLATTEN:
         return Leg.FLATTEN
     if trade.exit_leg is not None:
         return trade.exit_leg
     if at >= trade.deadline and (draft.is_live or not entry.state.is_closed):
-        return Leg.TIMEOUT  # on paper the barrier closes what is filled; an entry that the venue never filled is taken back
+        return Leg.TIMEOUT  # on paper the barrier closes what is filled; an entry that never filled is cancelled
     if held and any(_ended_for_good(order, trade) for order in exits):
-        return Leg.EXIT  # the stop or an exit ended, and something is still open
+        return Leg.EXIT  # the stop or an exit ended while a quantity is still open
     if draft.is_live and held and stop_passed(draft, trade, at):
         return Leg.EXIT
     return None
 
 
 def _ended_for_good(order: Order, trade: Trade) -> bool:
-    """Whether an exit ended such that the trade has to be left: not one that makes way for another, nor an attempt of a stop."""
+    """Whether an exit ended so that the trade must be closed. Resized stops and the first refused stops do not count."""
     if not order.state.is_closed or is_resized(order):
         return False
     return not is_failed_stop(order) or trade.progress.stops_failed >= STOP_TRIES
 
 
 def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datetime) -> None:
-    """Take the next step towards flat: cancel what is in the way, send what is free to be sent, or wait for what is due."""
+    """Take the next step towards flat: cancel orders in the way, send an exit, or wait for what is due."""
     progress = trade.progress
     if trade.exit_leg is not leg or progress.since is None:
         progress = progress.after(since=progress.since or at, retry_at=None)  # another reason does not wait
@@ -163,10 +162,10 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
     stop = open_stop(draft, trade)
     if stop is not None and draft.holds_coins:
         keep_cancelling(draft, stop, f"leave-{leg}", at)
-        return  # until that is confirmed: both could fill, and the second would sell what people hold beside the trade
+        return  # wait for the confirmation: if both filled, the second would sell what people hold
     quantity = sendable(draft, trade.symbol, held)
     if not quantity:
-        return  # until a cancel is confirmed
+        return  # wait until a cancel is confirmed
     order = send_exit(draft, trade, leg if leg is not Leg.STOP_LOSS else Leg.EXIT, quantity, at)
     trade = draft.trades[trade.symbol]
     draft.set_trade(trade.after(state=TradeState.EXITING, exit=order.client_order_id))
@@ -175,7 +174,7 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
 
 
 def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], at: datetime) -> None:
-    """The trade is over: flat, and nothing of it is open."""
+    """Close the books on a trade that is flat and has no open order."""
     if not entry.filled:
         draft.set_trade(trade.after(state=TradeState.ABANDONED, closed_at=entry.closed_at or at), is_over=True)
         return
@@ -216,14 +215,14 @@ def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], 
 
 @exactly
 def _closed_too_much(trade: Trade, entry: Order, exits: list[Order]) -> Decimal:
-    """Return the signed position that exits made which crossed on the wire and closed more than was open."""
+    """Return the signed position that exits opened by closing too much, when their fills crossed on the wire."""
     own = entry.filled - sum((order.filled for order in exits), ZERO)
     return min(own, ZERO) * trade.side.sign
 
 
 @exactly
 def _at_mark(trade: Trade, entry: Order, exits: list[Order], price: Decimal) -> Decimal:
-    """Return what a trade earned after fees of which a part was closed by no order: that part is valued at `price`."""
+    """Return the profit after fees of a trade that no order closed in full. The missing part is valued at `price`."""
     closed = sum((order.filled for order in exits), ZERO)
     brought = sum((order.filled_value for order in exits), ZERO) + (entry.filled - closed) * price
     fees = entry.fees + sum((order.fees for order in exits), ZERO)

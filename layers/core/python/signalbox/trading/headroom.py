@@ -1,14 +1,14 @@
-"""Whether any entry of an account's policy can pass the loss limits: what is left above our own stop, against the least of them.
+"""Whether any entry of an account's policy can still pass the loss limits: what is left against the smallest possible entry.
 
 An entry is sized to lose `risk_fraction` of equity at its stop, with at most `max_notional_fraction` of equity. With d the
-distance to the stop as a fraction of the price, and c = slippages + fees of both ways, it may lose at the worst
-  max_notional_fraction * equity * (d + c)     while the notional binds: least at the nearest stop,
-  risk_fraction * equity * (1 + c / d)         beyond that: least at the farthest stop.
-So whatever the market does, no entry risks less than the smaller of the two ends. Once less is left above the level at
-which new risk is blocked, every signal would be refused: for the day by the daily limit, for good by the overall one,
-because a flat account's balance does not move and that limit's level never falls.
+distance to the stop as a fraction of the price, and c = slippage + fees of both sides, its worst-case loss is
+  max_notional_fraction * equity * (d + c)     while the notional limit binds: smallest at the nearest stop,
+  risk_fraction * equity * (1 + c / d)         beyond that: smallest at the farthest stop.
+So whatever the market does, no entry risks less than the smaller of these two ends. Once less is left above the level at
+which new risk is blocked, every signal would be refused. The daily limit refuses for the rest of the day. The overall limit
+refuses permanently, because a flat account's balance does not move and that limit's level never falls.
 
-Entries are those made at the price they were decided on. Orders that people send are not of the policy: each is judged.
+This covers entries at the price they were decided on. Orders that people send do not follow the policy: each is checked alone.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from signalbox.trading.snapshot import moved, rule_monitor_of
 from signalbox.trading.state import AccountState
 from signalbox.trading.warnings import DepletionWarning
 
-_PLACES: Final = 18  # of what a figure is rounded to; nothing is booked with it
+_PLACES: Final = 18  # rounding of intermediate figures; never used in a booking
 
 
 @dataclass(frozen=True, slots=True)
 class EntryReach:
-    """What is known of the entries to come: their stops are this far, and a step of quantity is worth this much at most.
+    """The range of stop distances that future entries may have, and the value of one quantity step.
 
-    nearest, farthest: fractions of the price. step_value: in quote currency; None: the dearest step at the newest prices.
+    nearest, farthest: distance to the stop as a fraction of the price. step_value: the highest value of one step of quantity, in
+    quote currency; None means taken from the newest prices.
     """
 
     nearest: Decimal = ZERO
@@ -43,34 +44,34 @@ class EntryReach:
     step_value: Decimal | None = None
 
 
-ANY: Final = EntryReach()  # what may always come: from a market that stands still to a stop at nothing
+ANY: Final = EntryReach()  # any entry: from a stop at the price to a stop at zero
 
 
 @dataclass(frozen=True, slots=True)
 class HeadroomDepleted:
-    """No entry can pass. left: equity above the level at which new risk is blocked. until: None is for good.
+    """No entry can pass. left: equity above the level at which new risk is blocked. until: None means permanently.
 
-    warning: what stands once it was told.
+    warning: the standing warning that keeps this from being announced twice.
     """
 
     rule: LossRule
     left: Decimal
-    least_loss: Decimal  # of any entry, at the worst
+    least_loss: Decimal  # worst-case loss of the smallest entry
     until: datetime | None
     warning: DepletionWarning
 
 
 def depleted_headroom(state: AccountState, at: datetime, reach: EntryReach = ANY) -> HeadroomDepleted | None:
-    """Return why no entry can pass at `at`, None while one may, or while something is open or working.
+    """Return why no entry can pass at `at`. None while one can, and while a position or order is open.
 
-    None also for an account without rules, before its first day, and once a rule is broken: that is told otherwise.
+    None also for an account without loss rules, before its first day, and after a breach, which is announced as RuleBreached.
     """
     monitor = rule_monitor_of(state.account, state.loss_rules)
     if monitor is None or monitor.day is None or monitor.status is AccountStatus.BREACHED or not state.is_idle:
         return None
     step_value = _step_value(state) if reach.step_value is None else reach.step_value
     if step_value is None:
-        return None  # without a price every order is refused for that
+        return None  # every order is refused anyway while there is no price
     equity = state.books.balance
     least = least_loss(state.account, equity, EntryReach(reach.nearest, reach.farthest, step_value))
     return next((found for rule in _FOR_GOOD_FIRST if (found := _depleted_by(monitor, state, rule, least, at)) is not None), None)
@@ -83,7 +84,7 @@ _FOR_GOOD_FIRST: Final = (LossRule.MAX_LOSS, LossRule.MAX_DAILY_LOSS)
 def _depleted_by(
     monitor: FtmoRuleMonitor, state: AccountState, rule: LossRule, least: Decimal, at: datetime
 ) -> HeadroomDepleted | None:
-    """As `risk.checks.check_headroom` chooses the level: the highest of those in force now, or within the guard."""
+    """Use the level that `risk.checks.check_headroom` uses: the highest floor in force now or within the midnight guard."""
     ahead = timedelta(minutes=state.account.limits.midnight_guard_minutes)
     floors = [f for f in monitor.headroom().floors if f.rule is rule and f.blocks(at, ahead)]
     day = monitor.day
@@ -99,12 +100,12 @@ def _depleted_by(
 
 @exactly
 def least_loss(account: TradingAccount, equity: Decimal, reach: EntryReach) -> Decimal:
-    """Return what any entry of the policy within reach risks at the least, in account currency; 0 at the lowest."""
+    """Return the least that any entry of the policy within `reach` can lose in the worst case; account currency, at least 0."""
     policy, limits = account.policy, account.limits
     fee = min((instrument.fee_fraction for instrument in INSTRUMENTS.values()), default=ZERO)
     costs = limits.market_slippage_fraction + limits.stop_slippage_fraction + 2 * fee * (1 - limits.market_slippage_fraction)
-    kept = 1 - limits.stop_slippage_fraction  # a long position's stop slips by a share of a price that is lower by d
-    lacks = reach.step_value or ZERO  # a quantity is rounded down
+    kept = 1 - limits.stop_slippage_fraction  # a long position's stop is lower by d, so its slippage is too
+    lacks = reach.step_value or ZERO  # quantities are rounded down by up to one step
     nearest, farthest = reach.nearest, max(reach.farthest, reach.nearest)
     found = []
     if nearest * policy.max_notional_fraction <= policy.risk_fraction:

@@ -1,6 +1,6 @@
-"""The steps and sizes of what may be traded, as the checks judge them and the paper venue rounds to them.
+"""Tick, step and size limits of each instrument, for the pre-trade checks and the paper venue.
 
-A symbol that is not here has no instrument: new risk in it is refused as INSTRUMENT_UNKNOWN. Costs are those of paper.py.
+New risk in a symbol that is not listed here is refused as INSTRUMENT_UNKNOWN. paper.py has the spread and the slippage.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 from signalbox.market.candles import Symbol
 from signalbox.risk.order import GroupName, Instrument
 
-CRYPTO: Final = GroupName("crypto")  # they fall together
-FEE_BPS: Final = Decimal("3.25")  # a side, FTMO's commission on crypto (training/judge/costs.py)
-MARGIN_FRACTION: Final = Decimal("0.5")  # 1:2, our own assumption, no firm's figure; a CASH account pays in full whatever it says
+CRYPTO: Final = GroupName("crypto")  # one group, because these coins fall together
+FEE_BPS: Final = Decimal("3.25")  # per side: FTMO's commission on crypto (training/judge/costs.py)
+MARGIN_FRACTION: Final = Decimal("0.5")  # leverage 1:2, our assumption and no firm's figure; CASH accounts pay in full regardless
 
 
 def _instrument(symbol: str, tick: str, step: str, most: str) -> tuple[Symbol, Instrument]:

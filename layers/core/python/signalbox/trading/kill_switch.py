@@ -1,4 +1,4 @@
-"""The kill switch at work: it takes the stricter level and the later end, and cancels what would open risk."""
+"""The kill switch at work: the stricter level and the later end win, and every order that would open risk is cancelled."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SEVERITY: Final = {level: rank for rank, level in enumerate(HaltLevel)}
 
 
 def set_halt(draft: AccountDraft, halt: Halt) -> bool:
-    """Set the kill switch; False when what is in force is as strict and lasts as long. It is never made milder here.
+    """Set the kill switch. Return False if the halt in force is as strict and lasts as long; a halt never becomes milder here.
 
-    Of two that overlap the stricter level holds until the later end, so that neither is forgotten when the other ends.
+    Of two overlapping halts the stricter level holds until the later end, so that none is lost when the other one ends.
     """
     now = draft.halt
     if now is not None and now.level_at(halt.since) is not HaltLevel.NONE:
@@ -49,7 +49,7 @@ def set_halt(draft: AccountDraft, halt: Halt) -> bool:
 
 
 def cancel_new_risk(draft: AccountDraft, at: datetime) -> None:
-    """Cancel every working order that is no reduction, while the kill switch is set: until none is left."""
+    """Cancel every working order that is not reduce-only while the kill switch is set. Called again until all have ended."""
     if draft.halt is None or draft.halt_level(at) is HaltLevel.NONE:
         return
     for order in draft.open_orders():
@@ -58,7 +58,7 @@ def cancel_new_risk(draft: AccountDraft, at: datetime) -> None:
 
 
 def release(draft: AccountDraft, halt: Halt, who: str, why: str) -> None:
-    """Release the halt in force. Depleted headroom is warned of again: whoever resumes has to know."""
+    """Release the halt in force. Depleted headroom is announced again, because whoever resumes has to know of it."""
     draft.keep_halt(None)
     draft.lift_depletion_warnings()
     draft.record(RiskEvent(RiskEventKind.RESUMED, draft.at.isoformat(), draft.at, halt.level, who=who, detail=why))

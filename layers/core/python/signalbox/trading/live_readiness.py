@@ -1,4 +1,4 @@
-"""What the ledger knows of a live account's readiness, and the refusal of new risk while something is against it."""
+"""Collects what the ledger knows about a live account's readiness, and refuses new risk while any reason stands against it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def live_facts(
     symbol: str | None = None,
     decided_by: tuple[str, str] | None = None,
 ) -> ReadinessFacts:
-    """Return what the ledger knows of an account's readiness at `at`; what it does not know is None and counts against it.
+    """Return what the ledger knows about an account's readiness at `at`. Unknown facts are None and count against it.
 
-    symbol: whose newest bar is asked about; None: of the whole market. decided_by: the deployment (name, stage) of a signal;
-    None: the one that decided last. A venue that answered a comparison lately has shown that the credentials work.
+    symbol: check the age of this symbol's newest bar; None means of any symbol's. decided_by: the deployment (name, stage) of a
+    signal; None means the deployment that decided last. A recent comparison proves that the venue's credentials work.
     """
     marks = [mark.at for of, mark in state.marks.items() if symbol in {None, of}]
     confirmed = tx.confirmations()
@@ -53,7 +53,7 @@ def live_facts(
 def not_ready(
     tx: TradingTransaction, state: AccountState, at: datetime, *, symbol: str, decided_by: tuple[str, str] | None = None
 ) -> str:
-    """Return why a live account may not take new risk in a symbol, nothing for one that may, or is not live."""
+    """Return the reasons why a live account may not take new risk in a symbol, "" if it may or the account is not live."""
     if state.account.mode is not TradingMode.LIVE:
         return ""
     facts = live_facts(tx, state, at, symbol=symbol, decided_by=decided_by)
@@ -61,6 +61,6 @@ def not_ready(
 
 
 def require_ready(tx: TradingTransaction, state: AccountState, at: datetime, symbol: str) -> None:
-    """Pass an account that may take new risk in a symbol. Raises CommandError with every reason against it."""
+    """Return if an account may take new risk in a symbol. Raises CommandError with every reason against it."""
     if reasons := not_ready(tx, state, at, symbol=symbol):
-        raise CommandError(f"{state.account.account} may not trade live: {reasons}")
+        raise CommandError(f"{state.account.account} may not trade live now: {reasons}")

@@ -1,6 +1,6 @@
-"""What the protections remember of an account: the exits and the equity peaks of their windows. Stored as JSON text.
+"""What the protections remember of an account: recent exits and equity peaks. Stored as JSON text.
 
-The peaks are the points that can still be the highest of a window: equities fall along the tuple, so it stays short.
+Only equity points that can still become the highest of a window are kept: equity falls along the tuple, so it stays short.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from signalbox.risk.protections import EquityPoint, Exit
 
 @dataclass(frozen=True, slots=True)
 class ProtectionMemory:
-    """Exits oldest first, and equity points of falling equity, oldest first."""
+    """Recent exits, oldest first, and equity points of falling equity, oldest first."""
 
     exits: tuple[Exit, ...] = ()
     peaks: tuple[EquityPoint, ...] = ()
 
     def to_text(self) -> str:
-        """Return it as it is stored; every number as exact decimal text."""
+        """Return the JSON text to store, with every number as exact decimal text."""
         return _ADAPTER.dump_json(self).decode()
 
     @classmethod
     def from_text(cls, text: str) -> ProtectionMemory:
-        """Return what `to_text` wrote. Raises pydantic.ValidationError."""
+        """Return the object that `to_text` wrote. Raises pydantic.ValidationError."""
         return _ADAPTER.validate_json(text)
 
 

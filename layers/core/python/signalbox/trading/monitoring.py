@@ -1,9 +1,9 @@
-"""Closed bars applied to an account in time order, minute by minute over all symbols. Only here do prices meet an account.
+"""Applies closed bars to an account in time order, minute by minute over all symbols. Only this module meets prices.
 
-In one minute: working paper orders and the exits of paper trades trade, worst first; the account is judged at the worst
-prices of what it holds, then at the closes; midnight, if the minute ends with it; internal stops; protections; and what is
-to be left is left. A minute waits until every symbol with something at stake has a bar of it or a later one, so a part of
-the data that comes late changes nothing; a symbol that stays away longer than `stale_after` stops the account instead.
+In each minute: fill working paper orders and paper exits, the worst case first; check the loss rules at the worst prices, then
+at the closes; pass midnight if the minute ends there; apply internal stops and protections; manage exits. A minute waits until
+every symbol at stake has a bar of it or a later one, so late data changes nothing. A symbol whose bars are missing for longer
+than `stale_after` halts the account instead.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Candles = Mapping[Symbol, Sequence[Candle]]
 
 
 def apply_closed_bars(draft: AccountDraft, candles: Candles, stale_after: timedelta) -> None:
-    """Apply what closed after `watched_until` and at or before the draft's instant."""
+    """Apply the bars that closed after `watched_until` and up to the draft's instant."""
     since, at = draft.watched_until, draft.at
     minutes: dict[datetime, dict[Symbol, Candle]] = {}
     newest: dict[Symbol, datetime] = {}
@@ -79,7 +79,7 @@ def _at_stake(draft: AccountDraft) -> set[str]:
 
 
 def _waits(draft: AccountDraft, symbol: str, newest: Mapping[Symbol, datetime], close: datetime, stale_after: timedelta) -> bool:
-    """Whether a minute has to wait for a symbol: it has no bar as late, and is not given up yet."""
+    """Whether a minute has to wait for a symbol: its newest price is older than the minute, and not yet stale."""
     known = newest.get(Symbol(symbol))
     if known is None:
         mark = draft.marks.get(Symbol(symbol))
@@ -88,7 +88,7 @@ def _waits(draft: AccountDraft, symbol: str, newest: Mapping[Symbol, datetime], 
 
 
 def _pass_over(draft: AccountDraft, minutes: Sequence[Mapping[Symbol, Candle]], until: datetime) -> None:
-    """Nothing is held and nothing works: only the newest prices and the midnights count."""
+    """Apply minutes in which nothing is held or working: only the newest prices and the midnights matter."""
     missing = {symbol for bars in minutes for symbol in bars}
     for bars in reversed(minutes):
         for symbol in missing & bars.keys():
@@ -114,7 +114,7 @@ def _minute(draft: AccountDraft, close: datetime, bars: Mapping[Symbol, Candle])
     equity = draft.equity if _is_priced(draft) else None
     _observed(draft, inside, equity, opened_at=opened_at)
     draft.pass_bars(close)
-    _use_of_limits(draft, close, worst_equity)  # before midnight, if it is one: this minute was still yesterday's
+    _use_of_limits(draft, close, worst_equity)  # before midnight: this minute still belongs to the old day
     advance(draft, close)
     if equity is not None:
         if before is not None and (not draft.memory.peaks or draft.memory.peaks[-1].at < close - ONE_MINUTE):
@@ -129,9 +129,9 @@ def _is_priced(draft: AccountDraft) -> bool:
 
 @exactly
 def _worst_equity(draft: AccountDraft, bars: Mapping[Symbol, Candle]) -> Decimal | None:
-    """Return the equity at the worst prices of a minute, each symbol at its own; None without a price of something held.
+    """Return the equity at each symbol's worst price in a minute, or None if a held symbol has no price.
 
-    What traded at the open is booked, what traded inside the minute is not yet.
+    Fills at the open are booked already; fills inside the minute are not.
     """
     marks, positions = draft.prices, draft.books.positions
     total = draft.books.balance
@@ -147,11 +147,11 @@ def _worst_equity(draft: AccountDraft, bars: Mapping[Symbol, Candle]) -> Decimal
 
 
 def _worth(draft: AccountDraft, symbol: str, extreme: Decimal, losing: Side) -> Decimal:
-    """Return what a symbol adds to the balance while the minute is at an extreme, where what `losing` bought is worth least.
+    """Return what a symbol adds to the balance at a minute's extreme, where positions opened by `losing` are worth least.
 
-    A stop traded before the price went further, and so did a resting limit that the price came to; of a fill on the other side
-    of the minute nobody knows whether it came first, and the worse story counts. So at the low every buy counts, and a sale only
-    of a stop; at the high it is the other way round. Only the quantity that traded is gone: the rest is at the extreme.
+    A stop, or a resting limit order that the price reached, filled before the price went further. Whether a fill on the other
+    side of the minute came first is unknown, so the worse order of events counts. At the low, every buy counts, and a sale only
+    if it was a stop; at the high it is the other way round. Only the filled quantity is gone; the rest is at the extreme.
     """
     kinds = {
         event.trade_id: draft.orders[ClientOrderId(event.client_order_id)].terms.type
@@ -169,7 +169,7 @@ def _worth(draft: AccountDraft, symbol: str, extreme: Decimal, losing: Side) -> 
 
 
 def _trade(draft: AccountDraft, bars: Mapping[Symbol, Candle]) -> None:
-    """Let a minute do to working orders and to the exits of trades what it does; fills wait to be booked."""
+    """Fill working orders and exits of trades from a minute's bars. The fills still have to be booked."""
     for symbol in sorted(bars):
         bar = bars[symbol]
         for order in draft.open_orders(symbol):
@@ -207,11 +207,11 @@ def _leave_by_barrier(draft: AccountDraft, trade: Trade, bar: Candle) -> None:
 
 
 def _take_barrier(draft: AccountDraft, trade: Trade, hit: BarrierHit, bar: Candle, held: Decimal) -> None:
-    """The exit passes the state machine and the checks like any order, and fills whole in the same bar."""
+    """Send the barrier's exit through state machine and checks like any order, and fill it in full within the same bar."""
     at = max(bar.open_time, draft.orders[trade.entry].trades[-1].at)
     order = send_exit(draft, trade, hit.leg, held, at)
     if order.accepted_at is None or order.state.is_closed:
-        return  # refused: manage_exits() takes the next leg
+        return  # refused: manage_exits() makes the next attempt
     fill = stamped(barrier_fill(VENUE, order, hit, bar), bar)
     if isinstance(fill, OrderFilled) and fill.at < at:
         fill = fill.model_copy(update={"at": at})
@@ -219,7 +219,7 @@ def _take_barrier(draft: AccountDraft, trade: Trade, hit: BarrierHit, bar: Candl
 
 
 def _book(draft: AccountDraft, before: datetime | None, bars: Mapping[Symbol, Candle]) -> datetime | None:
-    """Book what waits, mark what traded where no bar was seen before, and say when a position was opened, if any was."""
+    """Book waiting fills, use a fill's price as mark if there is none, and return when a position was last opened, if any."""
     fills = sorted((f for f in draft.unbooked if before is None or f.at < before), key=booking_order)
     held = {fill.symbol: draft.books.position(fill.symbol).quantity for fill in fills}
     for fill in fills:
@@ -231,7 +231,7 @@ def _book(draft: AccountDraft, before: datetime | None, bars: Mapping[Symbol, Ca
 
 @exactly
 def opening(fills: Iterable[Fill], held: Mapping[str, Decimal]) -> list[Fill]:
-    """Return those of fills, in booking order, that opened a position. held: the signed positions before the first."""
+    """Return the fills that opened a position. fills: in booking order; held: signed positions before the first fill."""
     positions, found = dict(held), list[Fill]()
     for fill in fills:
         before = positions.get(fill.symbol, ZERO)
@@ -250,7 +250,7 @@ def _observed(draft: AccountDraft, at: datetime, equity: Decimal | None, *, open
 
 
 def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened_at: datetime | None) -> None:
-    """Let the rule monitor observe an equity, after the midnights before it. opened_at: of a position not yet observed."""
+    """Show the rule monitor an equity, after the midnights before it. opened_at: when a new position was opened, if any was."""
     monitor = draft.monitor
     if monitor is None:
         return
@@ -261,7 +261,7 @@ def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened
         at if now is None else max(at, now),
         balance=draft.books.balance - draft.moved,
         equity=equity - draft.moved,
-        is_flat=not draft.unbooked and not draft.held,  # what was closed and is not booked is not in the balance yet
+        is_flat=not draft.unbooked and not draft.held,  # a closed but unbooked position is not in the balance yet
         opened_at=opened_at,
     )
     _broken(draft, breaches)
@@ -274,7 +274,7 @@ def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened
 
 
 def advance(draft: AccountDraft, to: datetime) -> None:
-    """End the rule monitor's days up to an instant; each leaves its row and an equity snapshot."""
+    """Advance the rule monitor to an instant. Each midnight on the way adds a finished day and an equity snapshot."""
     monitor = draft.monitor
     if monitor is None:
         return
@@ -306,9 +306,9 @@ def _broken(draft: AccountDraft, breaches: Sequence[AccountBreach]) -> None:
 
 
 def _use_of_limits(draft: AccountDraft, at: datetime, worst: Decimal | None) -> None:
-    """Warn of each level a loss limit's use has reached, once a day, and flatten at the last.
+    """Warn once a day of each level that a loss limit's use has reached, and flatten at the last level.
 
-    Shortly before midnight also of the limits that it brings, where they are tighter: nothing but time would break them.
+    Shortly before midnight, also check the tighter limits that midnight brings: time alone would break them.
     """
     monitor = draft.monitor
     if monitor is None or monitor.day is None or worst is None:
@@ -357,7 +357,7 @@ def _warn(
 
 
 def _check_for_gaps(draft: AccountDraft, stale_after: timedelta) -> None:
-    """Stop an account that holds what it cannot see. The halt stays until somebody resumes."""
+    """Halt an account that holds a symbol without recent prices. The halt stays until somebody resumes."""
     lost = []
     for symbol in sorted(_at_stake(draft)):
         mark = draft.marks.get(Symbol(symbol))
@@ -372,19 +372,19 @@ def _check_for_gaps(draft: AccountDraft, stale_after: timedelta) -> None:
 
 
 def _traded_at(draft: AccountDraft, symbol: str) -> datetime | None:
-    """Return since when a symbol without any price is at stake, by the newest order of it; None: nobody can say."""
+    """Return when a symbol without any price was last traded or ordered, None if it has no order."""
     found = (o.accepted_at or o.submitted_at or o.terms.decided_at for o in draft.orders.values() if o.terms.symbol == symbol)
     return max(found, default=None)
 
 
 def observe_now(draft: AccountDraft) -> None:
-    """Let the rule monitor observe the equity at the marks, with nothing that was opened."""
+    """Show the rule monitor the equity at the marks; no position was opened."""
     if draft.monitor is not None and _is_priced(draft):
         observe_equity(draft, draft.at, draft.equity, opened_at=None)
 
 
 def observe_reports(draft: AccountDraft) -> None:
-    """Let the rule monitor observe the fills that a venue reported in this step, at the marks. They are booked."""
+    """Show the rule monitor, at the marks, the fills that a venue reported in this step. The fills are booked."""
     if draft.monitor is None:
         return
     fills = sorted((entry for entry in draft.entries if isinstance(entry, Fill)), key=booking_order)
@@ -398,7 +398,7 @@ def observe_reports(draft: AccountDraft) -> None:
 
 @exactly
 def _since_before(draft: AccountDraft, fills: list[Fill]) -> tuple[list[Fill], dict[str, Decimal]]:
-    """Return these fills, and of late ones all that were booked, with the positions before the first of them."""
+    """Return these fills with the positions before the first one. After late fills: every booked fill, from flat positions."""
     if draft.rebooked:
         late = (entry for entry in (*draft.history, *fills) if isinstance(entry, Fill))
         return sorted({fill.entry_id: fill for fill in late}.values(), key=booking_order), {}

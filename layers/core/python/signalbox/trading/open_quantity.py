@@ -1,7 +1,7 @@
-"""How much of a trade is open, and how much of a position an order may close now. Pure: nothing here changes an account.
+"""How much of a trade is open, and how much of a position an order may close now. Pure: changes no account.
 
-A venue that holds the coins of a resting order (spot) lets an exit take only what no other order holds; others' orders there
-count as well. Elsewhere reduce-only is the venue's to keep, and all of the position may be closed.
+At a venue that reserves the coins of a resting order (spot), an exit can take only what no other order has reserved, and
+others' orders count too. Elsewhere the venue enforces reduce-only, and an exit may close the whole position.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from signalbox.trading.state import EXIT_LEGS, KILL_SWITCH, Trade
 
 
 def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
-    """Return the exit orders of a trade that count: open ones, and those that closed some of it."""
+    """Return the trade's exit orders in the account state, by attempt."""
     strategy = draft.account.strategy
     found = [o for o in draft.orders.values() if o.terms.leg in EXIT_LEGS and trade.owns(o) and o.terms.strategy == strategy]
     if len(found) > 1:
@@ -30,9 +30,9 @@ def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
 
 
 def held_by(draft: AccountDraft, trade: Trade) -> Decimal:
-    """Return what is still open of a trade: filled, less what closed it, and never more than the position.
+    """Return the open quantity of a trade: filled, less what closed it, and never more than the position.
 
-    What people's orders closed of it is gone, also when they have bought beside it since (attribution.py).
+    What people's orders closed of the trade stays closed, even if they bought again since (attribution.py).
     """
     return ZERO if not draft.orders[trade.entry].filled else held_after(draft, trade, exits_of(draft, trade))
 
@@ -54,19 +54,19 @@ def held_after(draft: AccountDraft, trade: Trade, exits: Sequence[Order]) -> Dec
 
 @exactly
 def _against(draft: AccountDraft, symbol: str, closing: Side) -> Decimal:
-    """Return how much of a position works to be closed already."""
+    """Return the quantity of open orders that already work to close a position."""
     working = (order.fillable - order.filled for order in draft.open_orders(symbol) if order.terms.side is closing)
     return sum(working, ZERO)
 
 
 def _free(draft: AccountDraft, symbol: str) -> Decimal:
-    """Return how much of a position an order may close now: where a venue holds coins, what no resting order has."""
+    """Return how much of a position an order may close now; where a venue holds coins, only what no resting order reserves."""
     return _left_beside(draft, symbol, ()) if draft.holds_coins else abs(draft.quantity(symbol))
 
 
 @exactly
 def _left_beside(draft: AccountDraft, symbol: str, own: Iterable[Order]) -> Decimal:
-    """Return how much of a position no other order works to close. own: orders that do not count."""
+    """Return how much of a position no other order works to close. own: orders that do not count as others."""
     quantity = draft.quantity(symbol)
     closing = Side.SELL if quantity > 0 else Side.BUY
     mine = (o.fillable - o.filled for o in own if o.terms.side is closing and not o.state.is_closed)
@@ -75,9 +75,9 @@ def _left_beside(draft: AccountDraft, symbol: str, own: Iterable[Order]) -> Deci
 
 @exactly
 def within_reach(draft: AccountDraft, symbol: str) -> Decimal:
-    """Return how much of a position orders of ours can close: where a venue holds coins, not what it holds for others.
+    """Return how much of a position our orders can close; where a venue holds coins, less what it reserves for others.
 
-    Others' orders are those of its newest view that nobody here has sent.
+    Others' orders are the open orders in the newest view that Signalbox did not send.
     """
     quantity = draft.quantity(symbol)
     if not draft.holds_coins:
@@ -87,9 +87,9 @@ def within_reach(draft: AccountDraft, symbol: str) -> Decimal:
 
 
 def in_the_way(draft: AccountDraft, symbol: Symbol, closing: Side, wanted: Decimal, own: Iterable[Order]) -> list[Order]:
-    """Return the orders of people that rest where this much has to be closed; none while the rest of the position is enough.
+    """Return people's resting orders that keep `wanted` from being closed; empty if the rest of the position is enough.
 
-    own: the orders of what is to be closed.
+    own: the orders of the trade that is to be closed.
     """
     if _left_beside(draft, symbol, own) >= wanted:
         return []
@@ -102,13 +102,13 @@ def in_the_way(draft: AccountDraft, symbol: Symbol, closing: Side, wanted: Decim
 
 
 def shown(draft: AccountDraft, symbol: str, wanted: Decimal) -> Decimal:
-    """Return at most what the venue has of a position: more than that it would refuse, and what it does have would stay open."""
+    """Return `wanted`, but at most what the venue shows of the position: the venue would refuse a larger order."""
     return min(wanted, _at_venue(draft, symbol))
 
 
 @exactly
 def _at_venue(draft: AccountDraft, symbol: str) -> Decimal:
-    """Return how much the venue has of a position, in its direction: as the books say, until two views differed from them."""
+    """Return the position's size according to the books, or to the venue once two views differed from the books."""
     quantity = draft.quantity(symbol)
     for doubt in draft.at_venue.doubts:
         if doubt.told and doubt.difference is VenueDifference.POSITION_DIFFERS and doubt.subject == symbol:
@@ -118,7 +118,7 @@ def _at_venue(draft: AccountDraft, symbol: str) -> Decimal:
 
 @exactly
 def sendable(draft: AccountDraft, symbol: Symbol, wanted: Decimal) -> Decimal:
-    """Return how much of what is wanted one order can close now; 0: nothing, or less than the venue takes, so wait."""
+    """Return how much of `wanted` one order can close now; 0 means wait: nothing is free, or less than the venue's minimum."""
     wanted = shown(draft, symbol, wanted)
     quantity, rules = min(wanted, _free(draft, symbol)), draft.state.instruments.get(symbol)
     if rules is None:
@@ -129,5 +129,5 @@ def sendable(draft: AccountDraft, symbol: Symbol, wanted: Decimal) -> Decimal:
 
 
 def keys_of(orders: Iterable[Order]) -> set[ClientOrderId]:
-    """Return the ids of orders."""
+    """Return the client order ids of orders."""
     return {order.client_order_id for order in orders}

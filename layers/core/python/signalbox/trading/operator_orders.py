@@ -1,7 +1,6 @@
 """Orders that a person sends, cancels or replaces. Pure.
 
-What they send or change passes the pre-trade checks like any order. A request that comes again finds its own traces and
-changes nothing.
+These pass the pre-trade checks like any order. A repeated request is recognised and changes nothing.
 """
 
 from __future__ import annotations
@@ -28,25 +27,27 @@ from signalbox.trading.state import AccountState
 
 
 def submit(state: AccountState, terms: OrderTerms | Sequence[OrderTerms], at: datetime) -> Transition:
-    """Send orders that somebody wants, judged one after the other with those before them working.
+    """Send a person's orders. Each one is checked with the orders before it counted as working.
 
-    An order that exists changes nothing. Raises CommandError for terms of another account.
+    An order that exists changes nothing. Raises CommandError for terms of another account and for orders past send_before.
     """
     draft = AccountDraft(state, at)
     wanted = (terms,) if isinstance(terms, OrderTerms) else tuple(terms)
     if all(one.client_order_id in state.orders for one in wanted):
         return state, NO_CHANGES
-    for one in wanted:  # all of them first: an error sends none
+    for one in wanted:  # check all before sending any
         if one.account != state.account.account:
-            raise CommandError(f"expected an order of {state.account.account}, was of {one.account}")
+            raise CommandError(f"the order belongs to account {one.account}, not to {state.account.account}")
         if draft.at >= one.send_before:
-            raise CommandError(f"expected an order to send before {one.send_before.isoformat()}, was {draft.at.isoformat()}")
+            raise CommandError(
+                f"too late at {draft.at.isoformat()}: the order had to be sent before {one.send_before.isoformat()}"
+            )
     draft.send_in_turn(wanted, draft.at if draft.is_live else draft.stamp(draft.at))
     return draft.done()
 
 
 def cancel(state: AccountState, key: ClientOrderId, request_id: str, at: datetime) -> Transition:
-    """Ask for an order to be taken back. One that is over, or is being cancelled, is left as it is.
+    """Ask the venue to cancel an order. An order that has ended or is being cancelled stays as it is.
 
     Raises CommandError for an order that is not in the account state.
     """
@@ -69,7 +70,7 @@ def replace(
     limit_price: Decimal | None = None,
     stop_price: Decimal | None = None,
 ) -> Transition:
-    """Ask for an open order to be changed; what is None stays. It is judged as the order it would become.
+    """Ask the venue to change an open order; a None keeps its value. The checks judge the order as it would be afterwards.
 
     Raises CommandError for an order that is not in the account state or cannot be changed now.
     """
@@ -111,17 +112,19 @@ def replace(
 
 def _check_change(order: Order, total: Decimal, limit_price: Decimal | None, stop_price: Decimal | None) -> None:
     if order.state not in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}:
-        raise CommandError(f"{order.client_order_id}: expected an order at the venue and nothing pending, was {order.state}")
+        raise CommandError(
+            f"{order.client_order_id}: this order is {order.state}; only an open order without a request can change"
+        )
     if total <= order.filled:
-        raise CommandError(f"{order.client_order_id}: expected a quantity above the filled {order.filled}, was {total}")
+        raise CommandError(f"{order.client_order_id}: expected a quantity above the filled {order.filled}, got {total}")
     wrong_limit = limit_price is not None and order.terms.type is not OrderType.LIMIT
     wrong_stop = stop_price is not None and order.terms.type is not OrderType.STOP
     if wrong_limit or wrong_stop:
-        raise CommandError(f"{order.client_order_id}: expected a price that a {order.terms.type} order has")
+        raise CommandError(f"{order.client_order_id}: a {order.terms.type} order does not have that price")
 
 
 def _known(state: AccountState, key: ClientOrderId) -> Order:
     order = state.orders.get(key)
     if order is None:
-        raise CommandError(f"{state.account.account}: expected an order of the account, was {key}")
+        raise CommandError(f"{state.account.account} has no order {key}")
     return order

@@ -1,4 +1,4 @@
-"""Cancels and changes that are asked of a venue, and how long to wait before asking again."""
+"""Cancels and changes that a venue is asked for, and the pauses before asking again."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0, 5, 10, 20, 
 
 
 def pause_after(failures: int) -> timedelta:
-    """Return how long to wait after so many failures in a row: not at all after the first, then 5 s, 40 s at most."""
+    """Return the pause after a number of failures in a row: none after the first, then 5, 10, 20 and at most 40 seconds."""
     return _PAUSES[min(max(failures - 1, 0), len(_PAUSES) - 1)]
 
 
 def request_cancel(draft: AccountDraft, order: Order, request_id: str, at: datetime) -> None:
-    """Ask for a cancel; nothing for an order that is over or being cancelled."""
+    """Ask the venue to cancel an order, unless it has ended, is being cancelled, or cannot be at the venue."""
     if order.state.is_closed or order.pending_cancel is not None or not order.state.may_be_at_venue:
         return
     key = order.client_order_id
     asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
-    if asked.event_id in order.seen:  # under its old name nobody would send it
+    if asked.event_id in order.seen:  # a repeated request id would not be sent
         request_id = f"{request_id}-{order.cancels}"
         asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
     draft.take(asked)
@@ -34,7 +34,7 @@ def request_cancel(draft: AccountDraft, order: Order, request_id: str, at: datet
 
 
 def keep_cancelling(draft: AccountDraft, order: Order, request_id: str, at: datetime) -> None:
-    """Ask for a cancel; one that the venue refused is asked for again, after a pause, until the order ends."""
+    """Ask for a cancel, and after a refusal ask again with growing pauses until the order ends."""
     if order.state.is_closed or order.pending_cancel is not None:
         return
     due = at if order.cancel_asked_at is None else order.cancel_asked_at + pause_after(order.cancels)
@@ -55,7 +55,7 @@ def ask(
     limit_price: Decimal | None = None,
     stop_price: Decimal | None = None,
 ) -> None:
-    """Ask the edge for a cancel or replace."""
+    """Announce a cancel or replace request, which the execution function sends to the venue."""
     draft.announce(
         ExecutionRequested(
             account=draft.account.account,

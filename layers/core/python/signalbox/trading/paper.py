@@ -1,7 +1,7 @@
-"""The paper venue of every account that is not live: which models it is made of, and how its fills are stamped.
+"""The paper venue of every account that is not live: its cost and fill models, and the time stamps of its fills.
 
-A side costs 3.25 bps commission, half of a spread of 1 bps and 0.5 bps of slippage: 4.25 bps, 8.5 bps a round trip. A message
-takes no time, so an order decided at t trades in the bar that opens at t; a bar takes an order whole, whatever its volume.
+One side costs 3.25 bps commission, half of the 1 bps spread and 0.5 bps slippage: 4.25 bps, so 8.5 bps per round trip. Latency
+is zero, so an order decided at t fills in the bar that opens at t. A bar fills an order in full, whatever the bar's volume.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from signalbox.trading.instruments import FEE_BPS, INSTRUMENTS
 
 SPREAD_BPS: Final = Decimal(1)
 SLIPPAGE_BPS: Final = Decimal("0.5")
-INSIDE: Final = timedelta(microseconds=1)  # before its close: when a fill inside a bar is stamped
+INSIDE: Final = timedelta(microseconds=1)  # a fill inside a bar is stamped this long before the bar's close
 VENUE: Final = PaperVenue(
     instruments={symbol: PaperInstrument(found.tick, found.step) for symbol, found in INSTRUMENTS.items()},
     spread=FixedSpread(SPREAD_BPS),
@@ -33,13 +33,13 @@ VENUE: Final = PaperVenue(
     latency=timedelta(0),
     liquidity=UnlimitedLiquidity(),
 )
-ROUND_TRIP: Final = 2 * (FEE_BPS + SPREAD_BPS / 2 + SLIPPAGE_BPS) / 10_000  # of the value traded
+ROUND_TRIP: Final = 2 * (FEE_BPS + SPREAD_BPS / 2 + SLIPPAGE_BPS) / 10_000  # of the traded value
 
 
 def stamped(event: OrderEvent, bar: Candle) -> OrderEvent:
-    """Return the event with a fill inside the bar stamped just before its close.
+    """Return the event, with a fill inside the bar stamped just before the bar's close.
 
-    So it comes before what trades at the open of the next bar, and midnight at the close comes after it.
+    So it sorts before fills at the open of the next bar, and before a midnight at the close.
     """
     if isinstance(event, OrderFilled) and event.at == bar.close_time:
         return event.model_copy(update={"at": bar.close_time - INSIDE})
@@ -48,5 +48,5 @@ def stamped(event: OrderEvent, bar: Candle) -> OrderEvent:
 
 @exactly
 def half_spread(bar: Candle) -> Decimal:
-    """Return half of the venue's spread in a bar."""
+    """Return half of the paper venue's spread in a bar, in quote currency."""
     return VENUE.spread.half_spread(bar)

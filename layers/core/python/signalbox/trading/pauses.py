@@ -1,4 +1,4 @@
-"""The protections at work: what an exit or a fall of equity locks, and what has to be remembered for the next one."""
+"""The protections at work: locks after exits or falling equity, and what they have to remember for the next step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PEAKS_KEPT = timedelta(minutes=STANDARD.drawdown_lookback_minutes)
 
 
 def remember_exit(draft: AccountDraft, closed: Exit) -> None:
-    """Keep an exit, and lock what it locks."""
+    """Remember an exit and set the locks that it triggers."""
     exits = [e for e in (*draft.memory.exits, closed) if e.at > closed.at - _EXITS_KEPT]
     draft.remember(ProtectionMemory(tuple(sorted(exits, key=lambda e: (e.at, e.symbol))), draft.memory.peaks))
     newest = max(e.at for e in exits)
@@ -25,7 +25,7 @@ def remember_exit(draft: AccountDraft, closed: Exit) -> None:
 
 @exactly
 def remember_equity(draft: AccountDraft, at: datetime, equity: Decimal) -> None:
-    """Keep an equity point, and lock everything while it is too far below the highest of the window."""
+    """Remember an equity point, and lock all entries if it is too far below the highest point of the window."""
     peaks = [p for p in draft.memory.peaks if p.at > at - _PEAKS_KEPT]
     while peaks and peaks[-1].equity <= equity:
         peaks.pop()

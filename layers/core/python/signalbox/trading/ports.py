@@ -1,9 +1,8 @@
-"""What trading needs from the ledger. Implementations: adapters.postgres.trading, and a memory twin in tests/fakes.
+"""What trading needs from the ledger. Implemented by adapters.postgres.trading and by a memory twin in tests/fakes.
 
-Promises that one contract suite checks on both: the transaction of an account excludes every other one of that account
-(two workers take turns); nothing is visible before the block ends without an error; `save` is idempotent by natural keys;
-a state that is loaded after `save` equals the one that was saved, to the last digit, but for what no longer counts: orders
-that closed, locks and order times that ended.
+One contract suite checks both for these promises: only one transaction at a time per account (two workers take turns); changes
+become visible only when the block ends without an error; `save` is idempotent by natural keys; a state loaded after `save`
+equals the saved one to the last digit, except for closed orders, ended locks and old order times that no longer count.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from signalbox.trading.state import AccountState
 
 @dataclass(frozen=True, slots=True)
 class IncompleteView:
-    """A venue's view of which some parts came."""
+    """A venue's view of which only some parts have arrived: `came` of `parts`."""
 
     asked_at: datetime
     view: str
@@ -35,72 +34,72 @@ class IncompleteView:
 
 
 class TradingTransaction(Protocol):
-    """One unit of work on one account, which it holds locked."""
+    """One unit of work on one account, which stays locked."""
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
-        """Return the account: locks and order times that still count at `at`, and its marks.
+        """Return the account with the locks and order times that count at `at`, and its marks.
 
-        Marks are of the newest bars that were watched, also where `at` is earlier; before any was, of those closed by `at`.
-        Its orders are the open ones, those of trades that are not closed, and whatever exists of the client order ids in
-        `orders`: whoever submits or reports names them, so that a second delivery finds the first, however old it is.
-        Order times are the instants of OrderReleased within the throttle's window before `at`.
+        Marks come from the newest bars that were applied, even if `at` is earlier; before the first, from bars closed by `at`.
+        Orders are the open ones, those of open trades, and those named in `orders`: whoever submits or reports an order names it,
+        so that a second delivery finds the first one, however old it is. Order times are the instants of OrderReleased within the
+        throttle's window before `at`.
         """
 
     def order(self, client_order_id: str) -> Order | None:
-        """Return one order, however old."""
+        """Return one order, however old; None if it does not exist."""
 
     def entries(self) -> Sequence[Entry]:
-        """Return every entry of the account, oldest first: what a step asks for with RebookNeededError."""
+        """Return every entry of the account, oldest first. A step needs them after RebookNeededError."""
 
     def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
-        """Return the bars of the account's market with since < close_time <= until, oldest first. None: of the last minute."""
+        """Return the account's market bars with since < close_time <= until, oldest first. since None means the last minute."""
 
     def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
         """Return the newest `count` bars of the account's market with close_time <= until, oldest first."""
 
     def confirmations(self) -> Sequence[Confirmation]:
-        """Return everything that people confirmed or took back of this account, oldest first."""
+        """Return everything that people confirmed or withdrew for this account, oldest first."""
 
     def recorded(self, kind: RiskEventKind, key: str) -> RiskEvent | None:
-        """Return the line of the compliance record with this natural key, None when there is none."""
+        """Return the compliance record line with this natural key, or None."""
 
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
-        """Return the gate verdicts of a deployment (name, stage) by `at`; None when it decided nothing.
+        """Return the gate verdicts of a deployment (name, stage) at `at`; None when it decided nothing.
 
-        decided_by None: of the one that decided the newest signal at or before `at`. A gate is True when it passed for every
-        bundle that decided under this name and stage, False when it failed for one, absent when one was not judged.
+        decided_by None means the deployment that decided the newest signal at or before `at`. A gate is True if every bundle that
+        decided under this name and stage passed it, False if one failed it, and absent if it was not evaluated for one.
         """
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
-        """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, by name."""
+        """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, sorted by name."""
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
-        """Keep a part of a view; return all of that view that are kept, in order. None once it, or a newer one, was compared."""
+        """Store a part of a view, and return the stored parts of that view in order; empty if it or a newer view was compared."""
 
     def incomplete_views(self) -> Sequence[IncompleteView]:
-        """Return the views of which parts are kept, oldest first."""
+        """Return the views of which parts are stored, oldest first."""
 
     def drop_view_parts(self, until: datetime) -> None:
-        """Forget the parts of views asked at or before an instant."""
+        """Delete the parts of views that were asked for at or before an instant."""
 
     def differences(self, since: datetime) -> Sequence[str]:
-        """Return "CODE subject" of what ledger and venue disagreed about at or after `since`, oldest first."""
+        """Return "CODE subject" of each difference between ledger and venue recorded at or after `since`, oldest first."""
 
     def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
-        """Write the difference. Facts are appended, rows replaced, events put into the outbox."""
+        """Write what changed between two states. Facts are appended, rows replaced, events put into the outbox."""
 
 
 class TradingLedger(Protocol):
-    """Opens units of work."""
+    """Opens transactions on accounts, and lists the accounts."""
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account that can be read, by name."""
+        """Return every account that can be read, sorted by name."""
 
     def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
-        """Return `accounts`, and of those whose row cannot be read why; a transaction of one raises AccountUnreadableError."""
+        """Return `accounts`, and by name the fault of each row that cannot be read (AccountUnreadableError in a transaction)."""
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
-        """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""
+        """Create an account and transfer its capital in. False if it exists unchanged. Raises AccountError if it differs."""
 
     def transaction(self, account: str) -> AbstractContextManager[TradingTransaction]:
-        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""
+        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError without the account."""

@@ -1,15 +1,15 @@
-"""What of a position its trade's own stop closes, and at which price: all that a decision about new risk may count on.
+"""How much of a position the trade's own stop closes, and at what price. New risk may rely on this and on nothing else.
 
-Conservative, because a stop that was only meant protects nothing:
+The figures are conservative, because a planned stop protects nothing:
 
 * A trade's stop closes what is left of the trade, never what people added to the position, and never more than the position.
-* On paper the stop is read from the bars, so it stands from the first fill on; not while another exit of the trade is open.
-* Live, a stop counts once the venue has confirmed it, for the quantity that is left of it: not while it is on its way, while
-  nobody knows what became of it, or once its cancel was asked for. While a change of it is on its way, the worse of both.
-* A late fill that belongs to no open trade has no stop. Orders that people rest to leave are not counted.
+* On paper the stop is read from the bars, so it works from the first fill on, except while another exit of the trade is open.
+* Live, a stop counts once the venue has accepted it, for its open quantity. It does not count while it is on its way, while
+  its fate is unknown, or after its cancel was requested. While a change of it is pending, the worse of both versions counts.
+* A late fill that belongs to no open trade has no stop. Resting exit orders of people do not count.
 
-Between an entry's first fill and its confirmed stop the position counts without one, and new risk waits for that moment. The
-entry itself is judged with its stop: it is sent on the condition that the stop follows.
+Between an entry's first fill and its accepted stop, the position counts as unprotected, and new risk waits. The entry itself is
+checked with its stop, because it is only sent if the stop follows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Protection(NamedTuple):
 
 @exactly
 def protection_of(account: TradingAccount, trade: Trade | None, orders: Iterable[Order], position: Decimal) -> Protection | None:
-    """Return what protects a position, None when nothing does. orders: all of the trade; position: signed, netted."""
+    """Return what protects a position, or None. orders: all orders of the trade; position: signed net quantity."""
     if trade is None:
         return None
     own = [order for order in orders if _is_of(account, trade, order)]

@@ -1,7 +1,7 @@
-"""May this account send orders to a live venue now? Green, or every reason against it with its remedy. Pure; fails closed.
+"""Whether an account may send orders to a live venue now: green, or every reason against it with its remedy. Pure.
 
-An unknown fact (None) is a reason against it, never a pass. It is checked before every live order that opens risk is released;
-orders that only reduce risk are not checked here.
+It fails closed: an unknown fact (None) is a reason against trading. Every live order that opens risk needs a green result;
+orders that only reduce risk do not.
 """
 
 from __future__ import annotations
@@ -40,41 +40,41 @@ class NotReady(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A confirmation: who, when, and what they confirmed (a mode, or a version of the rules)."""
+    """A confirmation: who confirmed what and when. `what` is a mode or a version of the firm's rules."""
 
     who: str
     at: datetime
     what: str
-    request_id: str = ""  # of the command that brought it; one command is one confirmation
+    request_id: str = ""  # of the command; one command is one confirmation
 
 
-WITHDRAWN: Final = "withdrawn"  # takes back everything that was confirmed
+WITHDRAWN: Final = "withdrawn"  # withdraws everything that was confirmed
 MODE_WORDS: Final = (TradingMode.LIVE.value, TradingMode.PAPER.value, WITHDRAWN)
 
 
 def words_of(account: TradingAccount) -> tuple[str, ...]:
-    """Return what may be confirmed of an account: its mode, the version of its firm's rules, or that neither holds any more."""
+    """Return what may be confirmed for an account: a mode, the version of its firm's rules, or a withdrawal of both."""
     rules = () if account.rules is None else (f"{account.rules.name} {account.rules.version}",)
     return (*(word for word in MODE_WORDS if word != TradingMode.LIVE.value or account.mode is TradingMode.LIVE), *rules)
 
 
 def mode_set(confirmation: Iterable[Confirmation]) -> Confirmation | None:
-    """Return the newest word about the mode. Of two of one instant the one against trading counts."""
+    """Return the newest confirmation of a mode, or None. Of two at the same instant, the one against live trading counts."""
     found = [one for one in confirmation if one.what in MODE_WORDS]
     return max(found, key=lambda one: (one.at, one.what != TradingMode.LIVE.value), default=None)
 
 
 def rules_confirmed(confirmation: Iterable[Confirmation]) -> Confirmation | None:
-    """Return the newest word about the firm's rules. Of two of one instant a withdrawal counts."""
+    """Return the newest confirmation of the firm's rules, or None. Of two at the same instant, a withdrawal counts."""
     found = [one for one in confirmation if one.what not in MODE_WORDS or one.what == WITHDRAWN]
     return max(found, key=lambda one: (one.at, one.what == WITHDRAWN), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelQualification:
-    """The model that decided: its stage and the verdict of each gate, by the gate's short name (G0 to G4).
+    """The model behind the signals: its stage and its gate verdicts, keyed by the gate's short name (G0 to G4).
 
-    A gate that is absent was not judged. One name that was given several bundles passes what all of them pass.
+    A missing gate was not evaluated. A deployment with several bundles passes a gate only if all of them pass it.
     """
 
     deployment: str
@@ -83,7 +83,7 @@ class ModelQualification:
 
 
 def qualification_of(deployment: str, stage: str, bundles: Iterable[Mapping[str, str]]) -> ModelQualification:
-    """Return each gate's verdict over all bundles of a deployment: "pass", "fail" or "not evaluated"."""
+    """Return the gate verdicts of a deployment. bundles: each one's verdicts: "pass", "fail" or "not evaluated"."""
     known = list(bundles)
     gates = {}
     for gate in sorted({gate for bundle in known for gate in bundle}):
@@ -95,7 +95,7 @@ def qualification_of(deployment: str, stage: str, bundles: Iterable[Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The newest comparison of ledger and venue, and what was found since it was asked for (code and subject)."""
+    """The newest comparison of ledger and venue. `open`: differences found since the view was asked for, as "CODE subject"."""
 
     at: datetime
     open: tuple[str, ...] = ()
@@ -103,16 +103,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ReadinessLimits:
-    """How old facts may be."""
+    """The maximum age of each fact."""
 
     comparison: timedelta = timedelta(minutes=15)
     data: timedelta = timedelta(minutes=10)
-    rules: timedelta = timedelta(days=90)  # a firm changes its rules; somebody must have looked since
+    rules: timedelta = timedelta(days=90)  # firms change their rules, so somebody has to read them again
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessFacts:
-    """What is known of an account at one time. None: nobody could say, which counts against it."""
+    """What is known of an account at one time. None means unknown and counts against the account."""
 
     account: TradingAccount
     mode_set: Confirmation | None
@@ -121,13 +121,13 @@ class ReadinessFacts:
     compared: Comparison | None
     secrets_present: bool | None
     newest_bar_closed_at: datetime | None
-    rules_confirmed: Confirmation | None = None  # asked of accounts with prop-firm rules alone
-    venues: tuple[str, ...] = ("coinbase", "mt5")  # that execute_orders serves
+    rules_confirmed: Confirmation | None = None  # only needed for accounts with prop-firm rules
+    venues: tuple[str, ...] = ("coinbase", "mt5")  # the venues that execute_orders serves
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing against it, and what to do about it."""
+    """One reason why an account may not trade live, and the remedy."""
 
     code: NotReady
     found: str
@@ -140,7 +140,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Green when there is no reason against it."""
+    """The result. Green when there is no reason against live trading."""
 
     reasons: tuple[Reason, ...]
 
@@ -150,7 +150,7 @@ class Readiness:
 
 
 def readiness(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits | None = None) -> Readiness:
-    """Judge an account at `at`. All reasons are given, not only the first."""
+    """Check an account at `at`. Returns all reasons, not only the first."""
     bounds = limits or ReadinessLimits()
     return Readiness(
         (
@@ -168,9 +168,7 @@ def readiness(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits | Non
 def _mode(facts: ReadinessFacts, at: datetime) -> Iterator[Reason]:
     account, confirmation = facts.account, facts.mode_set
     if account.mode is not TradingMode.LIVE:
-        yield Reason(
-            NotReady.MODE_NOT_LIVE, f"{account.account} is in mode {account.mode}", "An operator sets it to live by name."
-        )
+        yield Reason(NotReady.MODE_NOT_LIVE, f"{account.account} is in mode {account.mode}", "Open an account with mode live.")
     if (
         confirmation is None
         or not confirmation.who.strip()
@@ -178,57 +176,61 @@ def _mode(facts: ReadinessFacts, at: datetime) -> Iterator[Reason]:
         or confirmation.at > at
     ):
         found = (
-            "nobody set it to live"
+            "nobody confirmed mode live"
             if confirmation is None
-            else f"the newest setting is {confirmation.what!r} by {confirmation.who!r}"
+            else f"the newest confirmation is {confirmation.what!r} by {confirmation.who!r}"
         )
-        yield Reason(NotReady.MODE_NOT_CONFIRMED, found, "An operator sets the mode to live, with a name.")
+        yield Reason(NotReady.MODE_NOT_CONFIRMED, found, "An operator confirms mode live under their own name.")
     if account.mode is TradingMode.LIVE and account.venue not in facts.venues:
-        yield Reason(
-            NotReady.VENUE_NOT_SUPPORTED, f"venue {account.venue!r}", f"Use one that is served: {', '.join(facts.venues)}."
-        )
+        yield Reason(NotReady.VENUE_NOT_SUPPORTED, f"no venue {account.venue!r} here", f"Use one of {', '.join(facts.venues)}.")
 
 
 def _model(facts: ReadinessFacts) -> Iterator[Reason]:
     model = facts.model
     if model is None:
-        yield Reason(NotReady.MODEL_NOT_ACTIVE, "no deployed model is known", "Deploy a bundle in stage active.")
+        yield Reason(NotReady.MODEL_NOT_ACTIVE, "no deployed model has decided yet", "Deploy a bundle in stage active.")
         return
     if model.stage != "active":
         yield Reason(
             NotReady.MODEL_NOT_ACTIVE,
             f"{model.deployment} is in stage {model.stage}",
-            "Promote it, or deploy one that is active.",
+            "Promote it, or deploy an active model.",
         )
     for gate in LIVE_GATES:
         if model.gates.get(gate) is not True:
-            found = f"{model.deployment}: gate {gate} {'not judged' if gate not in model.gates else 'not passed'}"
-            yield Reason(NotReady.GATE_NOT_PASSED, found, "Deploy a model that passes it; there is no override for live trading.")
+            found = f"{model.deployment}: gate {gate} {'not evaluated' if gate not in model.gates else 'not passed'}"
+            yield Reason(NotReady.GATE_NOT_PASSED, found, "Deploy a model that passes; live trading has no override.")
 
 
 def _halt(facts: ReadinessFacts, at: datetime) -> Iterator[Reason]:
     if facts.halt is not None and facts.halt.level_at(at) is not HaltLevel.NONE:
         halt = facts.halt
         yield Reason(
-            NotReady.HALTED, f"{halt.level_at(at)} since {halt.since.isoformat()} by {halt.who}: {halt.why}", "Resume by command."
+            NotReady.HALTED,
+            f"{halt.level_at(at)} since {halt.since.isoformat()} by {halt.who}: {halt.why}",
+            "Give a resume command.",
         )
 
 
 def _comparison(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iterator[Reason]:
     compared = facts.compared
     if compared is None:
-        yield Reason(NotReady.NOT_COMPARED, "ledger and venue were never compared", "Run a reconciliation of the account.")
+        yield Reason(NotReady.NOT_COMPARED, "ledger and venue were never compared", "Wait for the first comparison.")
         return
     if not timedelta(0) <= at - compared.at <= limits.comparison:
-        found = f"the newest comparison is of {compared.at.isoformat()}"
-        yield Reason(NotReady.COMPARISON_OLD, found, f"Compare again; it may be {limits.comparison} old.")
+        found = f"the newest comparison is from {compared.at.isoformat()}"
+        yield Reason(NotReady.COMPARISON_OLD, found, f"Wait for a newer one; the limit is {limits.comparison}.")
     for difference in compared.open:
-        yield Reason(NotReady.DIFFERENCE, difference, "Settle it by hand (docs/live-trading.md), then compare again.")
+        yield Reason(NotReady.DIFFERENCE, difference, "Resolve it by hand (docs/live-trading.md); the next comparison clears it.")
 
 
 def _secrets(facts: ReadinessFacts) -> Iterator[Reason]:
     if facts.secrets_present is not True:
-        found = "not known" if facts.secrets_present is None else f"venue {facts.account.venue} has no usable credentials"
+        found = (
+            "unknown whether credentials work"
+            if facts.secrets_present is None
+            else f"venue {facts.account.venue} has no usable credentials"
+        )
         yield Reason(NotReady.SECRETS_MISSING, found, "Put them into the execution secret (docs/live-trading.md).")
 
 
@@ -236,7 +238,7 @@ def _data(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Itera
     newest = facts.newest_bar_closed_at
     if newest is None or not timedelta(0) <= at - newest <= limits.data:
         found = "no bar is known" if newest is None else f"the newest bar closed at {newest.isoformat()}"
-        yield Reason(NotReady.DATA_STALE, found, f"Mend the collection of {facts.account.market}; bars may be {limits.data} old.")
+        yield Reason(NotReady.DATA_STALE, found, f"Repair the collection of {facts.account.market}; the limit is {limits.data}.")
 
 
 def _rules(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iterator[Reason]:
@@ -257,6 +259,4 @@ def _rules(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iter
             if confirmation is None
             else f"confirmed {confirmation.what!r} on {confirmation.at.date()} by {confirmation.who!r}"
         )
-        yield Reason(
-            NotReady.RULES_NOT_CONFIRMED, found, f"Read the firm's rules, compare them with {expected!r}, confirm by name."
-        )
+        yield Reason(NotReady.RULES_NOT_CONFIRMED, found, f"Read the firm's rules, compare them with {expected!r}, then confirm.")

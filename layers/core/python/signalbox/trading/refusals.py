@@ -1,4 +1,4 @@
-"""What a venue refused, told in its own words: a line in the compliance record, and an event that people are alerted to. Pure."""
+"""A venue's refusals in its own words: a compliance record line for each, and an event that becomes an alert. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from signalbox.trading.state import AccountState
 
 
 def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
-    """Return what is told of the refusals among a step's events; `state` is the account after it.
+    """Return the lines and events for the refusals among a step's events; `state` is the account after the step.
 
-    A cancel or change that came too late is told by nothing: the order's end says it. Of an exit that is tried again and
-    again the first refusal is alerted to, and each has its line; the alarm about an exit that fails is that of the exits.
+    A cancel or change that came too late is left out, because the end of the order explains it. When an exit is tried again and
+    again, each refusal gets a line but only the first an alert; ExitFailed covers the rest.
     """
     lines, alerts = [], []
     for event in events:

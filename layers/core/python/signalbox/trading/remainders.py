@@ -1,4 +1,4 @@
-"""A position that belongs to no open trade: fills that came after their trade was over, and all that FLATTEN closes."""
+"""Closes positions that belong to no open trade: late fills of a closed trade, and everything that FLATTEN has to close."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from signalbox.trading.state import KILL_SWITCH, Closing, ExitProgress
 
 @exactly
 def close_stray(draft: AccountDraft, symbol: Symbol, quantity: Decimal, at: datetime, entry: ClientOrderId | None) -> None:
-    """Have a signed quantity closed that belongs to no open trade: a fill that came after its trade was over."""
+    """Mark a signed quantity for closing that belongs to no open trade, such as a fill that came after its trade was over."""
     known = draft.closings.get(symbol) or Closing(symbol, ZERO, ExitProgress(since=at), entry)
     draft.keep_closing(known.after(quantity=known.quantity + quantity, entry=known.entry or entry))
 
 
 @exactly
 def _rest(draft: AccountDraft, symbol: Symbol) -> Decimal:
-    """Return the signed position that belongs to no open trade."""
+    """Return the signed part of a position that belongs to no open trade."""
     quantity, trade = draft.quantity(symbol), draft.trades.get(symbol)
     if trade is None:
         return quantity
@@ -36,7 +36,7 @@ def _rest(draft: AccountDraft, symbol: Symbol) -> Decimal:
 
 @exactly
 def _to_close(draft: AccountDraft, closing: Closing) -> Decimal:
-    """Return the signed quantity that is still to be closed: never more than the rest, nor the other way around."""
+    """Return the signed quantity still to be closed: at most what belongs to no trade, and never a reversal."""
     rest = _rest(draft, closing.symbol)
     if closing.is_flattened:
         return rest
@@ -46,7 +46,7 @@ def _to_close(draft: AccountDraft, closing: Closing) -> Decimal:
 
 
 def manage_remainder(draft: AccountDraft, symbol: Symbol, at: datetime) -> None:
-    """Take the next step towards closing what belongs to no open trade of a symbol."""
+    """Take the next step towards closing the part of a position that belongs to no open trade."""
     closing, is_flattened = draft.closings.get(symbol), draft.halt_level(at) is HaltLevel.FLATTEN
     if is_flattened and closing is None and _rest(draft, symbol):
         closing = Closing(symbol, ZERO, ExitProgress(since=at))
@@ -68,7 +68,7 @@ def manage_remainder(draft: AccountDraft, symbol: Symbol, at: datetime) -> None:
 
 
 def is_a_persons_reduction(draft: AccountDraft, order: Order) -> bool:
-    """Whether the kill switch, which closes all of a position, takes an order out of the book: it may not be closed twice."""
+    """Whether this is a person's reducing order, which FLATTEN must cancel so that the position is not closed twice."""
     if not order.terms.reduce_only or order.terms.strategy == KILL_SWITCH:
         return False
     trade = draft.trades.get(Symbol(order.terms.symbol))
@@ -77,13 +77,13 @@ def is_a_persons_reduction(draft: AccountDraft, order: Order) -> bool:
 
 @exactly
 def _closing_after(draft: AccountDraft, closing: Closing, at: datetime) -> Closing:
-    """Return what is left to close once the attempt on its way has ended."""
+    """Return the closing after its newest attempt has ended."""
     key = closing.order
     if key is None:
         return closing
     order, left = draft.orders.get(key), closing.quantity
     if order is not None:
-        left += order.terms.signed(order.filled)  # it closes the other way, so this takes from it
+        left += order.terms.signed(order.filled)  # the order trades against the position, so adding it reduces what is left
         left = left if left * closing.quantity > 0 else ZERO
     return closing.after(order=None, quantity=left, progress=after_attempt(draft, closing.progress, key, at))
 

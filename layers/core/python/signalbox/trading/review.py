@@ -1,4 +1,4 @@
-"""Looking at an account again within seconds, for something that is due: an event that comes back to it delayed."""
+"""Schedules another step of an account within seconds: an event that returns to the account after a delay."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from signalbox.trading.state import AccountState
 
 
 def with_review(state: AccountState, at: datetime, due: datetime | None) -> tuple[AccountState, tuple[AccountReviewDue, ...]]:
-    """Have a live account looked at again when something is due, unless a review that was asked for is still to come.
+    """Ask for another step of a live account at `due`, unless one that was asked for before is still on its way.
 
-    due: None: nothing is. A review that comes too early asks for the next one.
+    due None means nothing is due. A review that arrives too early asks for the next one.
     """
     is_coming = state.review_at is not None and at < state.review_at
     if due is None or is_coming or state.account.mode is not TradingMode.LIVE:

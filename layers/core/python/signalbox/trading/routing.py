@@ -1,9 +1,9 @@
-"""Which queue an event about one account goes to, and in which message group, so that nobody waits for another's trouble.
+"""Chooses the queue and message group of an event about one account, so that no account waits for another one's trouble.
 
-A FIFO queue holds back a whole message group behind one message that is tried again. So a group is as small as the order of its
-messages allows: one an account; the venue's views apart from its orders, since a view takes long and is asked for again anyway;
-and what opens a position apart from what leaves one. All that is about one order, its cancel too, stays in one group.
-An agent's mailbox numbers its messages one after the other: whatever goes there is of one group.
+A FIFO queue holds back a whole message group while one of its messages is retried. So groups are as small as message order
+allows. Each account has its own group. Views of its venue are apart from its orders, because a view takes long and is repeated
+anyway. Entries are apart from exits. All messages about one order, its cancel too, share one group.
+The messages for an agent's mailbox are numbered in sequence, so all of an account's share one group.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ MAILBOX_VENUES: Final = frozenset({"mt5"})
 
 
 class Destination(StrEnum):
-    """A queue with a message group an account."""
+    """A queue with one or more message groups per account."""
 
     EXECUTION = "execution"
     TRADING = "trading"
 
 
 class NotRoutedError(TradingError):
-    """An event that is about no account: a rule of the bus is wrong."""
+    """The event concerns no single account: a rule of the event bus is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an event goes."""
+    """The queue and message group of an event."""
 
     queue: Destination
     group: str
 
 
 def route_of(event: BusEvent) -> Route:
-    """Return where an event about an account goes. Raises NotRoutedError."""
+    """Return the queue and message group of an event about an account. Raises NotRoutedError."""
     match event:
         case ExecutionRequested():
             opens = event.terms.leg is Leg.ENTRY and event.venue not in MAILBOX_VENUES
@@ -55,4 +55,4 @@ def route_of(event: BusEvent) -> Route:
         case TurnMissed():
             return Route(Destination.TRADING, f"{event.account}:market")
         case _:
-            raise NotRoutedError(f"expected an event about one account, was {event.type}")
+            raise NotRoutedError(f"expected an event about one account, got {event.type}; check the rules of the event bus")

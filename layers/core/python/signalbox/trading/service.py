@@ -1,8 +1,8 @@
-"""Brings events and commands to every account they concern: lock, load, apply the bars, take the step, commit.
+"""Takes events and commands to every account they concern: lock, load, apply the bars, take the step, commit.
 
-Pure orchestration over the ledger's port: it decides nothing about money and publishes nothing. A repeated event or command
-is recognised by its natural key and changes nothing. An account's time never runs back: late events are judged at the newest
-instant the account has seen. A failing account blocks no other.
+It only coordinates the ledger and the pure steps: it decides nothing about money and publishes nothing. A repeated event or
+command is recognised by its natural key and changes nothing. An account's time never runs backwards: late events are handled
+at the newest instant the account has seen. An account that fails does not block the others.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ from signalbox.trading.refusals import refusals
 from signalbox.trading.state import AccountState
 from signalbox.trading.venue_comparison import follow_up, needs_comparison, request_view
 
-MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
-SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
+MONITOR: Final = "monitor_risk"  # as `who` of the halts that monitor_risk sets
+SILENT_AFTER: Final = timedelta(minutes=15)  # without a comparison: three that were asked for have failed
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
-_FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
+_FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # a retry fails too
 
 
 class UnexpectedEventError(TradingError):
-    """An event that no account handles: a rule of the bus is wrong."""
+    """An event that concerns no account: a rule of the event bus is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,16 @@ class AccountOutcome:
 
     state: AccountState
     changes: ChangeSet
-    order: Order | None = None  # the one a command was about
+    order: Order | None = None  # the order that the command names
 
     @property
     def account(self) -> TradingAccount:
-        """Whose it is."""
+        """The account's configuration."""
         return self.state.account
 
 
 def instant_of(event: BusEvent) -> datetime:
-    """Return when an event of trading happened. Raises UnexpectedEventError for any other."""
+    """Return when a trading event happened. Raises UnexpectedEventError for any other event."""
     match event:
         case CycleDecided():
             return event.cycle_at
@@ -102,13 +102,13 @@ def instant_of(event: BusEvent) -> datetime:
         case TurnMissed():
             return instant_of(event.missed)
         case _:
-            raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
+            raise UnexpectedEventError(f"expected a trading event, got {event.type}; check the rules of the event bus")
 
 
 def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], AccountOutcome]) -> tuple[AccountOutcome, ...]:
-    """Call a handler for every account; raise the first error once all had their turn.
+    """Call a handler for every account, then raise the first error, if any.
 
-    Errors that may pass (the ledger, a missing price) come first, so that a retry is not taken for a permanent failure.
+    Errors that a retry may solve (the ledger, a missing price) take precedence, so that nobody mistakes them for permanent ones.
     """
     found: list[AccountOutcome] = []
     wrong: list[Exception] = []
@@ -125,7 +125,7 @@ def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount],
 
 @dataclass(frozen=True, slots=True)
 class ReadinessReport:
-    """An account and every reason against its trading live."""
+    """An account and every reason why it may not trade live."""
 
     state: AccountState
     facts: ReadinessFacts
@@ -135,15 +135,15 @@ class ReadinessReport:
 
 @dataclass(frozen=True, slots=True)
 class TradingService:
-    """Every account of a stage. `market`: the venue whose candles value an account that is opened by name."""
+    """Every account of a stage. `market` is the venue whose candles price accounts that are opened by name."""
 
     ledger: TradingLedger
     market: str
 
     def open(self, name: str, at: datetime, who: str, configuration: AccountConfiguration | None = None) -> bool:
-        """Open an account, without a configuration the paper account of its name; False when it is there.
+        """Open an account; without a configuration, the paper account that its name describes. False if it exists already.
 
-        Its capital comes a minute before, so that it is there before a fill at the open of the bar that begins at `at`.
+        The capital is booked one minute before `at`, so that it precedes fills at the open of the bar that begins at `at`.
         Raises AccountError, pydantic.ValidationError.
         """
         if configuration is None:
@@ -153,12 +153,12 @@ class TradingService:
         return self.ledger.open_account(account, at - ONE_MINUTE, who)
 
     def concerned(self, event: SignalGenerated | CycleDecided) -> tuple[TradingAccount, ...]:
-        """Return the accounts that an event of the market is brought to, by name."""
+        """Return the accounts that a market event concerns, sorted by name."""
         accounts = self.accounts()
         return accounts if isinstance(event, SignalGenerated) else tuple(one for one in accounts if one.market == event.venue)
 
     def on_market(self, account: TradingAccount, event: SignalGenerated | CycleDecided) -> AccountOutcome:
-        """Bring an event of the market to one account. Raises AccountError."""
+        """Handle a market event for one account. Raises AccountError."""
         if isinstance(event, SignalGenerated):
             return self._entered(account, event)
         return self._handle(account.account, instant_of(event))
@@ -189,18 +189,18 @@ class TradingService:
                 named = tuple(dict.fromkeys(ClientOrderId(one) for one in ids if one is not None))
                 return (self._handle(event.account, view.asked_at, _compared(view, told.asked_at), named),)
             case _:
-                raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
+                raise UnexpectedEventError(f"expected an event of trading, got {event.type}")
 
     def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
-        """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
+        """Monitor every account at a scheduled instant, and halt those without recent prices or comparisons."""
         return _each(self.accounts(), lambda account: self.monitor_account(account.account, at))
 
     def monitor_account(self, account: str, at: datetime) -> AccountOutcome:
-        """Watch one account at a scheduled instant. Raises AccountError."""
+        """Monitor one account at a scheduled instant. Raises AccountError."""
         return self._handle(account, at, _monitored)
 
     def on_command(self, command: AnyCommand, who: str) -> AccountOutcome:  # noqa: C901, PLR0911 - one command a line
-        """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""
+        """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (invalid order terms)."""
         at = command.requested_at
         match command:
             case OpenAccount():
@@ -231,20 +231,20 @@ class TradingService:
                 assert_never(command)
 
     def query(self, account: str, at: datetime) -> AccountState:
-        """Return an account as it is. Raises AccountError."""
+        """Return the current state of an account. Raises AccountError."""
         with self.ledger.transaction(account) as tx:
             return tx.load(at)
 
     def accounts(self) -> tuple[TradingAccount, ...]:
-        """Return every account, by name."""
+        """Return every account that can be read, sorted by name."""
         return tuple(self.ledger.accounts())
 
     def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
-        """Return every account, by name, and of those whose row in the ledger cannot be read why."""
+        """Return every readable account sorted by name, and by name the fault of each row that cannot be read."""
         return self.ledger.configured()
 
     def readiness_report(self, account: str, at: datetime) -> ReadinessReport:
-        """Return whether an account may trade live at `at`, judged on the newest bars. Raises AccountError."""
+        """Return whether an account may trade live at `at`, by the newest bars. Raises AccountError."""
         with self.ledger.transaction(account) as tx:
             state = tx.load(at)
             facts = live_facts(tx, state, at)
@@ -272,7 +272,7 @@ class TradingService:
         return AccountOutcome(state, changes, None if key is None else state.orders.get(key))
 
     def _assembled(self, part: VenueViewReported) -> VenueViewReported | None:
-        """Keep a part of a view, and return the view once all of it is there. Raises ViewPartsError when it is another's."""
+        """Store a part of a view, and return the view once complete, else None. Raises ViewPartsError for conflicting parts."""
         with self.ledger.transaction(part.account) as tx:
             kept = tx.keep_view_part(part)
         return whole(kept) if len(kept) == part.parts else None
@@ -298,7 +298,7 @@ class TradingService:
 
 
 def _with_named(state: AccountState, before: AccountState, named: tuple[ClientOrderId, ...]) -> AccountState:
-    """Return the account state with the orders that somebody named, however long ago they closed: `apply_bars` drops those."""
+    """Return the account state with the named orders put back, however long ago they closed: `apply_bars` drops old ones."""
     gone = {key: before.orders[key] for key in named if key in before.orders and key not in state.orders}
     return replaced(state, orders=MappingProxyType({**state.orders, **gone})) if gone else state
 
@@ -310,7 +310,7 @@ def _signal_skipped(signal: SignalGenerated, at: datetime, reasons: str) -> Risk
 def _rebooking(
     tx: TradingTransaction, step: Callable[[tuple[Entry, ...]], tuple[AccountState, ChangeSet]]
 ) -> tuple[AccountState, ChangeSet]:
-    """Take a step; when a fill came after younger ones were booked, take it with the whole history of the account."""
+    """Take a step. If a fill turns out older than booked entries, take it again with the account's whole history."""
     try:
         return step(())
     except RebookNeededError:
@@ -328,7 +328,7 @@ def _reported(event: ExecutionReported) -> AccountHandler:
 def _followed(
     state: AccountState, changes: ChangeSet, at: datetime, came: datetime | None = None
 ) -> tuple[AccountState, ChangeSet]:
-    """Ask the venue again within seconds when something has no answer after the step."""
+    """Ask the venue for a view within seconds if something is unanswered after the step."""
     after, asked = follow_up(state, at, came=came)
     return after, changes + asked
 
@@ -355,36 +355,36 @@ def _incomplete(of: IncompleteView, at: datetime) -> RiskEvent:
         "PART_MISSING",
         limit=Decimal(of.parts),
         value=Decimal(of.came),
-        detail=f"{of.came} of {of.parts} parts of the view of {of.asked_at.isoformat()} came: it was not compared",
+        detail=f"{of.came} of {of.parts} parts of the view of {of.asked_at.isoformat()} arrived: it was not compared",
     )
 
 
 def _monitored(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-    """Ask a live account's venue what it has; halt an account whose venue does not answer. `apply_bars` halts on stale data."""
+    """Ask a live account's venue for a view, and halt the account if the venue does not answer (old data: `apply_bars`)."""
     changes = NO_CHANGES
     if _is_unknown(state, at):
         why = f"not compared with {state.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"
         if incomplete := tx.incomplete_views():
-            why += f"; {incomplete[-1].came} of {incomplete[-1].parts} parts of its newest view came"
+            why += f"; {incomplete[-1].came} of {incomplete[-1].parts} parts of its newest view arrived"
         state, changes = halts.halt(state, HaltLevel.HALT, MONITOR, why, at)
     state, asked = _asking(tx, state, at)
     return state, changes + asked
 
 
 def _asking(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-    """Ask the venue of a live account what it has, when it is time to."""
+    """Ask a live account's venue for a view if a comparison is due."""
     return request_view(state, at) if needs_comparison(state, at) else (state, NO_CHANGES)
 
 
 def _reviewed(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-    """Ask the venue when it is time to, or when something has no answer."""
+    """Ask the venue for a view if a comparison is due or something is unanswered."""
     if needs_comparison(state, at):
         return request_view(state, at)
     return _followed(state, NO_CHANGES, at)
 
 
 def _is_unknown(state: AccountState, at: datetime) -> bool:
-    """Whether a live account that has something at its venue has not been compared with it for too long."""
+    """Whether a live account with a position or order was last compared with its venue too long ago."""
     if state.account.mode is not TradingMode.LIVE or state.is_idle:
         return False
     return state.compared_at is not None and at - state.compared_at > SILENT_AFTER

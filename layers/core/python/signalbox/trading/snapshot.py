@@ -1,4 +1,4 @@
-"""The risk snapshot of an account, and its equity: what a pre-trade decision and a position's size are made from."""
+"""The risk snapshot and the equity of an account. Pre-trade checks and position sizing use them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from signalbox.trading.state import AccountState, Trade
 
 
 def rule_monitor_of(account: TradingAccount, loss_rules: FtmoRuleState | None) -> FtmoRuleMonitor | None:
-    """Return the rule monitor of an account that goes on from a state, a new one before the first step, None without rules."""
+    """Return the account's rule monitor, continued from `loss_rules` (None means a new one); None without rules."""
     if account.rules is None:
         return None
     if loss_rules is None:
@@ -33,15 +33,15 @@ def rule_monitor_of(account: TradingAccount, loss_rules: FtmoRuleState | None) -
 
 @exactly
 def moved(account: TradingAccount, books: Books) -> Decimal:
-    """Return what was paid in, less what was taken out, since the account was opened: no profit, and no loss.
+    """Return deposits less withdrawals since the account was opened. They are neither profit nor loss.
 
-    Loss rules and targets are judged without it: a deposit lifts balance and equity, and the levels they are held against.
+    Loss rules and targets are judged without them: a deposit raises balance and equity, and the rules' levels by the same amount.
     """
     return books.transfers - account.capital
 
 
 def floors_of(account: TradingAccount, books: Books, monitor: FtmoRuleMonitor | None) -> tuple[LossFloor, ...]:
-    """Return the levels that equity is held against, in the account's money: lifted or lowered by what moved."""
+    """Return the loss rules' equity levels in the account's money, adjusted for deposits and withdrawals."""
     floors = () if monitor is None else monitor.headroom().floors
     return floors if not (by := moved(account, books)) else tuple(_lifted(floor, by) for floor in floors)
 
@@ -53,23 +53,23 @@ def _lifted(floor: LossFloor, by: Decimal) -> LossFloor:
 
 @exactly
 def equity_at(books: Books, prices: Mapping[Symbol, Decimal]) -> Decimal:
-    """Return balance plus what closing everything would bring. Raises UnpricedError when a position has no price."""
+    """Return balance plus unrealised profit. Raises UnpricedError if a held symbol has no price."""
     total = books.balance
     for symbol, position in books.positions.items():
         if position.quantity:
             if symbol not in prices:
-                raise UnpricedError(f"{books.account}: expected a price of {symbol}, which it holds; watch its bars first")
+                raise UnpricedError(f"{books.account} holds {symbol}, which has no price yet; apply its bars first")
             total += position.unrealised(prices[Symbol(symbol)])
     return total
 
 
 def equity_of(state: AccountState) -> Decimal:
-    """Return the equity at the marks of an account."""
+    """Return the equity of an account at its marks."""
     return equity_at(state.books, {symbol: mark.price for symbol, mark in state.marks.items()})
 
 
 def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
-    """Return an order as the checks see it. `stop_loss`: of the trade it opens. is_exit: of ours, and closes what is left."""
+    """Return an order in the form the checks use. stop_loss: of the trade it opens. is_exit: our own, closes all that is left."""
     terms, price = order.terms, _worst_price(order)
     order_id, symbol, side = order.client_order_id, Symbol(terms.symbol), terms.side
     if price is None and stop_loss is None and not is_exit:
@@ -88,7 +88,7 @@ def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = 
 
 
 def _worst_price(order: Order) -> Decimal | None:
-    """Return the price of an order; while a change of it is on its way, the worse of both to trade at."""
+    """Return the price of an order, None for a market order. While a change is pending, the worse of both prices."""
     pending = order.pending_update
     if pending is None and order.terms.type is OrderType.MARKET:
         return None
@@ -101,7 +101,7 @@ def _worst_price(order: Order) -> Decimal | None:
 
 
 def risk_snapshot(state: AccountState, at: datetime) -> RiskSnapshot:
-    """Return everything a pre-trade decision about this account may look at, at `at`."""
+    """Return everything that a pre-trade decision about this account may use at `at`."""
     monitor = rule_monitor_of(state.account, state.loss_rules)
     return compose(
         state.account,
@@ -134,7 +134,7 @@ def compose(
     order_times: Iterable[datetime],
     instruments: Mapping[Symbol, Instrument],
 ) -> RiskSnapshot:
-    """As `risk_snapshot`, from its parts. `held`: signed quantities, fills that are not booked yet included."""
+    """Build a `risk_snapshot` from its parts. `held`: signed quantities, including fills that are not booked yet."""
     orders = tuple(orders)
     stops = {trade.entry: trade.stop_loss for trade in trades.values()}
     working = tuple(

@@ -1,7 +1,7 @@
-"""What an account is between two steps. Everything here is rebuilt from the ledger's rows; a worker may keep a copy.
+"""The state of an account between two steps. All of it can be rebuilt from the ledger; a worker may keep a copy.
 
-One trade at a time and symbol: a `Trade` is an entry order with the exits that stand behind it, from the decision until
-the position is flat again. Orders that people send themselves have no trade and no exits.
+An account has at most one trade per symbol. A `Trade` is an entry order and its exits, from the decision until the position is
+flat again. Orders that people send themselves belong to no trade and get no exits.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from signalbox.trading.warnings import StandingWarning
 
 
 class TradeState(StrEnum):
-    """Where a trade stands."""
+    """The stage of a trade."""
 
-    ENTERING = "ENTERING"  # the entry order is open and nothing is filled
+    ENTERING = "ENTERING"  # the entry order is open, nothing is filled
     OPEN = "OPEN"
-    EXITING = "EXITING"  # it is being left: an exit order is on its way, or the next one is due
+    EXITING = "EXITING"  # the position is being closed: an exit order is open, or the next one is due
     CLOSED = "CLOSED"
     ABANDONED = "ABANDONED"  # the entry ended without a fill
 
@@ -46,11 +46,11 @@ class TradeState(StrEnum):
 class ExitProgress(Changing):
     """How far closing a position has come. An attempt that failed is followed by another, for as long as the position is there.
 
-    attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
-    without a fill. retry_at: not before this is the next one sent; None: at once. since: when it was first to be closed; None:
-    it may stay. alarms: how many alarms were raised that it is still open. stop_restored: whether the stop was put back
-    since the last exit failed. failed_at, reason: when and why it did. stop: the newest stop, until it has ended. stops_failed:
-    stops in a row that the venue did not take.
+    attempts: orders sent so far, stops included; it numbers the next one. failures: exits in a row that ended without a fill.
+    retry_at: the next exit is not sent before this; None means send it at once. since: when the position first had to be
+    closed; None: it may stay open. alarms: alarms raised because it is still open. stop_restored: whether the stop was put back
+    after the newest failed exit. failed_at, reason: when and why that exit failed. stop: the newest stop, until it ends.
+    stops_failed: stops in a row that the venue refused.
     """
 
     attempts: int = 0
@@ -69,9 +69,9 @@ class ExitProgress(Changing):
 class Closing(Changing):
     """A position of no open trade that has to be closed: by the kill switch, or a fill that came after its trade was over.
 
-    quantity: signed, what came late and is still to be closed; 0: nothing of it. is_flattened: all of the position is, for as
-    long as the kill switch says so. With neither it is kept while a new one would have the same `since` and so the same order
-    ids. entry: the entry order that filled late. order: the attempt that is on its way.
+    quantity: signed late quantity still to be closed, 0 if none. is_flattened: the kill switch closes the whole position. When
+    neither applies any more, the record stays until a new one would get a later `since`, which is part of the order ids.
+    entry: the entry order of the late fill. order: the attempt that is open.
     """
 
     symbol: Symbol
@@ -86,8 +86,8 @@ class Closing(Changing):
 class Trade(Changing):
     """One signal's way through the market. Key: account and `entry`, the client order id of the entry order.
 
-    exit_leg: why it is being left, None while it may stay; of a closed trade what closed it. exit: the exit order on its way;
-    of a closed trade the one that closed it.
+    exit_leg: why the trade is being closed, None while it may stay open; on a closed trade, what closed it. exit: the open exit
+    order; on a closed trade, the order that closed it.
     """
 
     entry: ClientOrderId
@@ -95,7 +95,7 @@ class Trade(Changing):
     side: Side
     decided_at: datetime
     deployment: str
-    stage: str  # of the signal: a shadow model's trade is marked as such for ever
+    stage: str  # of the signal's model; marks a shadow model's trade permanently
     state: TradeState
     stop_loss: Decimal
     take_profit: Decimal | None
@@ -108,13 +108,13 @@ class Trade(Changing):
     progress: ExitProgress = ExitProgress()
 
     def owns(self, order: Order) -> bool:
-        """Whether an order is of this trade: its entry, or an exit of the same decision."""
+        """Whether an order belongs to this trade: its entry, or an exit of the same decision."""
         return order.terms.decided_at == self.decided_at and order.terms.symbol == self.symbol
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The kill switch of an account: who, why, until when (None: until somebody resumes). No restart clears it."""
+    """The kill switch of an account: who set it, why and until when (None means until somebody resumes). It survives restarts."""
 
     level: HaltLevel
     who: str
@@ -123,7 +123,7 @@ class Halt:
     until: datetime | None = None
 
     def level_at(self, at: datetime) -> HaltLevel:
-        """Return the level in force."""
+        """Return the level in force at an instant."""
         return HaltLevel.NONE if self.until is not None and at >= self.until else self.level
 
 
@@ -147,10 +147,9 @@ def _no_closings() -> Mapping[Symbol, Closing]:
 class AccountState(Changing):
     """An account at `at`, the instant of the newest step (None: never stepped).
 
-    orders: open ones, those of open trades, and those somebody named when it was loaded. trades: not closed, by symbol.
-    watched_until: bars with close_time at or before it were applied (fills, worst prices). loss_rules: what the monitor of
-    the account's FTMO rules goes on from, None without rules or before their first day. order_times: sends of the throttle's
-    window, oldest first.
+    orders: the open ones, those of open trades, and those named when the state was loaded. trades: open ones by symbol.
+    watched_until: bars with close_time up to here were applied. loss_rules: state of the FTMO rule monitor, None without rules or
+    before their first day. order_times: when orders were released within the throttle's window, oldest first.
     """
 
     account: TradingAccount
@@ -164,26 +163,26 @@ class AccountState(Changing):
     watched_until: datetime | None = None
     loss_rules: FtmoRuleState | None = None
     order_times: tuple[datetime, ...] = ()
-    warned: frozenset[StandingWarning] = frozenset()  # so that each is raised once
-    memory: ProtectionMemory = field(default_factory=ProtectionMemory)  # of the protections; `to_text` is what is stored
-    compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
-    closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions of no trade that are being closed
-    review_at: datetime | None = None  # when the newest AccountReviewDue comes back
-    at_venue: AtVenue = field(default_factory=AtVenue)  # what a live account knows of its venue; `to_text` is what is stored
+    warned: frozenset[StandingWarning] = frozenset()  # so that each warning is raised once
+    memory: ProtectionMemory = field(default_factory=ProtectionMemory)  # stored as `to_text`
+    compared_at: datetime | None = None  # when the newest compared view of a live account's venue was asked for
+    closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions without a trade that are being closed
+    review_at: datetime | None = None  # when the newest AccountReviewDue returns
+    at_venue: AtVenue = field(default_factory=AtVenue)  # stored as `to_text`
 
     @property
     def instruments(self) -> Mapping[Symbol, Instrument]:
-        """What may be traded: of a live account what its venue told, nothing before it did; of any other the paper venue's."""
+        """Tradable instruments. Live: those the venue reported, empty before its first view. Otherwise: the paper venue's."""
         return instruments_at(self.at_venue.instruments) if self.account.mode is TradingMode.LIVE else INSTRUMENTS
 
     @property
     def leaving(self) -> tuple[ExitProgress, ...]:
-        """How far every trade, and every position of none, has come on its way out."""
+        """The exit progress of every open trade and of every position without one."""
         return (*(trade.progress for trade in self.trades.values()), *(one.progress for one in self.closings.values()))
 
     @property
     def is_idle(self) -> bool:
-        """Whether no price can change anything: nothing held, nothing working. Its bars need not be watched one by one."""
+        """Whether no price can change the account: no position, no open order. Its bars need not be applied one by one."""
         return (
             not self.trades
             and all(not position.quantity for position in self.books.positions.values())
@@ -197,11 +196,11 @@ KEEP_CLOSED: Final = timedelta(
 
 
 def counts(order: Order, trades: Iterable[Trade]) -> bool:
-    """Whether an order is needed to know where an account stands.
+    """Whether an order must stay in the account state: an open one, or one that an open trade still needs.
 
-    An open one is; the entry of an open trade; and whatever traded in its symbol since it was decided, whoever sent it, for it
-    may have closed a part of the trade (attribution.py). An attempt that ended without a fill is none: an exit may need many,
-    and what they came to is in the trade's progress.
+    A trade needs its entry, its filled exits, and every order that filled in its symbol since its decision, whoever sent it,
+    because such a fill may have closed part of the trade (attribution.py). It does not need attempts that ended without a fill:
+    there can be many, and the trade's `progress` has their result.
     """
     return not order.state.is_closed or any(_belongs(order, trade) for trade in trades)
 
@@ -215,7 +214,7 @@ def _belongs(order: Order, trade: Trade) -> bool:
 
 
 def pruned(state: AccountState, at: datetime) -> AccountState:
-    """Return the account state without what no longer counts at `at`, as every step leaves it."""
+    """Return the account state without the orders, locks and order times that no longer count at `at`."""
     orders = counting_orders(state.orders, state.trades.values(), at)
     return state.after(
         orders=state.orders if orders is state.orders else MappingProxyType(dict(orders)),
@@ -227,7 +226,7 @@ def pruned(state: AccountState, at: datetime) -> AccountState:
 def counting_orders(
     orders: Mapping[ClientOrderId, Order], trades: Iterable[Trade], at: datetime
 ) -> Mapping[ClientOrderId, Order]:
-    """Return the orders of an account state without those that no longer count at `at`; the same mapping when all do."""
+    """Return the orders without those that no longer count at `at`; the same mapping if all of them do."""
     until = at - KEEP_CLOSED
     old = [(key, order) for key, order in orders.items() if order.closed_at is not None and order.closed_at <= until]
     standing = tuple(trades) if old else ()
@@ -236,21 +235,21 @@ def counting_orders(
 
 
 def in_window(account: TradingAccount, order_times: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
-    """Return the sends that the throttle of an account still counts at `at`."""
+    """Return the release times that the account's throttle still counts at `at`."""
     if not order_times:
         return order_times
     return order_times[bisect_right(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds)) :]
 
 
-KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no open trade
+KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close positions without a trade
 EXIT_LEGS: Final = frozenset({Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN})
 
 
 def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:
-    """Return the entry that brings an account its capital when it is opened."""
+    """Return the entry that books an account's initial capital."""
     return Transfer(account=account.account, key="opening", at=at, amount=account.capital)
 
 
 def opened(account: TradingAccount, at: datetime) -> AccountState:
-    """Return the state of an account that was just opened: its capital and nothing else."""
+    """Return the state of a newly opened account: its capital and nothing else."""
     return AccountState(account, record(Books(account.account), opening_transfer(account, at)).books)

@@ -1,4 +1,4 @@
-"""The stop that rests at a live venue for just what a trade holds: sent, resized, put back, and given up when a bar passed it."""
+"""The stop that rests at a live venue for just a trade's position: sent, resized, put back, and given up if a bar passed it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from signalbox.trading.open_quantity import exits_of, in_the_way, sendable, show
 from signalbox.trading.order_requests import ask, keep_cancelling
 from signalbox.trading.state import Trade
 
-RESIZE: Final = "resize"  # a cancel that begins with it takes a stop out to send one of another size
+RESIZE: Final = "resize"  # prefix of cancel ids that make way for a stop of another size
 STANDING: Final = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
-STOP_TRIES: Final = 3  # stops in a row that the venue refuses: then the trade is left
+STOP_TRIES: Final = 3  # stops in a row that the venue refuses; then the trade is closed
 
 
 def is_failed_stop(order: Order) -> bool:
-    """Whether a stop never stood at the venue, or was lost when it was changed: another one may."""
+    """Whether a stop was refused, expired or lost in a change, without a fill. Another stop may be sent."""
     was_refused = order.state in {OrderState.REJECTED, OrderState.EXPIRED, OrderState.DENIED} or order.reason == REPLACE_FAILED
     return order.terms.leg is Leg.STOP_LOSS and was_refused and not order.filled
 
@@ -40,9 +40,9 @@ def is_resized(order: Order) -> bool:
 
 
 def stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
-    """Whether a bar closed beyond the stop and the stop, at the venue since before that bar, has not closed the trade.
+    """Return whether a whole bar closed beyond the stop without the stop closing the trade. If so, record and announce it.
 
-    A stop-limit that the market jumped stays open. Without a stop at the venue yet, one is not sent beyond the market.
+    Example: a stop-limit order that the market jumped over stays open. Also true if no stop could be placed before the bar.
     """
     mark = draft.marks.get(trade.symbol)
     if mark is None or (mark.price - trade.stop_loss) * trade.side.sign >= 0:
@@ -61,7 +61,7 @@ def stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
             symbol=trade.symbol,
             limit=trade.stop_loss,
             value=mark.price,
-            detail="a bar closed beyond the stop, which is still open: closed at the market",
+            detail="a bar closed beyond the stop, which is still open: a market order closes the trade",
         )
     )
     draft.announce(
@@ -80,13 +80,13 @@ def stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
 
 
 def open_stop(draft: AccountDraft, trade: Trade) -> Order | None:
-    """Return the stop of a trade that is still open."""
+    """Return the open stop of a trade, or None."""
     stops = (o for o in exits_of(draft, trade) if o.terms.leg is Leg.STOP_LOSS and not o.state.is_closed)
     return next(stops, None)
 
 
 def restore_stop(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime) -> None:
-    """Put the stop back while the next exit is not due: once after each exit that did not go through."""
+    """Put the stop back until the next exit is due, once after each failed exit."""
     if not draft.is_live or trade.progress.stop_restored or open_stop(draft, trade) is not None:
         return
     quantity = sendable(draft, trade.symbol, held)
@@ -96,7 +96,7 @@ def restore_stop(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime)
 
 
 def protect(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime) -> bool:
-    """Keep a stop at the venue for just what is held; False when a new stop was refused at once."""
+    """Keep a stop at the venue for exactly the held quantity. Return False if a new stop was refused at once."""
     stop = open_stop(draft, trade)
     if stop is None:
         return _place(draft, trade, held, at)
@@ -112,24 +112,24 @@ def _place(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime) -> bo
 
 
 def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: datetime) -> None:
-    """Change the stop to what is held where the venue can, else cancel it, so that another takes its place."""
+    """Resize the stop to the held quantity where the venue can; otherwise cancel it, so that a new one takes its place."""
     if _differs(draft, stop):
-        keep_cancelling(draft, stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # another takes its place, as it is wanted
+        keep_cancelling(draft, stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # a new stop with the right quantity follows
         return
     if stop.state in STANDING and trade.progress.stops_failed:
         draft.set_trade(trade.after(progress=trade.progress.after(stops_failed=0)))
     wanted = shown(draft, trade.symbol, held)
-    if wanted > stop.leaves:  # what others hold there lets it not grow, and makes it no smaller
+    if wanted > stop.leaves:  # others' reserved quantity keeps the stop from growing, but never shrinks it
         wanted = max(min(wanted, within_reach(draft, trade.symbol)), stop.leaves)
     wanted = _sum(stop.filled, wanted)
     if stop.state not in STANDING or stop.pending_update is not None or stop.quantity == wanted:
         return
     request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
-    if not wanted:  # the venue has nothing of it left: somebody closed it there
+    if not wanted:  # the venue has nothing left of the position: somebody closed it there
         keep_cancelling(draft, stop, request_id, at)
         return
     asked = OrderUpdateRequested(client_order_id=stop.client_order_id, at=at, request_id=request_id, quantity=wanted)
-    if asked.event_id in stop.seen:  # the venue did not change it
+    if asked.event_id in stop.seen:  # the venue did not carry out this change
         keep_cancelling(draft, stop, request_id, at)
         return
     draft.take(asked)
@@ -137,7 +137,7 @@ def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: date
 
 
 def _differs(draft: AccountDraft, order: Order) -> bool:
-    """Whether two views have shown that somebody changed an order's quantity at the venue. Another price is left as it is."""
+    """Whether somebody changed an order's quantity at the venue, as confirmed by two views. A changed price is accepted."""
     key = (VenueDifference.ORDER_DIFFERS, order.client_order_id)
     found = (doubt for doubt in draft.at_venue.doubts if doubt.told and doubt.key == key)
     return any(doubt.ledger.split()[0] != doubt.venue.split()[0] for doubt in found)

@@ -1,8 +1,8 @@
-"""A live account compared with its venue: when to ask, what to ask, and what an answer changes. Pure.
+"""Compares a live account with its venue: when to ask for a view, what to ask, and what a view changes. Pure.
 
-A view is a photograph with a long exposure: the venue trades while it is read, and shows some things late. So views overlap,
-what a view does not show is no fact before it has settled (orders/reconciliation.py), a difference has to be seen twice
-before it stops the account (at_venue.py), and what wants an answer is asked about within seconds.
+A view is not taken in one instant: the venue trades while it is read, and lists some things late. So views overlap. What a view
+does not show counts as missing only after the settling time (orders/reconciliation.py). A difference stops the account only
+when a second view confirms it (at_venue.py). Unanswered requests are followed up within seconds.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ from signalbox.trading.state import AccountState, Halt
 from signalbox.trading.venue_events import take_events
 
 COMPARE_EVERY: Final = timedelta(minutes=5)
-COMPARE_HELD: Final = timedelta(seconds=55)  # while something is held: once a minute, whatever a view took to come
-ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
-UNANSWERED: Final = timedelta(seconds=15)  # a view that has not come by then is asked for again
-LOOK_BACK: Final = timedelta(days=1)  # of a first comparison
-OVERLAP: Final = timedelta(minutes=15)  # of two views: what a venue shows late is in the next one
-WHY_LENGTH: Final = 256  # of an event's text
-FOLLOWED_FOR: Final = timedelta(minutes=2)  # after this what has no answer is asked about once a minute
+COMPARE_HELD: Final = timedelta(seconds=55)  # while a position is held: once a minute, however long a view takes
+ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent is unanswered
+UNANSWERED: Final = timedelta(seconds=15)  # after this without a view, ask again
+LOOK_BACK: Final = timedelta(days=1)  # how far the first comparison looks back
+OVERLAP: Final = timedelta(minutes=15)  # of two views, because the next view shows what the venue listed late
+WHY_LENGTH: Final = 256  # maximum length of a halt's reason
+FOLLOWED_FOR: Final = timedelta(minutes=2)  # after this, unanswered requests are followed up once a minute
 _IMMEDIATE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
 def needs_comparison(state: AccountState, at: datetime) -> bool:
-    """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer.
+    """Whether a live account is due for a comparison: never compared, too long ago, or something sent is unanswered.
 
-    Every minute while a position is open: nothing else reveals a stop that somebody cancelled in the venue's own app.
+    With an open position it is due every minute: only a view reveals that somebody cancelled the stop in the venue's own app.
     """
     if state.account.mode is not TradingMode.LIVE:
         return False
@@ -88,10 +88,10 @@ def _holds(state: AccountState) -> bool:
 
 
 def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None) -> Transition:
-    """Ask the venue again within seconds while something of a live account has no answer, or a view has to be looked at twice.
+    """Ask a live account's venue for a view within seconds, if something is unanswered or a difference needs a second view.
 
-    One view at a time is asked for; `came`: when the one that is here was asked, for it may have been too old to compare.
-    What stays without an answer for FOLLOWED_FOR is left to `needs_comparison`.
+    Only one view is on its way at a time. came: when the view that just arrived was asked for; it may be too old to compare.
+    After FOLLOWED_FOR without an answer, `needs_comparison` takes over.
     """
     if state.account.mode is not TradingMode.LIVE or (since := _wants_answer(state)) is None or at - since > FOLLOWED_FOR:
         return state, NO_CHANGES
@@ -101,15 +101,15 @@ def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None
         after, reviews = with_review(state, at, asked_at + UNANSWERED)
         return after, ChangeSet(events=reviews)
     after, changes = request_view(state, at, not_before=at + LOOK_AGAIN)
-    after, reviews = with_review(after, at, at + LOOK_AGAIN + UNANSWERED)  # a view that does not come is asked for again
+    after, reviews = with_review(after, at, at + LOOK_AGAIN + UNANSWERED)  # asks again if the view does not arrive
     return after, changes + ChangeSet(events=reviews)
 
 
 def _wants_answer(state: AccountState) -> datetime | None:
-    """Return since when something wants an answer of the venue soon, the newest of it; None when nothing does.
+    """Return when the newest thing that needs an answer from the venue began, None if nothing does.
 
-    A send, cancel or change that got none; an order that trades at once or never, and has not ended; a doubt; an exit that
-    failed since the newest view: what refuses it may be that the position is gone.
+    These are: an unanswered send, cancel or change; an order that must trade at once and has not ended; an open doubt; an exit
+    that failed after the newest view, perhaps because the position is gone.
     """
     found = [doubt.since for doubt in state.at_venue.open_doubts]
     found += [
@@ -129,10 +129,10 @@ def _wants_answer(state: AccountState) -> datetime | None:
 
 
 def request_view(state: AccountState, at: datetime, *, not_before: datetime | None = None) -> Transition:
-    """Ask the venue what it has of the account; `not_before`: the edge waits until then.
+    """Ask the venue for a view of the account. not_before: the execution function waits until then.
 
-    It reaches back before the newest comparison, for a venue shows some things late, and asks about orders that were
-    recorded as over because no view showed them.
+    The view reaches back before the newest comparison, because venues list some things late, and includes orders that were ended
+    because no view showed them.
     """
     open_orders = [order for order in state.orders.values() if not order.state.is_closed]
     known = state.at_venue
@@ -155,24 +155,24 @@ def request_view(state: AccountState, at: datetime, *, not_before: datetime | No
 
 
 def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> AccountDraft | None:
-    """Compare the ledger with what the venue has: record what was missed, cancel strays, stop for what nothing explains.
+    """Compare the ledger with a view: record what was missed, cancel stray orders, halt for differences that stay unexplained.
 
-    A view that is older than what is known here compares nothing. The orders its trades name have to be in the account state. A
-    difference that a venue in motion explains is doubted first, and stops the account when a later view shows it again.
-    Raises RebookNeededError as `report` does, and for a view with transfers, which only the `entries` tell from those that
-    are booked; ViewPartsError for a part of a view: only a whole one shows what is not there.
+    Returns None for a view older than the newest fact in the ledger. The orders that its trades name must be in the account
+    state. A difference that a trading venue may explain becomes a doubt, and halts the account when a later view confirms it.
+    Raises ViewPartsError for a part of a view, because only a whole view shows what is missing; RebookNeededError for late fills,
+    and for transfers, because only all `entries` show which transfers are booked.
     """
     if viewed.parts != 1:
-        raise ViewPartsError(f"expected a whole view, was part {viewed.part} of {viewed.parts}")
+        raise ViewPartsError(f"expected a whole view, got part {viewed.part} of {viewed.parts}; join the parts first")
     newest = [t.at for o in state.orders.values() for t in o.trades] + [
         o.submitted_at for o in state.orders.values() if o.submitted_at
     ]
-    if state.compared_at is not None:  # one that comes late, or the same again
+    if state.compared_at is not None:  # so that a late or repeated view is ignored
         newest.append(state.compared_at + timedelta.resolution)
     if any(instant > viewed.asked_at for instant in newest):
         return None
     if viewed.transfers and not entries:
-        raise RebookNeededError(f"{state.account.account}: expected all entries, to tell which transfers are booked")
+        raise RebookNeededError(f"{state.account.account}: a view with transfers needs all entries, to see which are booked")
     draft = AccountDraft(state, viewed.asked_at, entries)
     before, view = state.at_venue, viewed.as_view()
     if view.instruments:
@@ -194,7 +194,7 @@ def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[E
 
 
 def _review(draft: AccountDraft, before: AtVenue, found: Reconciliation, asked_at: datetime) -> None:
-    """Doubt what one view shows, stop for what a second one shows too."""
+    """Turn differences into doubts, and halt the account for each one that a second view confirms."""
     review = review_doubts(before.doubts, [one for one in found.actions if isinstance(one, HaltAccount)], asked_at)
     for doubt in review.new:
         draft.record(_difference(RiskEventKind.DOUBTED, doubt, asked_at, draft.at))
@@ -208,9 +208,9 @@ def _review(draft: AccountDraft, before: AtVenue, found: Reconciliation, asked_a
 
 
 def _give_up(draft: AccountDraft, key: ClientOrderId, at: datetime) -> None:
-    """Record an exit as lost that two views did not show and that was being taken back: the next one may go.
+    """Record an exit as lost that two views did not show while its cancel was pending, so that the next exit can go.
 
-    A fill of it stays legal, and what it then closes too much is closed again.
+    A fill of it can still be booked; what it then closes too much is closed again.
     """
     order = draft.orders.get(key)
     if order is not None and order.terms.reduce_only and order.state is OrderState.PENDING_CANCEL:
@@ -229,7 +229,7 @@ def _act(draft: AccountDraft, action: Action, asked_at: datetime) -> None:
             draft.record(
                 RiskEvent(
                     RiskEventKind.DUST,
-                    f"{action.symbol}:{action.ledger}:{action.venue}",  # the same dust is told once
+                    f"{action.symbol}:{action.ledger}:{action.venue}",  # so the same dust is recorded once
                     draft.at,
                     "POSITION_DIFFERS",
                     symbol=Symbol(action.symbol),
@@ -238,16 +238,16 @@ def _act(draft: AccountDraft, action: Action, asked_at: datetime) -> None:
                     detail=f"less than the step {action.step}; `signalbox accounts adopt` books it",
                 )
             )
-        case HaltAccount() | Wait():  # reviewed before; the next comparison tells
+        case HaltAccount() | Wait():  # handled before; the next comparison decides
             pass
         case _:
             assert_never(action)
 
 
 def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
-    """Tell what others hold in the account at the venue, each time it is another. It is theirs: nothing is done about it.
+    """Record positions of others at the same venue account whenever they change. We never trade them.
 
-    Its profit and loss are in the venue's equity, which a firm's limits count, and not in ours.
+    Their profit and loss are in the venue's equity, which a firm's limits are measured by, but not in ours.
     """
     before = dict(draft.at_venue.others)
     now = {symbol: quantity for symbol, quantity in sorted(viewed.others.items()) if quantity}
@@ -255,7 +255,7 @@ def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
         was, quantity = before.get(symbol, ZERO), now.get(symbol, ZERO)
         if was != quantity:
             key = f"{symbol}:{quantity}:{viewed.asked_at.isoformat()}"
-            detail = "not ours and never touched; the venue's equity has it, ours does not"
+            detail = "not ours, never traded by us; counts in the venue's equity, not in ours"
             draft.record(
                 RiskEvent(
                     RiskEventKind.OTHERS_AT_VENUE,
@@ -265,7 +265,7 @@ def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
                     symbol=Symbol(symbol),
                     limit=was,
                     value=quantity,
-                    detail=detail if quantity else "it is gone",
+                    detail=detail if quantity else "the position is closed",
                 )
             )
     draft.keep_at_venue(draft.at_venue.after(others=tuple(now.items())))
@@ -284,7 +284,7 @@ def _difference(kind: RiskEventKind, of: HaltAccount | Doubt, asked_at: datetime
 
 
 def _absent(events: Sequence[OrderEvent], state: AccountState) -> list[VanishedOrder]:
-    """Return the orders that these events end because no view showed them: they are asked about for a while."""
+    """Return the orders that these events end because no view showed them. Later views keep asking about them for a while."""
     found = []
     for event in events:
         by_absence = isinstance(event, OrderLost) or (
@@ -297,7 +297,7 @@ def _absent(events: Sequence[OrderEvent], state: AccountState) -> list[VanishedO
 
 
 def _book_transfers(draft: AccountDraft, viewed: VenueViewReported, entries: Sequence[Entry]) -> None:
-    """Book the money that moved at the venue, once, under the venue's own id. What came before the account did is its capital."""
+    """Book transfers that the venue reports, once each under the venue's own id. Those before the account's start are capital."""
     known = {entry.entry_id: entry for entry in entries}
     opened_at = min((entry.at for entry in entries), default=viewed.asked_at)
     moved = []

@@ -1,4 +1,4 @@
-"""Events of orders as a venue reports them, taken into an account; what fits no order is recorded and stops the account."""
+"""Applies order events that a venue reports to an account. An event that fits no order is recorded and halts the account."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from signalbox.trading.state import Halt
 
 
 def take_events(draft: AccountDraft, events: Sequence[OrderEvent]) -> None:
-    """Take what a venue reports of orders, and book what it filled.
+    """Apply the order events of a venue, and book the fills.
 
-    What an order refuses is recorded, stops the account, and is not applied. What was filled beyond an order is booked,
-    because the money moved, and stops the account too.
+    An event that its order refuses is recorded, halts the account and is not applied. A fill beyond the order is booked,
+    because the money moved, and halts the account too.
     """
     for event in events:
         order = draft.orders.get(ClientOrderId(event.client_order_id))
@@ -37,11 +37,11 @@ def take_events(draft: AccountDraft, events: Sequence[OrderEvent]) -> None:
             continue
         if (more := after.overfilled) > order.overfilled:
             _overfilled(draft, after, event, more)
-    draft.book()  # all of them at once: what came late is booked again once, and not once a fill
+    draft.book()  # all at once, so that late fills cost one rebooking instead of one each
 
 
 def _overfilled(draft: AccountDraft, order: Order, event: OrderEvent, more: Decimal) -> None:
-    """Record that a venue filled more than was ordered, and stop the account: somebody changed it there, or it erred."""
+    """Record that a venue filled more than was ordered, and halt the account: somebody changed the order there, or it erred."""
     draft.record(
         RiskEvent(
             RiskEventKind.OVERFILL,
@@ -51,14 +51,14 @@ def _overfilled(draft: AccountDraft, order: Order, event: OrderEvent, more: Deci
             symbol=Symbol(order.terms.symbol),
             value=order.terms.signed(more),
             who=SIGNALBOX,
-            detail=f"{order.client_order_id}: {plain(order.filled)} filled of {plain(order.quantity)} ordered, and booked",
+            detail=f"{order.client_order_id}: ordered {plain(order.quantity)}, filled {plain(order.filled)}; the fill is booked",
         )
     )
     set_halt(draft, Halt(HaltLevel.HALT, SIGNALBOX, RiskEventKind.OVERFILL, draft.at))
 
 
 def _refuse(draft: AccountDraft, event: OrderEvent, why: str) -> None:
-    """Record an event that fits no order, and stop the account."""
+    """Record an event that fits no order, and halt the account."""
     draft.record(
         RiskEvent(RiskEventKind.EVENT_REFUSED, event.event_id[:200], draft.at, event.kind, who=SIGNALBOX, detail=why[:500])
     )

@@ -1,7 +1,7 @@
-"""What a venue reports of an account: what it did to an order, and a whole view to compare with. Pure.
+"""Applies what a venue reports about an account: what it did to an order, or a whole view to compare with. Pure.
 
-Comparing itself, and when to ask for a view, is in venue_comparison.py. Both reports end alike: the rule monitor observes the
-fills, what filled after its trade was over is closed, and exits are managed.
+venue_comparison.py compares and decides when to ask for a view. After either report, the rule monitor observes the fills,
+late fills of finished trades are closed, and exits are managed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from signalbox.trading.venue_events import take_events
 def report(
     state: AccountState, reported: ExecutionReported | Sequence[ExecutionReported], entries: Sequence[Entry] = ()
 ) -> Transition:
-    """Apply what a venue did to an order, or to several in the order of the reports.
+    """Apply one or more execution reports, in the given order.
 
-    The orders have to be in the account state, however old; the ledger loads them by their ids. What an order refuses (a
-    conflicting trade, an illegal move) is recorded and stops the account, and nothing of it is applied; what a venue filled
-    beyond the order is booked and stops the account. Raises
+    Their orders must be in the account state, however old; the ledger loads them by id. An event that its order refuses (a
+    conflicting trade, an illegal transition) is recorded, halts the account and is not applied. A fill beyond the ordered
+    quantity is booked and halts the account. Raises
     RebookNeededError when a fill is older than the newest booked entry: call again with all `entries` of the account.
     """
     reports = (reported,) if isinstance(reported, ExecutionReported) else tuple(reported)
@@ -51,11 +51,11 @@ def _after_reports(draft: AccountDraft) -> Transition:
 
 
 def compare(state: AccountState, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> Transition:
-    """Compare the ledger with what the venue has (trading/venue_comparison.py), and manage the exits that leaves."""
+    """Compare the ledger with a venue's view (trading/venue_comparison.py), then manage exits."""
     draft = compared(state, viewed, entries)
     if draft is None:
         return state, NO_CHANGES
-    _tended(draft)  # also after a view without an event: what it shows may be what an exit waits for
+    _tended(draft)  # even without events, because an exit may have waited for this view
     return draft.done()
 
 
@@ -66,7 +66,7 @@ def _tended(draft: AccountDraft) -> None:
 
 
 def _close_strays(draft: AccountDraft) -> None:
-    """Close what an order of ours filled after its trade was over: no trade manages that position."""
+    """Close what our orders filled after their trade was over, because no trade manages that position."""
     for event in draft.order_events:
         if not isinstance(event, OrderFilled):
             continue
@@ -81,14 +81,14 @@ def _close_strays(draft: AccountDraft) -> None:
                 order.terms.leg,
                 symbol=Symbol(event.symbol),
                 value=order.terms.signed(event.quantity),
-                detail=f"of {order.client_order_id}, whose trade was over: it is closed at the market",
+                detail=f"{order.client_order_id} filled after its trade was over: a market order closes the fill",
             )
         )
         close_stray(draft, Symbol(event.symbol), order.terms.signed(event.quantity), draft.at, order.client_order_id)
 
 
 def _is_stray(draft: AccountDraft, order: Order) -> bool:
-    """Whether an order is ours and what it is for is over. Orders that people send are theirs."""
+    """Whether an order is ours and its trade or closing is over. Orders that people send are left alone."""
     if order.terms.strategy == KILL_SWITCH:
         closing = draft.closings.get(Symbol(order.terms.symbol))
         return closing is None or closing.order != order.client_order_id

@@ -1,4 +1,4 @@
-"""An account as JSON for people and programs: what it has, what it holds, what works, what stops it. Amounts are decimal text."""
+"""An account as a JSON document: configuration, money, positions, orders, trades and halts. Amounts are decimal text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from signalbox.trading.state import AccountState, Trade
 
 
 def configuration_view(account: TradingAccount) -> ConfigurationDocument:
-    """Return what an account is, without what it has."""
+    """Return the configuration of an account, without its positions and money."""
     return {
         **_identity(account),
         "policy": account.policy.version,
@@ -43,7 +43,7 @@ def configuration_view(account: TradingAccount) -> ConfigurationDocument:
 
 
 def readiness_view(report: ReadinessReport) -> ReadinessDocument:
-    """Return whether an account may trade live: every reason against it with its remedy, and what is known for it."""
+    """Return whether an account may trade live, with every reason against it, its remedy, and the facts behind the answer."""
     facts = report.facts
     model, compared = facts.model, facts.compared
     return {
@@ -79,7 +79,7 @@ def _identity(account: TradingAccount) -> IdentityDocument:
 
 
 def account_view(state: AccountState) -> AccountDocument:
-    """Return an account. `equity` is None while an open position has no price; nothing is made up."""
+    """Return an account. `equity` is None while an open position has no price."""
     account, books = state.account, state.books
     equity = _equity(state)
     held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
@@ -194,7 +194,7 @@ def _exhausted_view(state: AccountState) -> DepletedDocument | None:
 
 
 def _halt_view(state: AccountState) -> HaltDocument:
-    assert state.halt is not None  # noqa: S101 - the caller looked
+    assert state.halt is not None  # noqa: S101 - the caller checks
     halt = state.halt
     return {"level": halt.level.value, "who": halt.who, "why": halt.why, "since": _iso(halt.since), "until": _iso(halt.until)}
 

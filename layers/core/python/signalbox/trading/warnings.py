@@ -1,7 +1,7 @@
-"""Warnings that stand: what an account was warned of once, and is not warned of again while it stands.
+"""Standing warnings: an account gets each warning once, and not again while it is in force.
 
-A warning of a limit's use stands for its day of the rules' zone, one of depleted headroom until that day ends or for good.
-Values only; how they are stored is the ledger's.
+A warning about the use of a limit is in force for its day (in the loss rules' time zone); one about depleted headroom until
+that day ends, or permanently. These are values only; the ledger decides how to store them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from signalbox.risk.snapshot import LossRule
 
 @dataclass(frozen=True, slots=True)
 class LimitWarning:
-    """The use of a loss limit reached a level. day: of the rules' zone, tomorrow's limits included."""
+    """The use of a loss limit has reached a level. `day`: the limit's day in the rules' time zone, today or tomorrow."""
 
     rule: LossRule
     level: StopLevel
     day: date
 
     def stands_on(self, day: date) -> bool:
-        """Whether it still stands once a day has begun."""
+        """Return whether the warning is still in force on this day."""
         return self.day == day
 
 
 @dataclass(frozen=True, slots=True)
 class DepletionWarning:
-    """No entry can pass a loss limit. day: the one whose limit it is; None: no midnight ends it."""
+    """No entry can pass a loss limit any more. `day`: the day of the limit; None means permanently."""
 
     rule: LossRule
     day: date | None
 
     def stands_on(self, day: date) -> bool:
-        """Whether it still stands once a day has begun."""
+        """Return whether the warning is still in force on this day."""
         return self.day is None or self.day == day
 
 
@@ -43,5 +43,5 @@ StandingWarning: TypeAlias = LimitWarning | DepletionWarning
 
 
 def without_depletion(warned: frozenset[StandingWarning]) -> frozenset[StandingWarning]:
-    """Return the warnings without those of depleted headroom, so that it is reported again."""
+    """Return the warnings without those about depleted headroom, so that it is announced again."""
     return frozenset(warning for warning in warned if not isinstance(warning, DepletionWarning))

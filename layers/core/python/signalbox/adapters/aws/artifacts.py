@@ -32,7 +32,7 @@ class S3Artifacts:
             raise ArtifactError(f"{uri}: the job left no such object") from error
         if answer["ContentLength"] > at_most:
             answer["Body"].close()
-            raise ArtifactError(f"{uri}: expected at most {at_most} bytes, was {answer['ContentLength']}")
+            raise ArtifactError(f"{uri}: expected at most {at_most} bytes, got {answer['ContentLength']}")
         return answer["Body"].read()
 
     def keep_bundle(self, key: str, content: bytes) -> None:

@@ -70,7 +70,7 @@ class S3Deployments:
             return self._starter
         if (size := answer["ContentLength"]) > MAX_POINTER_BYTES:
             answer["Body"].close()
-            raise DeploymentError(f"{DEPLOYMENT_POINTER_KEY}: expected at most {MAX_POINTER_BYTES} bytes, was {size}")
+            raise DeploymentError(f"{DEPLOYMENT_POINTER_KEY}: expected at most {MAX_POINTER_BYTES} bytes, got {size}")
         try:
             pointer = DeploymentPointer.model_validate_json(answer["Body"].read())
         except ValidationError as error:
@@ -95,6 +95,6 @@ class S3Deployments:
             raise DeploymentError(f"{deployment.name}: no bundle at s3://{deployment.bucket}/{deployment.key}") from error
         if (size := answer["ContentLength"]) > _MAX_PACKED:
             answer["Body"].close()
-            raise DeploymentError(f"{deployment.name}: expected a bundle of at most {_MAX_PACKED} bytes, was {size}")
+            raise DeploymentError(f"{deployment.name}: expected a bundle of at most {_MAX_PACKED} bytes, got {size}")
         with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
             yield unpack_bundle(answer["Body"].read(), Path(folder))

@@ -34,7 +34,7 @@ class S3DumpStore:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{file}")
             if answer["ContentLength"] > _LARGEST:
-                raise DumpStorageError(f"{self.name}/{file}: expected at most {_LARGEST} bytes, was {answer['ContentLength']}")
+                raise DumpStorageError(f"{self.name}/{file}: expected at most {_LARGEST} bytes, got {answer['ContentLength']}")
             return answer["Body"].read()
         except self._client.exceptions.NoSuchKey:
             return None

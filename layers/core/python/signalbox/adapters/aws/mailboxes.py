@@ -104,7 +104,7 @@ class Mailboxes:
             self._note(account, content)
             return content
         if not isinstance(content, ExecutionReported | VenueViewReported) or content.account != account:
-            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {content.type}")
+            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, got {content.type}")
         self._require_newest(account, opened.sequence)
         return content
 

@@ -203,7 +203,7 @@ def _named(account: str) -> str:
     try:
         return _NAME.validate_python(account)
     except ValidationError:
-        raise AccountNameError(f"expected 1 to 40 of a-z, 0-9 and '-', not beginning with '-', was {account!r}") from None
+        raise AccountNameError(f"expected 1 to 40 of a-z, 0-9 and '-', not beginning with '-', got {account!r}") from None
 
 
 def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:

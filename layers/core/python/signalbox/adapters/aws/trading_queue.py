@@ -104,7 +104,7 @@ def handle_message(
 def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> BusEvent | AnyCommand:
     message = parse_object(body, numbers=str)
     if door is Door.KILL_SWITCH and message.get("kind") != HALT:
-        raise CommandError(f"the kill switch's queue takes only halts, was {str(message.get('kind'))[:40]!r}")
+        raise CommandError(f"the kill switch's queue takes only halts, got {str(message.get('kind'))[:40]!r}")
     sent_at = _instant(sent_ms)
     if "detail-type" in message and door is Door.TRADING:
         kind = message["detail-type"]

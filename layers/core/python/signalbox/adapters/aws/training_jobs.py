@@ -134,8 +134,7 @@ class SageMakerJobs:
         found = self.describe_training_job(name)
         if different := _differences(_asked(found), _asked(request)):
             raise TrainingServiceError(
-                f"training job {name}: the name is taken by a job with something else in its request ({different}); start it for"
-                " another instant"
+                f"training job {name}: a job with a different request ({different}) has this name; start it for another instant"
             )
         return str(found["TrainingJobArn"])
 

@@ -68,7 +68,7 @@ class DayFile:
 def encode(key: DayKey, candles: Sequence[Candle], asked_until: datetime) -> bytes:
     """Return a day's candles as a file. Raises MarketDataError for rows of another symbol, DayFileError for invalid rows."""
     if other := {c.symbol for c in candles} - {key.series.symbol}:
-        raise MarketDataError(f"{key.path}: expected candles of {key.series.symbol}, was {', '.join(sorted(other))}")
+        raise MarketDataError(f"{key.path}: expected candles of {key.series.symbol}, got {', '.join(sorted(other))}")
     times = np.array([to_ms(c.open_time) for c in candles], dtype=np.int64)
     texts = [pa.array([decimal_text(getattr(c, name)) for c in candles], pa.string()) for name in VALUES]
     return encode_columns(key, times, texts, asked_until)
@@ -118,15 +118,15 @@ def decode(key: DayKey, content: bytes) -> DayFile:
     if stated != (asked := (key.series.venue, key.series.symbol, key.series.timeframe, key.day.isoformat())):
         raise DayFileError(DayFault.OTHER_DAY, f"expected the day {' '.join(asked)}, but the file states {' '.join(stated)}")
     if not to_ms(key.start) <= asked_until <= to_ms(key.end):
-        raise DayFileError(DayFault.METADATA_ABSENT, f"expected asked_until within {key.day}, was {asked_until} ms")
+        raise DayFileError(DayFault.METADATA_ABSENT, f"expected asked_until within {key.day}, got {asked_until} ms")
     if file.metadata.num_rows != rows:
-        raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, was {file.metadata.num_rows}")
+        raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, got {file.metadata.num_rows}")
     table = _unpacked(file, content)
     if table.num_rows != rows:
-        raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, was {table.num_rows}")
+        raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, got {table.num_rows}")
     table = table.combine_chunks()
     if nulls := sum(column.null_count for column in table.columns):
-        raise DayFileError(DayFault.SCHEMA_DIFFERS, f"expected no nulls, was {nulls}")
+        raise DayFileError(DayFault.SCHEMA_DIFFERS, f"expected no nulls, got {nulls}")
     times = np.ascontiguousarray(_chunk(table, "open_time").cast(pa.int64()).to_numpy())
     texts = [_chunk(table, name) for name in VALUES]
     if (checksum := _checksum(facts, times, texts)) != facts["sha256"]:
@@ -143,13 +143,13 @@ def decode(key: DayKey, content: bytes) -> DayFile:
 def _opened(content: bytes) -> Any:
     """Return the file after checking its size, footer and schema, before anything is unpacked."""
     if len(content) > MAX_DAY_FILE_BYTES:
-        raise DayFileError(DayFault.UNREADABLE, f"expected at most {MAX_DAY_FILE_BYTES} bytes, was {len(content)}")
+        raise DayFileError(DayFault.UNREADABLE, f"expected at most {MAX_DAY_FILE_BYTES} bytes, got {len(content)}")
     with _readable(content):
         file = open_parquet(pa.py_buffer(content), DAY)
         schema = file.schema_arrow
     found = [(field.name, str(field.type)) for field in schema]
     if found != (expected := [(field.name, str(field.type)) for field in SCHEMA]):
-        raise DayFileError(DayFault.SCHEMA_DIFFERS, f"expected {_columns(expected)}, was {_columns(found)}")
+        raise DayFileError(DayFault.SCHEMA_DIFFERS, f"expected {_columns(expected)}, got {_columns(found)}")
     return file
 
 
@@ -182,13 +182,13 @@ def _facts(metadata: dict[bytes, bytes]) -> dict[str, str]:
     if missing := [name for name, value in facts.items() if not value]:
         raise DayFileError(DayFault.METADATA_ABSENT, f"the footer lacks {', '.join(missing)}")
     if facts["format"] != FORMAT:
-        raise DayFileError(DayFault.METADATA_ABSENT, f"expected format {FORMAT}, was {facts['format']}")
+        raise DayFileError(DayFault.METADATA_ABSENT, f"expected format {FORMAT}, got {facts['format']}")
     return facts
 
 
 def _whole_number(facts: dict[str, str], name: str) -> int:
     if not (facts[name].isascii() and facts[name].isdecimal() and len(facts[name]) <= _MAX_DIGITS):
-        raise DayFileError(DayFault.METADATA_ABSENT, f"expected a number as {name}, was {facts[name][:40]!r}")
+        raise DayFileError(DayFault.METADATA_ABSENT, f"expected a number as {name}, got {facts[name][:40]!r}")
     return int(facts[name])
 
 

@@ -56,7 +56,7 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
         raise UnfitParquetError("not a Parquet file, or cut short")
     footer = int.from_bytes(whole[-_TAIL : -len(_MAGIC)], "little")
     if footer > min(limits.footer_bytes, len(whole) - _TAIL):
-        raise UnfitParquetError(f"expected a footer of at most {limits.footer_bytes} bytes within the file, was {footer}")
+        raise UnfitParquetError(f"expected a footer of at most {limits.footer_bytes} bytes within the file, got {footer}")
     try:
         _judge_footer(ThriftReader(whole[-_TAIL - footer : -_TAIL], "a footer"))
     except IndexError as error:
@@ -67,7 +67,7 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
         thrift_container_size_limit=limits.footer_bytes,
     )
     if file.metadata.num_rows > limits.rows:
-        raise UnfitParquetError(f"expected at most {limits.rows} rows, was {file.metadata.num_rows}")
+        raise UnfitParquetError(f"expected at most {limits.rows} rows, got {file.metadata.num_rows}")
     return file
 
 
@@ -134,7 +134,7 @@ def _judge_sizes(reader: ThriftReader, leaf: _Leaf) -> None:
         if field in {2, 3}:
             counts, levels = reader.whole_numbers(kind), leaf.repetitions if field == 2 else leaf.definitions
             if counts and (len(counts) != levels + 1 or min(counts) < 0):
-                raise UnfitParquetError(f"expected size statistics of {levels + 1} levels, each 0 or more, was {counts[:9]}")
+                raise UnfitParquetError(f"expected size statistics of {levels + 1} levels, each 0 or more, got {counts[:9]}")
         elif field == 1 and leaf.physical != _BYTE_ARRAY:
             raise UnfitParquetError("a column of numbers has size statistics of text")
         else:
@@ -154,7 +154,7 @@ def _leaves(schema: Sequence[Mapping[int, int]]) -> list[_Leaf]:
         open_nodes.append((left - 1, definitions, repetitions))
         if place:
             if (repetition := element.get(3, -1)) not in {_REQUIRED, _OPTIONAL, _REPEATED}:
-                raise UnfitParquetError(f"expected a column's repetition type to be 0, 1 or 2, was {repetition}")
+                raise UnfitParquetError(f"expected a column's repetition type to be 0, 1 or 2, got {repetition}")
             definitions += repetition != _REQUIRED
             repetitions += repetition == _REPEATED
         if (children := element.get(5, 0)) > 0 or not place:
@@ -172,7 +172,7 @@ def judge_pages(content: Any, file: pq.ParquetFile, columns: Mapping[str, str], 
     whole, left, pages = memoryview(content), limits.unpacked_bytes, 0
     rows = sum(file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups))
     if rows != file.metadata.num_rows:
-        raise UnfitParquetError(f"expected row groups of {file.metadata.num_rows} rows in total, was {rows}")
+        raise UnfitParquetError(f"expected row groups of {file.metadata.num_rows} rows in total, got {rows}")
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
         if group.num_rows == 0:  # its columns have no place in the file and are not read
@@ -184,7 +184,7 @@ def judge_pages(content: Any, file: pq.ParquetFile, columns: Mapping[str, str], 
             if column.physical_type != wanted or column.num_values != group.num_rows:
                 raise UnfitParquetError(
                     f"expected {group.num_rows} values of {wanted} in {column.path_in_schema}, "
-                    f"was {column.num_values} of {column.physical_type}"
+                    f"got {column.num_values} of {column.physical_type}"
                 )
             for unpacked in _pages(whole, column):
                 left, pages = left - unpacked, pages + 1

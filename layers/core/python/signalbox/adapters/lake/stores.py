@@ -42,7 +42,7 @@ class LakeStore(Protocol):
 def require_size(path: str, size: int) -> None:
     """Raise LakeStorageError for a file that is too large for the lake. Such a file is not read, not even to set it aside."""
     if size > MAX_LAKE_FILE_BYTES:
-        raise LakeStorageError(f"{path}: expected at most {MAX_LAKE_FILE_BYTES} bytes, was {size}; move it out of the lake")
+        raise LakeStorageError(f"{path}: expected at most {MAX_LAKE_FILE_BYTES} bytes, got {size}; move it out of the lake")
 
 
 class FolderStore:

@@ -40,7 +40,7 @@ class ThriftReader:
             kind, step = head & 0x0F, head >> 4
             field = field + step if step else self._zigzag()
             if not 1 <= field <= _MAX_FIELD or field in seen:
-                raise UnfitParquetError(f"expected {self._what} of fields 1 to {_MAX_FIELD}, each once, was one with {field}")
+                raise UnfitParquetError(f"expected {self._what} of fields 1 to {_MAX_FIELD}, each once, got one with {field}")
             seen.add(field)
             yield field, kind
         self._depth -= 1
@@ -48,7 +48,7 @@ class ThriftReader:
     def items(self, kind: int) -> Iterator[int]:
         """Yield the kind of each element of a list. The caller must read each element."""
         if kind != LIST:
-            raise UnfitParquetError(f"expected a list, was a field of kind {kind}")
+            raise UnfitParquetError(f"expected a list, got a field of kind {kind}")
         head = self._byte()
         size, inner = head >> 4, head & 0x0F
         for _ in range(self._varint() if size == 15 else size):
@@ -69,7 +69,7 @@ class ThriftReader:
         found = []
         for inner in self.items(kind):
             if inner != _I64:
-                raise UnfitParquetError(f"expected a list of whole numbers, was of kind {inner}")
+                raise UnfitParquetError(f"expected a list of whole numbers, got of kind {inner}")
             found.append(self._zigzag())
         return found
 
@@ -91,7 +91,7 @@ class ThriftReader:
             for _, inner in self.fields():
                 self.skip(inner)
         else:  # no part of a Parquet file has maps or lists of lists, and those could be nested until the stack overflows
-            raise UnfitParquetError(f"expected {self._what}, was a field of kind {kind}")
+            raise UnfitParquetError(f"expected {self._what}, got a field of kind {kind}")
         if self.place > len(self._part):
             raise IndexError
 

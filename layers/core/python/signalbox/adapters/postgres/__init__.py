@@ -1,1 +1,1 @@
-"""The ledger on PostgreSQL: psycopg 3, plain SQL, forward migrations. Start at `ledger.py`; errors are drawn in `errors.py`."""
+"""The ledger on PostgreSQL: psycopg 3, plain SQL, forward migrations. Start at `ledger.py`; `errors.py` has the errors."""

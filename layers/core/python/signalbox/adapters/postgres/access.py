@@ -1,4 +1,4 @@
-"""Who may do what with which account, on PostgreSQL (`trading.access.AccessBook`): appended rows, of which the newest count."""
+"""Access records on PostgreSQL (`trading.access.AccessBook`). Rows are only appended; the newest row of a principal counts."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ INSERT INTO account_access (account, principal, request_id, role, who, at)
 SELECT account, principal, %s, 'owner', %s, %s FROM accounts CROSS JOIN unnest(%s::text[]) AS named (principal)
 ON CONFLICT DO NOTHING
 """
-# An account that does not exist is kept without a name: it could be any text, and a row each of them. The minute is the
-# server's: the instant of a message is its sender's to choose, and a row each of them too.
+# An unknown account is recorded without its name, because callers could send any number of invented names, each making a row.
+# The minute comes from the server, because a caller chooses the instant of a message and could make a row for each.
 _RECORD: Final = """
 INSERT INTO access_refusals (account, principal, action, minute, needed, held)
 SELECT coalesce((SELECT account FROM accounts WHERE account = %s), ''), %s, %s, date_trunc('minute', clock_timestamp()), %s, %s
@@ -41,7 +41,7 @@ ON CONFLICT DO NOTHING
 
 
 class PostgresAccessBook:
-    """Rows about access on a connection source. Raises LedgerError as `errors.py` tells."""
+    """Access records on a connection source. Raises LedgerError as described in `errors.py`."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source

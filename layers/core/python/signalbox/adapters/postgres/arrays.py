@@ -1,7 +1,6 @@
-"""Arrays as PostgreSQL writes them down: `{"a","b"}`, `{1.50,NULL}`. One parameter however many values, and one join to make it.
+"""Array literals as PostgreSQL writes them, `{"a","b"}` or `{1.50,NULL}`, so that a column of values is one parameter.
 
-The driver's own lists are walked and searched for characters to escape value by value, in Python: several times the work of the
-statement that takes them.
+The driver's own lists are escaped value by value in Python, which costs several times as much as the statement itself.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ def text_array(values: Sequence[object]) -> str:
     if None in values:
         return "{" + ",".join("NULL" if value is None else f'"{_escaped(str(value))}"' for value in values) + "}"
     texts = cast("Sequence[str]", values)
-    joined = "\n".join(texts)  # one search of all of them
+    joined = "\n".join(texts)  # searches all of them at once
     if '"' in joined or "\\" in joined:
         texts = [_escaped(text) for text in texts]
     return '{"' + '","'.join(texts) + '"}'
@@ -28,8 +27,8 @@ def _escaped(text: str) -> str:
 
 
 def value_array(values: Sequence[object]) -> str:
-    """Return an array literal of numbers, instants, dates or truth values: no text of theirs has a character to be quoted."""
+    """Return an array literal of numbers, instants, dates or booleans, none of which needs quotes."""
     try:
         return "{" + ",".join(cast("Sequence[str]", values)) + "}"
-    except TypeError:  # nothing among them, or what is no text yet
+    except TypeError:  # a value is None or not text yet
         return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

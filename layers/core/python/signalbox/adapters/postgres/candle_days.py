@@ -9,7 +9,7 @@ from typing import Final
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.market.candles import Candle, Symbol
 
-# One index probe a day instead of a scan of every candle. Sessions are in UTC, so that a day is a UTC day.
+# One index probe per day instead of a scan of every candle. Sessions are in UTC, so a day is a UTC day.
 _DAYS: Final = """
 WITH RECURSIVE days AS (
     (SELECT date_trunc('day', open_time) AS day FROM candles
@@ -29,7 +29,7 @@ WHERE venue = %s AND symbol = %s AND open_time >= %s AND open_time < %s ORDER BY
 
 
 class PostgresCandleDays:
-    """`market.compaction.CandleLedger`. Raises LedgerError as `errors.py` tells."""
+    """`market.compaction.CandleLedger` on PostgreSQL. Raises LedgerError as described in `errors.py`."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source

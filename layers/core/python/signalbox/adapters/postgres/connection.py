@@ -1,8 +1,8 @@
-"""One warm connection per worker, and units of work on it.
+"""One warm connection per worker, and transactions on it.
 
-A connection that died while it was idle is replaced before anything of the unit of work was sent, once and unseen. One that
-dies later takes its unit of work with it: LedgerUnavailableError, nothing written, and the next unit reconnects. A COMMIT is
-never sent twice: when its answer is lost the outcome is unknown, and delivering again is harmless by the natural keys.
+A connection that died while idle is replaced once, before any statement of the transaction is sent, and the caller does not
+notice. If it dies later, the transaction fails with LedgerUnavailableError, nothing is written, and the next one reconnects.
+COMMIT is never sent twice: if its answer is lost the outcome is unknown, and natural keys make a redelivery harmless.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where the ledger is and how long we wait for it. `host` may be the folder of a socket (it starts with "/")."""
+    """Where the ledger is and how long to wait for it. `host` may be the folder of a Unix socket (it starts with "/")."""
 
     host: str
     port: int
@@ -49,7 +49,7 @@ class DatabaseSettings:
 
 
 def connect(settings: DatabaseSettings, password: str) -> Connection:
-    """Open a connection in autocommit mode. Raises LedgerUnavailableError when there is no server or it refuses the login."""
+    """Open a connection in autocommit mode. Raises LedgerUnavailableError if the server is down or refuses the login."""
     options = (
         f"-c timezone=UTC -c statement_timeout={settings.statement_timeout_ms} -c lock_timeout={settings.lock_timeout_ms}"
         f" -c idle_in_transaction_session_timeout={settings.idle_in_transaction_timeout_ms}"
@@ -70,23 +70,23 @@ def connect(settings: DatabaseSettings, password: str) -> Connection:
             keepalives_idle=20,  # s
             keepalives_interval=5,  # s
             keepalives_count=3,
-            tcp_user_timeout=10_000,  # ms: a peer that vanished in a failover is noticed in seconds
+            tcp_user_timeout=10_000,  # ms; notices within seconds that the server vanished in a failover
         )
     except psycopg.OperationalError as error:
         raise LedgerUnavailableError(f"{settings.user}@{settings.host}/{settings.name}: {str(error).strip()}") from error
 
 
 class ConnectionSource:
-    """Units of work on one lazily opened connection.
+    """Transactions on one connection, which is opened on first use.
 
-    `password` is called at every login (an IAM token lives 15 minutes). Threads take turns; a unit of work inside another
+    `password` is called at every login, because an IAM token lives 15 minutes. Threads take turns. A transaction inside another
     one on the same source is a bug and raises LedgerError.
     """
 
     def __init__(self, settings: DatabaseSettings, password: Callable[[], str]) -> None:
         self._settings, self._password = settings, password
         self._connection: Connection | None = None
-        self._exchange: Exchange | None = None  # of the connection
+        self._exchange: Exchange | None = None  # of the open connection
         self._turn = threading.Lock()
         self._owner: int | None = None
 
@@ -97,7 +97,7 @@ class ConnectionSource:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the next unit of work opens another."""
+        """Close the connection; the next transaction opens a new one."""
         connection, self._connection, self._exchange = self._connection, None, None
         if connection is not None:
             with suppress(psycopg.Error):
@@ -105,19 +105,19 @@ class ConnectionSource:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Commit when the block ends, roll back when it raises; errors of the driver leave it as LedgerError."""
+        """Open a transaction: commit when the block ends, roll back when it raises. Driver errors become LedgerErrors."""
         with self._unit(READ_WRITE) as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Read only, every statement at the same instant of the database."""
+        """Open a read-only transaction whose statements all see the same snapshot."""
         with self._unit(SNAPSHOT) as connection:
             yield connection
 
     @contextmanager
     def unit(self) -> Iterator[Unit]:
-        """As `transaction`, but BEGIN travels with the first statements that are sent, and COMMIT may with the last."""
+        """Like `transaction`, but BEGIN travels with the first statements, and COMMIT may travel with the last ones."""
         with self._my_turn():
             unit = Unit(self)
             try:
@@ -159,7 +159,7 @@ class ConnectionSource:
     def _my_turn(self) -> Iterator[None]:
         me = threading.get_ident()
         if self._owner == me:
-            raise LedgerError("expected no open unit of work on this connection, was inside one")
+            raise LedgerError("a transaction is already open on this connection in this thread; end it first")
         with self._turn:
             self._owner = me
             try:
@@ -168,7 +168,7 @@ class ConnectionSource:
                 self._owner = None
 
     def _begun(self, begin: LiteralString) -> Connection:
-        """Return a live connection inside a new transaction. BEGIN is the liveness check: it carries nothing of the unit."""
+        """Return a live connection inside a new transaction. BEGIN is the liveness check, because it can be sent again."""
         if self._connection is not None and not self._connection.closed:
             try:
                 self._connection.execute(begin)
@@ -187,7 +187,7 @@ class ConnectionSource:
         return connection
 
     def begun_with(self, reading: Sequence[Statement]) -> tuple[Connection, list[Rows]]:
-        """Begin a transaction and run its first statements. They only read and lock: a connection that died is replaced."""
+        """Begin a transaction with statements that only read and lock, so they can repeat on a new connection."""
         statements = (_BEGIN, *reading)
         if self._connection is not None and not self._connection.closed:
             try:
@@ -204,7 +204,7 @@ class ConnectionSource:
             raise
 
     def exchange(self, connection: Connection) -> Exchange:
-        """Return the exchange of the connection, which knows what was prepared on it."""
+        """Return the exchange of the connection, which knows the statements prepared on it."""
         if self._exchange is None:
             self._exchange = Exchange(connection)
         return self._exchange
@@ -213,15 +213,15 @@ class ConnectionSource:
         self.close()
         try:
             self._connection = connect(self._settings, self._password())
-        except LedgerUnavailableError:  # a restart drops logins that are under way; nothing was sent yet
+        except LedgerUnavailableError:  # a server restart drops logins in progress; nothing was sent yet
             self._connection = connect(self._settings, self._password())
         return self._connection
 
     def _undo(self, connection: Connection) -> None:
-        try:  # not the driver's own, which forgets what was prepared, and ours with it
+        try:  # the driver's rollback would forget the prepared statements
             self.exchange(connection).run([_ROLLBACK])
         except psycopg.Error:
-            self.close()  # the server undoes what it never got a COMMIT for
+            self.close()  # without a COMMIT the server rolls back
         if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
             self.close()
 
@@ -231,12 +231,12 @@ class ConnectionSource:
         except psycopg.Error as error:
             self.close()
             if connection_was_lost(error):
-                raise LedgerUnavailableError(f"the answer to COMMIT was lost, its outcome is unknown: {error}") from error
+                raise LedgerUnavailableError(f"the answer to COMMIT was lost, so its outcome is unknown: {error}") from error
             raise translated(error) from error
 
 
 class Unit:
-    """One transaction, begun by whatever is sent first. What is sent in it is undone with it."""
+    """One transaction, which begins with the first statement that is sent and rolls back as a whole."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
@@ -250,12 +250,12 @@ class Unit:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is begun and not committed."""
+        """Whether the transaction has begun and is not committed."""
         return self._connection is not None and not self._is_committed
 
     @property
     def connection(self) -> Connection:
-        """The open transaction itself, for statements of the driver."""
+        """The connection inside the open transaction, for statements of the driver."""
         if self._connection is None:
             self._connection, _ = self._source.begun_with(())
         return self._connection
@@ -273,9 +273,9 @@ class Unit:
         return self._source.exchange(connection).run(statements)
 
     def commit_with(self, statements: Sequence[Statement]) -> list[Rows]:
-        """Run the last statements and commit. Raises psycopg.Error when one of them failed: then nothing is committed.
+        """Run the last statements and commit. Raises psycopg.Error if one of them failed; then nothing is committed.
 
-        LedgerUnavailableError: the connection was lost and the outcome is unknown.
+        Raises LedgerUnavailableError if the connection was lost, which leaves the outcome unknown.
         """
         connection = self.connection
         _refuse_failed(connection)
@@ -285,14 +285,14 @@ class Unit:
             if connection_was_lost(error):
                 self._source.close()
                 self._connection = None
-                raise LedgerUnavailableError(f"the answer to COMMIT was lost, its outcome is unknown: {error}") from error
+                raise LedgerUnavailableError(f"the answer to COMMIT was lost, so its outcome is unknown: {error}") from error
             raise
         self._is_committed = True
         return found[:-1]
 
 
 def _refuse_failed(connection: Connection) -> None:
-    # PostgreSQL answers COMMIT of a failed transaction with a silent ROLLBACK: the block would believe in its writes.
+    # PostgreSQL answers COMMIT of a failed transaction with a silent ROLLBACK, and the caller would believe the writes were kept.
     if connection.info.transaction_status is not TransactionStatus.INTRANS:
         status = connection.info.transaction_status.name
-        raise LedgerError(f"expected a transaction without failed statements at its end, was {status}")
+        raise LedgerError(f"a statement of the transaction failed (status {status}), so it cannot be committed")

@@ -1,4 +1,4 @@
-"""How an error of psycopg becomes one of the ledger (signalbox.ledger_errors), and what can be wrong with migrations."""
+"""Translates psycopg errors into ledger errors (signalbox.ledger_errors), and defines the error of migrations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.ledger_errors import LedgerBusyError, LedgerError, LedgerRefusedE
 
 
 class MigrationError(LedgerError):
-    """The migrations on disk do not continue those that were applied."""
+    """The migration files do not continue the migrations that were applied."""
 
 
 _CONNECTION_LOST: Final = (
@@ -20,14 +20,14 @@ _CONNECTION_LOST: Final = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
     errors.TooManyConnections,
-    errors.FeatureNotSupported,  # "cached plan must not change result type": a migration did; a new login prepares anew
-    errors.ReadOnlySqlTransaction,  # after a failover this was the primary; a new login finds the new one
+    errors.FeatureNotSupported,  # "cached plan must not change result type" after a migration; a new login prepares again
+    errors.ReadOnlySqlTransaction,  # after a failover this was the primary; a new login finds the new primary
 )
 _BUSY: Final = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure)
 
 
 def connection_was_lost(error: psycopg.Error) -> bool:
-    """Return whether an error means that this connection is of no more use."""
+    """Return whether this error means that the connection is no longer usable."""
     if isinstance(error, _CONNECTION_LOST):
         return True
     if not isinstance(error, psycopg.OperationalError):
@@ -37,7 +37,7 @@ def connection_was_lost(error: psycopg.Error) -> bool:
 
 
 def translated(error: psycopg.Error) -> LedgerError:
-    """Return the ledger's own error for one of the driver."""
+    """Return the ledger error that corresponds to a driver error."""
     message = str(error).strip() or type(error).__name__
     if connection_was_lost(error):
         return LedgerUnavailableError(message)

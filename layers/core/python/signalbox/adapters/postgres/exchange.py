@@ -1,7 +1,8 @@
-"""Prepared statements that travel together: one message to the server and one back, however many they are.
+"""Sends several prepared statements in one message to the server and reads all answers in one message back.
 
-What the driver's own pipeline does, without a cursor a statement: the parameters are bytes already and most answers are a word.
-Statements are prepared once a connection. An error of one of them stops those after it, and leaves as the driver's own error.
+It does what the driver's pipeline does, without a cursor per statement: the parameters are bytes already, and most answers are
+one word. A statement is prepared once per connection. If a statement fails, those after it do not run, and the driver's error
+is raised.
 """
 
 from __future__ import annotations
@@ -15,30 +16,32 @@ from psycopg import errors, pq
 from psycopg.waiting import Ready, Wait
 
 Parameters: TypeAlias = Sequence[bytes | None]
-Statement: TypeAlias = tuple[bytes, Parameters]  # with numbered parameters, and their values as PostgreSQL reads text
+Statement: TypeAlias = tuple[bytes, Parameters]  # SQL with numbered parameters, and their values in PostgreSQL's text format
 Rows: TypeAlias = list[tuple[bytes | None, ...]]
 
 _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
-MOST_PREPARED: Final = 128  # statements a connection; a step has one for each set of tables and columns that it changes
+MOST_PREPARED: Final = (
+    128  # prepared statements per connection; a step has one for each set of tables and columns that it changes
+)
 _NOT_SENT: Final = pq.ExecStatus.PIPELINE_ABORTED
 
 
 class Exchange:
-    """Statements of one connection, whose transaction they share."""
+    """The prepared statements of one connection; they run in its transaction."""
 
     def __init__(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         self._connection, self._pgconn = connection, connection.pgconn
-        self._prepared: dict[bytes, bytes] = {}  # names by statement, the one that was used last at the end
+        self._prepared: dict[bytes, bytes] = {}  # statement to name, the most recently used last
         self._numbers = itertools.count()
 
     def run(self, statements: Sequence[Statement]) -> list[Rows]:
-        """Send statements and return the rows of each, as text. Raises psycopg.Error of the first that failed."""
+        """Send statements and return the rows of each as text. Raises psycopg.Error for the first one that failed."""
         pgconn, prepared = self._pgconn, self._prepared
-        new: list[bytes] = []  # those that are prepared with this message
-        answers: list[int] = []  # the place of each statement's result
+        new: list[bytes] = []  # statements prepared with this message
+        answers: list[int] = []  # the index of each statement's result
         count = 0
         if any(b"\0" in value for _, parameters in statements for value in parameters if value is not None):
-            raise psycopg.DataError("expected texts without NUL, at which a parameter would be cut off, was one with it")
+            raise psycopg.DataError("a parameter contains a NUL character, which PostgreSQL cannot store in text")
         try:
             pgconn.enter_pipeline_mode()
             if len(prepared) > MOST_PREPARED and pgconn.transaction_status != pq.TransactionStatus.INERROR:
@@ -50,7 +53,7 @@ class Exchange:
                     new.append(statement)
                     pgconn.send_prepare(name, statement)
                     count += 1
-                prepared[statement] = name  # the newest now
+                prepared[statement] = name  # now the most recently used
                 pgconn.send_query_prepared(name, parameters)
                 answers.append(count)
                 count += 1
@@ -58,30 +61,30 @@ class Exchange:
             results = self._connection.wait(_answered(pgconn))
             pgconn.exit_pipeline_mode()
         except BaseException:
-            pgconn.finish()  # whatever was under way, nobody may go on with it
+            pgconn.finish()  # the state of the connection is unknown, so it cannot be used again
             raise
         if len(results) != count or any(result.status not in _DONE for result in results):
             self._refuse(results, new)
         return [_rows(results[place]) for place in answers]
 
     def _forget_oldest(self) -> int:
-        """Give up the statements that were not used for longest, and return how many: each takes memory of the server."""
+        """Deallocate the least recently used statements, which take server memory, and return their number."""
         oldest = list(self._prepared)[: MOST_PREPARED // 4]
         for statement in oldest:
             self._pgconn.send_query_params(b"DEALLOCATE " + self._prepared.pop(statement), None)
         return len(oldest)
 
     def _refuse(self, results: Sequence[pq.abc.PGresult], new: Sequence[bytes]) -> NoReturn:
-        for statement in new:  # which of them the server has is not worth knowing: they get other names next time
+        for statement in new:  # it does not matter which of them the server has, because they get new names next time
             self._prepared.pop(statement, None)
         for result in results:
             if result.status not in _DONE:
                 raise errors.error_from_result(result, encoding="utf-8")
-        raise psycopg.OperationalError(f"expected the answers to all statements, was {len(results)} of them")
+        raise psycopg.OperationalError(f"the server answered only {len(results)} statements")
 
 
 def _answered(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.PGresult]]:
-    """Send what waits and return the results up to the end of this message."""
+    """Send what is queued and return the results up to the end of this message."""
     while pgconn.flush():
         if (yield Wait.RW) & Ready.R:
             pgconn.consume_input()
@@ -91,7 +94,7 @@ def _answered(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc
             yield Wait.R
             pgconn.consume_input()
         result = pgconn.get_result()
-        if result is None:  # between two statements
+        if result is None:  # the gap between two statements
             if pgconn.status == pq.ConnStatus.BAD:
                 raise psycopg.OperationalError(pgconn.get_error_message("utf-8"))
         elif result.status == pq.ExecStatus.PIPELINE_SYNC:

@@ -1,7 +1,7 @@
-"""The ledger of the cycle on PostgreSQL (`signals.ports.Ledger`).
+"""The ledger of decision cycles on PostgreSQL (`signals.ports.Ledger`).
 
-READ COMMITTED and an advisory lock per venue: what a transaction reads after `lock_cycle` includes everything that the
-transactions before it committed, so of two parts that arrive together exactly one sees the cycle complete.
+It uses READ COMMITTED and an advisory lock per venue. What a transaction reads after `lock_cycle` includes everything that
+earlier transactions committed, so if two parts of a cycle arrive together, exactly one of them sees the cycle complete.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from signalbox.signals.ports import CandleWrites, CycleState, SymbolRefusal, Sym
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Signal, Tier
 
-_POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, where its binary timestamps begin
+_POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, the zero of binary timestamps
 
 _INSERT_CANDLES: Final = """
 INSERT INTO candles (venue, symbol, open_time, open, high, low, close, volume, announced_at)
@@ -35,8 +35,8 @@ FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %
 ORDER BY place
 ON CONFLICT DO NOTHING
 """
-# Bars of which the ledger has other numbers. A later announcement replaces them (a trigger keeps them as a revision); an earlier
-# one, or one without an instant, changes nothing.
+# Bars that the ledger has with other numbers. A later announcement replaces them, and a trigger keeps the old ones as a revision.
+# An earlier announcement, or one without an instant, changes nothing.
 _REVISE: Final = """
 WITH differing AS MATERIALIZED (
     SELECT offered.place, kept.symbol, kept.open_time,
@@ -59,7 +59,7 @@ WITH differing AS MATERIALIZED (
 )
 SELECT place - 1, EXISTS (SELECT FROM newer WHERE newer.place = differing.place) FROM differing ORDER BY place
 """
-# One bytea a column in the wire format of its type (big-endian, 8 bytes each): numpy reads it without a Python object a value.
+# One bytea per column in wire format (big-endian, 8 bytes per value): numpy reads it without a Python object per value.
 _BARS: Final = """
 SELECT string_agg(timestamptz_send(open_time), ''), string_agg(float8send(open::float8), ''),
     string_agg(float8send(high::float8), ''), string_agg(float8send(low::float8), ''),
@@ -98,14 +98,14 @@ ON CONFLICT (symbol) DO UPDATE SET stale_since = excluded.stale_since, reason = 
 
 
 class PostgresLedger:
-    """Units of work of the cycle on a connection source."""
+    """Transactions of a cycle on a connection source."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresLedgerTransaction]:
-        """Commit when the block ends, roll back when it raises. Raises LedgerError (`errors.py` tells which)."""
+        """Commit when the block ends, roll back when it raises. Raises LedgerError as described in `errors.py`."""
         with self._source.transaction() as connection:
             yield PostgresLedgerTransaction(connection)
 
@@ -221,18 +221,18 @@ class PostgresLedgerTransaction:
         return insert_event(self._connection, event, at)
 
     def _row(self, query: LiteralString, *values: object) -> tuple[Any, ...]:
-        """Return the only row of a query that always has one."""
+        """Return the only row of a query that always returns one row."""
         row = self._connection.execute(query, values).fetchone()
         return () if row is None else row
 
 
 def gates_text(gates: Mapping[str, str]) -> str:
-    """Return the verdicts of a model's gates as they are stored: the same verdicts, the same text."""
+    """Return the gate verdicts of a model as JSON text for storage; equal verdicts give equal text."""
     return json.dumps(dict(gates), sort_keys=True, separators=(",", ":"))
 
 
 def _columns(candles: Sequence[Candle]) -> tuple[list[Any], ...]:
-    # Decimals travel as text: exact, and several times cheaper to write than the binary form of numeric.
+    # Decimals travel as text, which is exact and several times cheaper to write than the binary form of numeric.
     return (
         [candle.symbol for candle in candles],
         [candle.open_time for candle in candles],

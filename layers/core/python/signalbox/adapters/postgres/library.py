@@ -1,7 +1,7 @@
 """The library on PostgreSQL (`library.ports.Library`).
 
-READ COMMITTED and an advisory lock per entity: numbers have no gap and no double, and of two deliveries of one job the second
-sees what the first committed. Rows are never changed, so the functions' role needs no right to change them.
+It uses READ COMMITTED and an advisory lock per entity. So version numbers have no gaps and no duplicates, and of two deliveries
+of one job the second sees what the first committed. Rows never change, so the functions' role has no right to update them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ RETURNING number
 
 
 class PostgresLibrary:
-    """Units of work of the library on a connection source."""
+    """Transactions of the library on a connection source."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresLibraryTransaction]:
-        """Commit when the block ends, roll back when it raises. Raises LedgerError (`errors.py` tells which)."""
+        """Commit when the block ends, roll back when it raises. Raises LedgerError as described in `errors.py`."""
         with self._source.transaction() as connection:
             yield PostgresLibraryTransaction(connection)
 

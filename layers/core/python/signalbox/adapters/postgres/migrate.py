@@ -1,7 +1,7 @@
-"""Forward migrations: `migrations/NNNN_name.sql`, applied once and in order, each in its own transaction.
+"""Forward migrations: `migrations/NNNN_name.sql`, each applied once, in order, in its own transaction.
 
-What was applied is immutable: a file whose sha256 differs from the recorded one is refused. A database that is ahead of the
-code (a rolled-back deployment) is left alone: migrations only add, so older code keeps working on it.
+An applied migration must not change: a file whose sha256 differs from the recorded one is refused. A database that is newer
+than the code (after a rollback of the deployment) is left alone, because migrations only add and older code still works.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from signalbox.adapters.postgres.connection import Connection, DatabaseSettings,
 from signalbox.adapters.postgres.errors import MigrationError, translated
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-MIGRATION_TIMEOUT_MS: Final = 240_000  # under the function's own limit
+MIGRATION_TIMEOUT_MS: Final = 240_000  # below the function's own timeout
 _FILE_NAME: Final = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
-_ADVISORY_LOCK: Final = 0x5167_6E61_6C62_6F78  # "Signalbox" in ASCII as far as 63 bits carry
+_ADVISORY_LOCK: Final = 0x5167_6E61_6C62_6F78  # "Signalbox" in ASCII, cut to 63 bits
 _HISTORY: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer PRIMARY KEY CHECK (version > 0),
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file of the folder."""
+    """One migration file."""
 
     version: int
     name: str
@@ -43,7 +43,7 @@ class Migration:
 
     @property
     def label(self) -> str:
-        """How logs and replies call it: `0001_ledger`."""
+        """The name in logs and replies, such as `0001_ledger`."""
         return f"{self.version:04d}_{self.name}"
 
 
@@ -53,26 +53,26 @@ def load_migrations(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
     for path in sorted(folder.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
-            raise MigrationError(f"expected NNNN_name.sql, was {path.name}")
+            raise MigrationError(f"{path.name}: expected a file name like NNNN_name.sql")
         sql = path.read_bytes()
         found.append(Migration(int(match["version"]), match["name"], hashlib.sha256(sql).hexdigest(), sql))
     versions = [migration.version for migration in found]
     if versions != list(range(1, len(found) + 1)):
-        raise MigrationError(f"expected versions 1 to {len(found)} without gaps, was {versions}")
+        raise MigrationError(f"expected versions 1 to {len(found)} without gaps, got {versions}")
     return tuple(found)
 
 
 def schema_hash(folder: Path = MIGRATIONS) -> str:
-    """Return the sha256 of every migration's label and sha256, a line each: it changes exactly when the schema does."""
+    """Return a sha256 over all migrations' labels and checksums. It changes exactly when the schema changes."""
     lines = "".join(f"{migration.label} {migration.sha256}\n" for migration in load_migrations(folder))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def migrate(settings: DatabaseSettings, password: str, folder: Path = MIGRATIONS) -> list[str]:
-    """Apply what is missing as the owner of the schema and return the labels of what was applied, often none.
+    """Apply the missing migrations as the owner of the schema, and return their labels; often there are none.
 
-    Concurrent callers wait for each other. Raises MigrationError naming both hashes when an applied file was changed,
-    and LedgerError when a migration fails; those before it stay applied.
+    Concurrent callers wait for each other. Raises MigrationError with both hashes if an applied file was changed, and LedgerError
+    if a migration fails; the migrations before it stay applied.
     """
     migrations = load_migrations(folder)
     patient = replace(settings, statement_timeout_ms=MIGRATION_TIMEOUT_MS, lock_timeout_ms=MIGRATION_TIMEOUT_MS)
@@ -92,7 +92,7 @@ def apply_missing(connection: Connection, migrations: Sequence[Migration]) -> li
         recorded = applied.get(migration.version)
         if recorded not in {None, migration.sha256}:
             raise MigrationError(
-                f"{migration.label} was changed after it was applied: expected sha256 {recorded}, was {migration.sha256}"
+                f"{migration.label} was changed after it was applied: expected sha256 {recorded}, got {migration.sha256}"
             )
     missing = [migration for migration in migrations if migration.version not in applied]
     for migration in missing:

@@ -1,4 +1,4 @@
-"""The outbox on PostgreSQL (`signals.ports.Outbox`): written in the transaction of the facts, published after it."""
+"""The outbox on PostgreSQL (`signals.ports.Outbox`): events are stored in the transaction of their facts, then published."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 
 def event_detail(event: Event) -> str:
-    """Return the JSON text that travels on the bus."""
+    """Return the event as JSON text, as it travels on the bus."""
     if _has_floats(type(event)) or event.absent_by_default:
         return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
-    facts = event.model_dump_json(ensure_ascii=True)  # the same text, in one go
+    facts = event.model_dump_json(ensure_ascii=True)  # gives the same text, faster
     return f'{facts[:-1]},"event_id":{quoted_ascii(event.event_id)}}}'
 
 
 @lru_cache(maxsize=256)
 def _has_floats(kind: type[Event]) -> bool:
-    """Whether a float may be in it: pydantic writes 1e-05 otherwise, and a NaN as null where json refuses it."""
+    """Whether the event may hold a float. pydantic writes 1e-05 differently, and NaN as null where json raises."""
     return "'type': 'float'" in repr(kind.__pydantic_core_schema__)
 
 
 def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
-    """Put an event into the outbox inside an open transaction; False when its event_id exists."""
+    """Put an event into the outbox inside an open transaction. Return False if its event_id exists."""
     row = (event.event_id, event.type.value, event_detail(event), at)
     return (
         connection.execute(
@@ -45,7 +45,7 @@ def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
     )
 
 
-# The arrays advance together, and rows are numbered as they come.
+# The arrays advance together, and rows are numbered in this order.
 ADD_EVENTS: Final = (
     b"INSERT INTO outbox (event_id, event_type, detail, created_at) SELECT unnest(%s::text[]), unnest(%s::text[]),"
     b" unnest(string_to_array(%s, E'\\n')), %s::timestamptz"
@@ -56,19 +56,19 @@ INSERT_EVENTS: Final = ADD_EVENTS + b" ON CONFLICT (event_id) DO NOTHING"
 def event_columns(
     events: Sequence[Event], at: datetime, detail: Callable[[Event], str] = event_detail
 ) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return the parameters of ADD_EVENTS, which fails when an event_id exists, and INSERT_EVENTS, which leaves it as it is."""
+    """Return the parameters of ADD_EVENTS, which fails if an event_id exists, and INSERT_EVENTS, which skips such events."""
     return (
         text_array([e.event_id for e in events]).encode(),
         text_array([e.type for e in events]).encode(),
-        "\n".join([detail(e) for e in events]).encode(),  # in JSON no line ends
+        "\n".join([detail(e) for e in events]).encode(),  # JSON text has no line breaks
         at.isoformat().encode(),
     )
 
 
 class PostgresOutbox:
-    """Committed events, claimed by row locks: a claimer that dies frees its events with its connection.
+    """Committed events, claimed by row locks: if a claimer dies, its connection closes and its events are free again.
 
-    types: what the function may put on the bus (contracts.EMITTERS); what others left there is theirs or the relay's to publish.
+    types: what the function may put on the bus (contracts.EMITTERS). It leaves the other types to their emitters or the relay.
     """
 
     def __init__(self, source: ConnectionSource, types: Collection[EventType] = tuple(EventType)) -> None:
@@ -81,9 +81,9 @@ class PostgresOutbox:
 
     @contextmanager
     def claim(self, limit: int, after: int = 0) -> Iterator[Sequence[OutboxEvent]]:
-        """Yield unpublished events in order, hidden from other claimers; they are published when the block ends normally.
+        """Yield unpublished events in order, hidden from other claimers. They count as published when the block ends normally.
 
-        Raises LedgerError as `errors.py` tells; after a lost COMMIT the events come again, which consumers expect.
+        Raises LedgerError as described in `errors.py`. After a lost COMMIT the events come again, which consumers expect.
         """
         partly: PartlyPublishedError | None = None
         with self._source.transaction() as connection:

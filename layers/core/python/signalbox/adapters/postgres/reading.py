@@ -1,6 +1,6 @@
 """The read side of the ledger for the operator's tools: what was decided, refused and collected.
 
-Cycles, signals and refusals are asked for by (start, end], as `market.clock.cycles_between` counts; bars by [start, end).
+Cycles, signals and refusals are selected by (start, end], as `market.clock.cycles_between` counts them; bars by [start, end).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from signalbox.signals.verification import BarRevision
 
 @dataclass(frozen=True, slots=True)
 class DecidedCycles:
-    """How many cycles were decided, and the newest of them."""
+    """The number of decided cycles, and the newest of them; None without any."""
 
     count: int
     newest: datetime | None
@@ -57,13 +57,13 @@ WHERE venue = %s AND open_time >= %s AND open_time < %s ORDER BY symbol, open_ti
 
 
 class LedgerReader:
-    """Questions to the ledger; each is answered from one consistent snapshot. Raises LedgerError as `errors.py` tells."""
+    """Queries on the ledger, each in one consistent snapshot. Raises LedgerError as described in `errors.py`."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
     def signals(self, start: datetime, end: datetime) -> tuple[Signal, ...]:
-        """Return the signals with start < decided_at <= end, by instant, symbol and deployment."""
+        """Return the signals with start < decided_at <= end, sorted by instant, symbol and deployment."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_SIGNALS, (start, end)).fetchall()
         return tuple(
@@ -102,19 +102,19 @@ class LedgerReader:
         )
 
     def refusals(self, venue: str, start: datetime, end: datetime) -> tuple[SymbolRefusal, ...]:
-        """Return the refusals with start < cycle_at <= end, by cycle and symbol."""
+        """Return the refusals with start < cycle_at <= end, sorted by cycle and symbol."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_REFUSALS, (venue, start, end)).fetchall()
         return tuple(SymbolRefusal(Symbol(symbol), cycle_at, reason, detail) for symbol, cycle_at, reason, detail in rows)
 
     def decided_cycles(self, venue: str, start: datetime, end: datetime) -> DecidedCycles:
-        """Return how many cycles with start < cycle_at <= end were decided, and the newest of them."""
+        """Return the number of decided cycles with start < cycle_at <= end, and the newest of them."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_CYCLES, (venue, start, end)).fetchall()
         return DecidedCycles(*rows[0])
 
     def bars(self, venue: str, symbol: Symbol, start: datetime, end: datetime) -> Bars:
-        """Return the recorded bars with start <= open_time < end, oldest first; what is missing is absent."""
+        """Return the recorded bars with start <= open_time < end, oldest first; missing bars are left out."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_BARS, (venue, symbol, start, end)).fetchall()
         times = np.array([to_ms(row[0]) for row in rows], dtype=np.int64)
@@ -122,20 +122,20 @@ class LedgerReader:
         return Bars(symbol, times, *(np.ascontiguousarray(table[:, i]) for i in range(5)))
 
     def closes(self, venue: str, minutes: Collection[tuple[Symbol, datetime]]) -> dict[tuple[Symbol, datetime], Decimal]:
-        """Return the exact closes of these bars, by symbol and open_time; what is missing is absent."""
+        """Return the exact closes of these bars by symbol and open_time; missing bars are left out."""
         columns = [symbol for symbol, _ in minutes], [open_time for _, open_time in minutes]
         with self._source.snapshot() as connection:
             rows = connection.execute(_CLOSES, (*columns, venue)).fetchall()
         return {(Symbol(symbol), open_time): close for symbol, open_time, close in rows}
 
     def revisions(self, venue: str, start: datetime, end: datetime) -> tuple[BarRevision, ...]:
-        """Return what the venue's bars with start <= open_time < end were before they were revised, by symbol and time."""
+        """Return the earlier versions of revised bars with start <= open_time < end, sorted by symbol and time."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_REVISIONS, (venue, start, end)).fetchall()
         return tuple(BarRevision(Symbol(symbol), *rest) for symbol, *rest in rows)
 
     def pending_events(self) -> int:
-        """Return how many committed events are not published yet."""
+        """Return the number of committed events that are not published yet."""
         with self._source.snapshot() as connection:
             rows = connection.execute("SELECT count(*) FROM outbox WHERE published_at IS NULL").fetchall()
         pending: int = rows[0][0]

@@ -1,6 +1,7 @@
-"""Reports on PostgreSQL: `reports.source.ReportSource`, `QualityLedger` and `PublicationLog`.
+"""Report data on PostgreSQL: `reports.source.ReportSource`, `QualityLedger` and `PublicationLog`.
 
-A period is [start, until), read in one snapshot. Equity snapshots are streamed and folded, so a year of minutes is not held.
+A period is [start, until), read in one snapshot. Equity snapshots are streamed and folded, so a year of minutes is never in
+memory.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ from signalbox.trading.errors import AccountError
 from signalbox.trading.halts import halt_at_end
 
 T = TypeVar("T")
-WASH_REACH: Final = timedelta(days=32)  # 30 days of any zone, before and after
-STREAMED_ROWS: Final = 5_000  # a round trip
+WASH_REACH: Final = timedelta(days=32)  # 30 days in any time zone, before and after
+STREAMED_ROWS: Final = 5_000  # rows per round trip
 
 _ACCOUNT: Final = "SELECT configuration, opened_at FROM accounts WHERE account = %s"
 _FILLS: Final = "SELECT account, symbol, trade_id, at, side, quantity, price, fee FROM fills WHERE account = %s AND at < %s"
@@ -90,7 +91,7 @@ SELECT day, baseline, daily_limit, closing_balance, worst_equity FROM day_baseli
 _EQUITY: Final = """
 SELECT at, equity, transfers, exposure FROM equity_snapshots WHERE account = %s AND at >= %s AND at < %s ORDER BY at
 """
-# One probe of the index a boundary and symbol.
+# One index probe per boundary and symbol.
 _MARKS: Final = """
 SELECT b.at, s.symbol, newest.close, newest.open_time
 FROM unnest(%(boundaries)s::timestamptz[]) AS b (at) CROSS JOIN unnest(%(symbols)s::text[]) AS s (symbol) CROSS JOIN LATERAL (
@@ -133,9 +134,9 @@ FROM published_reports WHERE account = %s ORDER BY path COLLATE "C"
 """
 _HIGHEST_NUMBER: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM bookings"
 _TURN: Final = "SELECT 1 FROM accounts WHERE account = %s FOR SHARE"
-# Facts booked late, a row a day of UTC and kind: [since, until] and the highest number. Without an end: what moves the books or
-# the kill switch is told in every later period too, and a fill may make a wash sale of a loss before it. An order is told in
-# the periods of its whole life. The fills of a taxpayer's other accounts matter to wash sales alone.
+# Facts booked late: per UTC day and kind, the range [since, until] they affect and the highest booking number. No end (NULL):
+# what moves the books or the kill switch affects every later period too, and a fill can turn an earlier loss into a wash sale.
+# An order affects the periods of its whole life. The fills of a taxpayer's other accounts matter only for wash sales.
 _BOOKED: Final = """
 SELECT min(at) - %(reach)s::interval, NULL::timestamptz, max(booked) FROM fills
 WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
@@ -174,19 +175,19 @@ ON CONFLICT (account) DO UPDATE SET booked = excluded.booked, at = excluded.at
 
 
 class PostgresReports:
-    """Accounts, periods, execution quality and the record of publications. Raises LedgerError as `errors.py` tells."""
+    """Accounts, periods, execution quality and the record of publications. Raises LedgerError as described in `errors.py`."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account that can be read, by name; monitor_risk alarms for the others."""
+        """Return every account that can be read, sorted by name. monitor_risk raises the alarm about the others."""
         with self._source.snapshot() as connection:
             rows = connection.execute('SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
         return readable(rows)[0]
 
     def period(self, account: str, period: ReportPeriod, until: datetime) -> AccountPeriod:
-        """Return the facts until min(period.end, until). Raises AccountError and PeriodError as the port says."""
+        """Return the facts up to min(period.end, until). Raises AccountError and PeriodError as the port describes."""
         end = only_period(period, until)
         inside = (account, period.start, end)
         with self._source.snapshot() as connection:
@@ -221,7 +222,7 @@ class PostgresReports:
             )
 
     def closed_orders(self, account: str, since: datetime, until: datetime) -> Sequence[Order]:
-        """Return the orders that were sent and closed in [since, until), by the instant they closed."""
+        """Return the orders that were sent, and closed in [since, until), sorted by closing time."""
         with self._source.snapshot() as connection:
             found = _orders(connection, _CLOSED_ORDERS, (account, since, until))
         return sorted(found, key=lambda order: (order.closed_at or since, order.client_order_id))
@@ -233,7 +234,7 @@ class PostgresReports:
         return [Candle(Symbol(symbol), *row) for row in rows]
 
     def save_quality(self, rows: Sequence[MeasuredOrder]) -> int:
-        """Write one row an order, replacing what was measured before; return how many are new or other than before."""
+        """Write one row per order in place of an earlier measurement. Return the number of new or changed rows."""
         if not rows:
             return 0
         with self._source.transaction() as connection, connection.cursor() as cursor:
@@ -241,9 +242,10 @@ class PostgresReports:
             return cursor.rowcount
 
     def settled(self) -> int:
-        """Return a number such that every fact booked up to it can be read from now on.
+        """Return a number N such that every fact with a booking number up to N can now be read.
 
-        Who was given a number holds the account's row until it commits; a turn at each row outwaits them all.
+        A transaction that was given a number holds its account's row until it commits, so locking each row once waits for all
+        of them.
         """
         with self._source.snapshot() as connection:
             row = connection.execute(_HIGHEST_NUMBER).fetchone()
@@ -253,7 +255,7 @@ class PostgresReports:
         return int(row[0]) if row else 0
 
     def booked(self, account: str, zone: str, after: int, before: datetime) -> tuple[FactsBooked, ...]:
-        """Return the facts booked under numbers above `after` that a report may tell of which ends by `before`."""
+        """Return the facts with booking numbers above `after` that affect a report ending by `before`."""
         with self._source.snapshot() as connection:
             others = [name for name in _owners(connection, _opened(connection, account)[0]) if name != account]
             asked = {
@@ -267,7 +269,7 @@ class PostgresReports:
             return tuple(FactsBooked(*row) for row in connection.execute(_BOOKED, asked).fetchall())
 
     def record(self, publications: Sequence[Publication]) -> int:
-        """Write the record; return how many paths hold other bytes than before, or are new."""
+        """Write the publications, and return how many paths are new or have other bytes than before."""
         if not publications:
             return 0
         rows = [
@@ -280,18 +282,18 @@ class PostgresReports:
             return changed
 
     def published(self, account: str) -> tuple[Publication, ...]:
-        """Return what was published of an account, by path."""
+        """Return the publications of an account, sorted by path."""
         with self._source.snapshot() as connection:
             return _some(connection, lambda row: Publication(*row), _PUBLISHED, account)
 
     def mark(self, account: str) -> ReportMark | None:
-        """Return how far the account was looked through; None: never."""
+        """Return up to which booking the account's reports are current; None if they were never checked."""
         with self._source.snapshot() as connection:
             row = connection.execute(_REPORT_MARK, (account,)).fetchone()
         return None if row is None else ReportMark(*row)
 
     def set_mark(self, account: str, mark: ReportMark) -> None:
-        """Write how far."""
+        """Record up to which booking the account's reports are current."""
         with self._source.transaction() as connection:
             connection.execute(_SET_REPORT_MARK, (account, mark.booked, mark.at))
 
@@ -300,12 +302,12 @@ def _opened(connection: Connection, account: str) -> tuple[TradingAccount, datet
     row = connection.execute(_ACCOUNT, (account,)).fetchone()
     if row is None:
         names = [name for (name,) in connection.execute('SELECT account FROM accounts ORDER BY account COLLATE "C"').fetchall()]
-        raise AccountError(f"account {account!r} does not exist; there {'is ' + ', '.join(names) if names else 'are none yet'}")
+        raise AccountError(f"account {account!r} does not exist; existing accounts: {', '.join(names) if names else 'none yet'}")
     return account_of_text(row[0]), row[1]
 
 
 def _owners(connection: Connection, account: TradingAccount) -> list[str]:
-    """Return the accounts of one taxpayer: all live ones together, a paper account by itself."""
+    """Return the accounts of one taxpayer: all live accounts together, a paper account by itself."""
     if account.mode is not TradingMode.LIVE:
         return [account.account]
     return [name for (name,) in connection.execute(_LIVE).fetchall()]

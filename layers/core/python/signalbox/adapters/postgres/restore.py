@@ -119,7 +119,7 @@ def _known(manifest: DumpManifest, store: DumpStore) -> list[Migration]:
     newest = max(ours)
     if manifest.schema_version > newest:
         raise DumpTooNewError(
-            f"{store.name}: expected schema {newest} or older, was {manifest.schema_version}: restore it with the release that"
+            f"{store.name}: expected schema {newest} or older, got {manifest.schema_version}: restore it with the release that"
             " made it, or a newer one"
         )
     for migration in manifest.migrations:
@@ -281,7 +281,7 @@ def _complete(connection: Connection, manifest: DumpManifest) -> None:
                 statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table.name))
                 row = connection.execute(statement).fetchone()
                 if row != (table.rows,):
-                    raise DumpDamagedError(f"{table.name}: expected {table.rows} rows after the restore, was {row and row[0]}")
+                    raise DumpDamagedError(f"{table.name}: expected {table.rows} rows after the restore, got {row and row[0]}")
             for name, last in sorted(manifest.sequences.items()):
                 connection.execute("SELECT setval(%s::regclass, %s, %s)", (name, max(last, 1), last > 0))
         apply_missing(connection, load_migrations())

@@ -1,8 +1,8 @@
-"""Who may do what in the ledger: a database role a function, with what its statements need and nothing else.
+"""The database role of each function: exactly the rights that its statements need.
 
-Declared here once. Migrations grant it, and tests hold the three together: what a migrated database grants is what is declared,
-every statement that a function really sends is allowed, and no right can be taken away without one of them failing. A migration
-that changes a table changes its rights as well; the test names the lines that it lacks.
+The rights are declared here once, and migrations grant them. Tests check three things: a migrated database grants exactly what
+is declared, every statement that a function really sends is allowed, and no right is left over. A migration that changes a table
+changes its rights too; the test prints the missing lines.
 Decision: docs/decisions/0072-a-database-role-a-function.md.
 """
 
@@ -18,7 +18,7 @@ from signalbox.contracts import READER_DATABASE_USER, EventType, Function, datab
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a role may do with a table. A column that is not named in `insert` takes its default, and no other value."""
+    """What a role may do with a table. A column that `insert` does not name always gets its default."""
 
     select: bool = False
     insert: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Rights:
     delete: bool = False
 
     def verbs(self) -> Iterator[str]:
-        """Yield them as GRANT writes them."""
+        """Yield the rights as GRANT writes them."""
         if self.select:
             yield "SELECT"
         if self.insert:
@@ -39,7 +39,7 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRole:
-    """One login role. `emits`: the types of events it may put into the outbox, and publish from there; None: it sees all."""
+    """One login role. `emits`: event types it may put into the outbox and publish from there; None means all."""
 
     user: str
     tables: Mapping[str, Rights]
@@ -48,7 +48,7 @@ class DatabaseRole:
     emits: tuple[EventType, ...] | None = ()
 
     def grants(self) -> tuple[str, ...]:
-        """Return the statements that give it its rights."""
+        """Return the GRANT statements of this role."""
         found = [f"GRANT {', '.join(rights.verbs())} ON {table} TO {self.user};" for table, rights in sorted(self.tables.items())]
         found += [
             f"GRANT {', '.join(verbs)} ON SEQUENCE {name} TO {self.user};" for name, verbs in sorted(self.sequences.items())
@@ -60,7 +60,7 @@ class DatabaseRole:
 READ: Final = Rights(select=True)
 OUTBOX: Final = Rights(
     select=True, insert=("event_id", "event_type", "detail", "created_at"), update=("published_at",)
-)  # of rows with its own types of events alone: policies of the table
+)  # policies of the table limit this to the role's own event types
 
 
 def _names(columns: str) -> tuple[str, ...]:
@@ -74,9 +74,9 @@ def _rows(table: trading_tables.LedgerTable, *, select: bool = True, delete: boo
 
 
 _ACCOUNT_STATE: Final = tuple(trading_tables.ACCOUNT_COLUMNS)
-_STEPPED: Final = {  # what a step of an account reads and writes, whoever takes it
+_STEPPED: Final = {  # what a step of an account reads and writes, in every function that takes steps
     "candles": READ,
-    "accounts": Rights(select=True, update=_ACCOUNT_STATE),  # a halt is made no milder by monitor_risk: trigger accounts_halt
+    "accounts": Rights(select=True, update=_ACCOUNT_STATE),  # trigger accounts_halt keeps monitor_risk from making a halt milder
     "standing_orders": READ,
     "account_entries": READ,
     "venue_view_parts": READ,
@@ -135,7 +135,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
     DatabaseRole(
         database_user(Function.GENERATE_SIGNALS),
         {
-            "candles": Rights(  # a change leaves what was there: trigger candles_keep_revision
+            "candles": Rights(  # trigger candles_keep_revision keeps the old version of a changed candle
                 select=True,
                 insert=("venue", "symbol", "open_time", *_CANDLE_NUMBERS, "announced_at"),
                 update=(*_CANDLE_NUMBERS, "announced_at"),
@@ -195,7 +195,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         database_user(Function.PUBLISH_REPORTS),
         {
             **dict.fromkeys(_FACTS_OF_REPORTS, READ),
-            # FOR SHARE takes the right to update a column: this one is there for that, and holds nothing
+            # FOR SHARE needs the right to update some column; `turn` exists only for that and holds nothing
             "accounts": Rights(select=True, update=("turn",)),
             "execution_quality": Rights(select=True, insert=_QUALITY, update=(*_QUALITY, "booked")),
             "published_reports": Rights(

@@ -1,4 +1,4 @@
-"""What the ledger holds of one decision: every row that goes back to the instant of a cycle, or of a person's command."""
+"""What the ledger holds about one decision: every row that goes back to the instant of a cycle or of a person's command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 
 from signalbox.adapters.postgres.connection import ConnectionSource
 
-# By table: the instant a row is of, its natural key, and what a reader looks for, for the decision of %(at)s.
+# For each table: the row's instant, its natural key, and the facts to show, for the decision of %(at)s.
 _QUERIES: Final[dict[str, LiteralString]] = {
     "cycle_parts": """
 SELECT cycle_at, venue || ' ' || part || '/' || parts, jsonb_build_object('part', part, 'parts', parts)
@@ -52,7 +52,7 @@ TRACED_TABLES: Final = tuple(_QUERIES)
 
 @dataclass(frozen=True, slots=True)
 class TracedRow:
-    """A row of the ledger. `at` is in the market's time."""
+    """A row of the ledger. `at` is market time."""
 
     table: str
     at: datetime
@@ -61,7 +61,7 @@ class TracedRow:
 
 
 class DecisionReader:
-    """Questions to the ledger about one decision, in a snapshot. It reads whole tables of a laptop; on AWS use Logs Insights."""
+    """Queries about one decision, in one snapshot. They scan whole tables, which suits a laptop; on AWS use Logs Insights."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
@@ -76,7 +76,7 @@ class DecisionReader:
             )
 
     def newest_cycle(self) -> datetime | None:
-        """Return the newest cycle that was decided; None before the first."""
+        """Return the newest decided cycle, None before the first one."""
         with self._source.snapshot() as connection:
             row = connection.execute("SELECT max(cycle_at) FROM cycles WHERE decided").fetchone()
         return None if row is None else row[0]

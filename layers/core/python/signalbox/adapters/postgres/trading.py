@@ -1,8 +1,8 @@
 """Trading accounts on PostgreSQL (`trading.ports.TradingLedger`).
 
-An account is one row that every unit of work locks first, so two workers on one account take turns. READ COMMITTED: what
-is read after the lock was granted includes everything that the worker before committed. A few round trips a unit of work
-and one commit, however many orders it brings: give a batch of one account to one transaction.
+Each account has one row that every transaction locks first, so two workers on one account take turns. It uses READ COMMITTED:
+what is read after the lock includes everything that the previous worker committed. A transaction needs a few round trips and
+one commit, however many orders it carries, so put a batch of one account into one transaction.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ WHERE account = %s AND at >= %s AND kind = ANY(%s) ORDER BY at, sequence
 
 
 class PostgresTradingLedger:
-    """Units of work of accounts on a connection source. Errors of the database: `errors.py` tells which.
+    """Transactions of accounts on a connection source. Raises LedgerError as described in `errors.py`.
 
-    `parse` reads an account's configuration; a benchmark gives one whose accounts have other limits than their kind's.
-    `sealer` seals what is asked of venues, as part of the save; what is saved without one, no executor acts on.
+    parse: reads an account's configuration; a benchmark passes a function that sets other limits. sealer: seals the requests to
+    venues while saving; executors ignore requests that were saved without a seal.
     """
 
     def __init__(
@@ -103,20 +103,22 @@ class PostgresTradingLedger:
         sealer: RequestSealer | None = None,
     ) -> None:
         self._source, self._parse, self._sealer = source, parse, sealer
-        self._kept: dict[str, KeptState] = {}  # as this worker saved them; used while the account's row is of that save
+        self._kept: dict[
+            str, KeptState
+        ] = {}  # states this worker saved; valid while the account's row has the version of that save
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account that can be read, by name."""
+        """Return every account that can be read, sorted by name."""
         return self.configured()[0]
 
     def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
-        """Return every account that can be read, and of the others why not."""
+        """Return every account that can be read, and by name the fault of each one that cannot."""
         with self._source.snapshot() as connection:
             rows = connection.execute('SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
         return readable(rows, self._parse)
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
-        """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""
+        """Create an account and transfer its capital in. False if it exists unchanged. Raises AccountError if it differs."""
         books, capital = opened(account, at).books, opening_transfer(account, at)
         row = (
             account.account,
@@ -134,20 +136,20 @@ class PostgresTradingLedger:
                 return True
             kept = account_of_text(locked_row(connection, account.account)[0])
         if kept != account:
-            raise AccountDiffersError(f"account {account.account} exists and is another: expected {kept!r}, was {account!r}")
+            raise AccountDiffersError(f"account {account.account} exists with another configuration: {kept!r}, got {account!r}")
         return False
 
     @contextmanager
     def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:
-        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there.
+        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if the account is missing.
 
-        An account whose state this worker keeps is there, and is locked by what is read or written of it first.
+        If this worker kept the account's state, the account exists, and the first read or write locks it.
         """
         with self._source.unit() as unit:
             tx = PostgresTradingTransaction(unit, account, self._parse, self._kept.get(account), self._sealer)
             yield tx
             tx.finish()
-        if tx.saved is not None:  # committed: what was rolled back, or may have been, is not kept
+        if tx.saved is not None:  # after the commit: a state that was or may have been rolled back is not kept
             self._kept[account] = tx.saved
 
 
@@ -163,19 +165,21 @@ class PostgresTradingTransaction:
         sealer: RequestSealer | None = None,
     ) -> None:
         self._unit, self._account, self._parse, self._kept = unit, account, parse, kept
-        self._newest: AccountState | None = None  # that was loaded or saved here
-        self.was_kept = False  # whether the newest load was served from the state that the worker kept
-        self.saved: KeptState | None = None  # the newest account state that was saved, if it may be kept
-        self._row: tuple[Any, ...] | None = None  # of the lock; None as long as it is not known, or once something was saved
-        self._waiting: tuple[Save, AccountState | None] | None = None  # goes with the COMMIT; the state that may be kept then
+        self._newest: AccountState | None = None  # the state that was loaded or saved last in this transaction
+        self.was_kept = False  # whether the newest load used the state kept by the worker
+        self.saved: KeptState | None = None  # the newest saved state, if it may be kept
+        self._row: tuple[Any, ...] | None = None  # the locked row; None while unknown and after a save
+        self._waiting: tuple[Save, AccountState | None] | None = (
+            None  # the save that goes with COMMIT, and the state to keep after it
+        )
         self._sealer = sealer
-        self._sequence: int | None = None  # the newest number this account has given out; known once it is locked
+        self._sequence: int | None = None  # the account's newest request number; known once the account is locked
         if kept is None:
             self._lock()
 
     @property
     def connection(self) -> Connection:
-        """The open transaction itself, for statements of the same unit of work."""
+        """The connection inside the open transaction, for statements of the same transaction."""
         self._write_waiting()
         if not self._unit.is_begun:
             self._lock()
@@ -283,7 +287,7 @@ class PostgresTradingTransaction:
         if seals is not None:
             self._sequence = seals.sequence
         self._row = None
-        # kept is what goes on from what this unit of work has read, and holds every order it wrote
+        # a state may be kept if it continues what this transaction read and holds every order that it wrote
         goes_on = self._newest is not None and before.books is self._newest.books and not save.left
         self._newest = after if goes_on else None
         self._waiting = save, self._newest
@@ -291,25 +295,25 @@ class PostgresTradingTransaction:
             self._write_waiting()
 
     def finish(self) -> None:
-        """Write what waits, and commit with it. Raises as `save_with_care`, and LedgerUnavailableError as COMMIT does."""
+        """Write the waiting save together with COMMIT. Raises as `save_with_care` and as COMMIT does."""
         if self._waiting is None:
             return
         save, state = self._waiting
         try:
             *_, written = self._unit.commit_with([_SAVEPOINT, plain_statement(save)])
-        except UniqueViolation:  # a row that should be new is there: it came again, or somebody takes its name
+        except UniqueViolation:  # a row that should be new exists: a redelivery, or another fact with the same key
             self._unit.send([_BACK])
             self._write_waiting()
         else:
             self._keep(version_of(written), state)
 
     def _write_waiting(self) -> None:
-        """Write what waits for the COMMIT now, for something else comes before it."""
+        """Write the save that waits for COMMIT now, because another statement has to follow it."""
         if self._waiting is None:
             return
         (save, state), self._waiting = self._waiting, None
         self._keep(save_with_care(self._unit, save), state)
-        if save.left:  # events of orders that are no longer in the account state: their projections come from the events
+        if save.left:  # events of orders that left the account state: rebuild their projections from the events
             rows = [order_row(order) for order in self._orders(sorted(save.left)).values()]
             self.connection.execute(ORDERS.insert, ORDERS.parameters(rows))
 
@@ -320,7 +324,7 @@ class PostgresTradingTransaction:
         if self._sealer is None:
             return None
         if self._sequence is None:
-            raise LedgerError(f"{self._account}: expected the number of its newest request, was None")
+            raise LedgerError(f"{self._account}: the number of its newest request is unknown; load the account before saving")
         return Seals(self._sealer, self._sequence)
 
     def _orders(self, keys: list[str]) -> dict[ClientOrderId, Order]:

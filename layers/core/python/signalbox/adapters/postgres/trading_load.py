@@ -1,9 +1,8 @@
-"""An account state out of its rows: short statements that travel together, in one round trip.
+"""Loads an account state from its rows, with short statements that travel together in one round trip.
 
-Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else. A worker
-that saved an account state keeps it (KeptState): while the account's row is still the version that this save wrote, nobody has
-stepped the account since, and the rows would make the same state again. Decision:
-docs/decisions/0061-a-worker-keeps-the-desk-it-saved.md.
+Open orders are replayed from their events, so an order in memory is exactly what its events made of it. A worker keeps each
+state that it saved (KeptState). While the account's row still has the version of that save, nobody has stepped the account
+since, and its rows would give the same state. Decision: docs/decisions/0061-a-worker-keeps-the-desk-it-saved.md.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, 
     closings, review_at, at_venue, request_sequence, set_config('signalbox.locked_account', account, true), xmin::text
 FROM accounts WHERE account = %s
 """
-SEQUENCE_PLACE: Final = -3  # of request_sequence in such a row
-OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
+SEQUENCE_PLACE: Final = -3  # index of request_sequence in such a row
+OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # same condition as the index
 TRADE_COLUMNS: Final = (
     "entry, symbol, side, decided_at, deployment, stage, state, stop_loss, take_profit, deadline, opened_at, exit, exit_leg,"
     " closed_at, realised, progress"
 )
-MARKS_REACH: Final = timedelta(days=1)  # symbols that had a bar in the months this reaches are looked for
+MARKS_REACH: Final = timedelta(days=1)  # a symbol counts as current if it has a bar in the months that this span touches
 
 _POSITIONS: Final = "SELECT symbol, quantity, cost, realised, fees, funding, volume FROM positions WHERE account = %s"
 _LOTS: Final = (
@@ -66,7 +65,7 @@ _LOTS: Final = (
 STANDING_ORDERS_OF: Final = (
     "SELECT method, given_at, effective_from FROM standing_orders WHERE account = %s ORDER BY effective_from"
 )
-# OFFSET 0 keeps the planner from turning one probe of the index an order into a scan of the table, whatever it knows of it.
+# OFFSET 0 keeps the planner from turning one index probe per order into a scan of the table, whatever its statistics say.
 _EVENTS: Final = f"""
 WITH wanted (client_order_id) AS MATERIALIZED (
     SELECT client_order_id FROM orders WHERE account = %s AND {OPEN_ORDER}
@@ -96,7 +95,7 @@ _LOCKS: Final = (
 _ORDER_TIMES: Final = (
     "SELECT at FROM order_events WHERE account = %s AND kind = 'OrderReleased' AND at > %s AND at <= %s ORDER BY at, sequence"
 )
-# One probe of the index a symbol, instead of reading a month of bars to learn which symbols there are.
+# One index probe per symbol, instead of reading a month of bars to learn which symbols exist.
 _MARKS: Final = """
 WITH RECURSIVE market (symbol) AS (
     (SELECT symbol FROM candles WHERE venue = %(venue)s AND open_time >= %(month)s ORDER BY symbol LIMIT 1)
@@ -112,7 +111,7 @@ SELECT m.symbol, newest.close, newest.open_time FROM market AS m CROSS JOIN LATE
     ORDER BY open_time DESC LIMIT 1
 ) AS newest WHERE m.symbol IS NOT NULL
 """
-# For the rest of the transaction rows of the account that is locked need no look for it (migration 0014).
+# After set_config, rows of the locked account skip the trigger that checks that the account exists (migration 0014).
 _LOCK: Final = (
     b"SELECT xmin::text, set_config('signalbox.locked_account', account, true) FROM accounts WHERE account = $1 FOR UPDATE"
 )
@@ -134,9 +133,9 @@ SELECT s.symbol, newest.close, newest.open_time FROM unnest(%s::text[]) AS s (sy
 
 @lru_cache(maxsize=1024)
 def account_of_text(text: str) -> TradingAccount:
-    """Return the account of its configuration; a pure function of the text, so its answers are kept.
+    """Return the account of a configuration text. The results are cached.
 
-    Raises AccountUnreadableError, which never stops what is done for another account.
+    Raises AccountUnreadableError, which must not stop the work on other accounts.
     """
     try:
         return TradingAccount.model_validate_json(text)
@@ -144,13 +143,13 @@ def account_of_text(text: str) -> TradingAccount:
         wrong = ", ".join(
             ".".join(map(str, e["loc"])) or "the whole" for e in error.errors(include_input=False, include_url=False)
         )
-        raise AccountUnreadableError(f"its row in the ledger is wrong at {wrong}") from None
+        raise AccountUnreadableError(f"the configuration in its ledger row is invalid at {wrong}") from None
 
 
 def readable(
     rows: Iterable[tuple[str, str]], parse: Callable[[str], TradingAccount] = account_of_text
 ) -> tuple[tuple[TradingAccount, ...], dict[str, str]]:
-    """Return the accounts of (name, configuration), and of those that cannot be read why."""
+    """Return the accounts of (name, configuration) rows, and by name the fault of each row that cannot be read."""
     accounts: list[TradingAccount] = []
     unreadable: dict[str, str] = {}
     for name, text in rows:
@@ -183,7 +182,7 @@ def load_state(
         at_venue,
         *_,
     ) = row
-    valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
+    valued_at = watched_until or at  # bars that were applied are known, even to a step at an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
     with connection.pipeline():
         queries = _Queries(connection)
@@ -231,7 +230,7 @@ def load_state(
 def _all_marks(
     connection: Connection, state: AccountState, orders: Mapping[ClientOrderId, Order], known: dict[Symbol, Mark], at: datetime
 ) -> dict[Symbol, Mark]:
-    """Return the marks, those of symbols included that had no bar lately but are held, working or traded."""
+    """Return the marks, including older ones of symbols that are held, ordered or traded but have no recent bar."""
     held = {Symbol(p.symbol) for p in state.books.positions.values() if p.quantity}
     wanted = held | {Symbol(o.terms.symbol) for o in orders.values()} | state.trades.keys()
     if missing := sorted(wanted - known.keys()):
@@ -244,7 +243,7 @@ def _all_marks(
 class KeptState:
     """An account state as its save left it.
 
-    version: of the account's row, the transaction that wrote it. sequence: the number of the account's newest request.
+    version: of the account's row, that is the transaction that wrote it. sequence: number of the account's newest request.
     """
 
     version: str
@@ -253,32 +252,32 @@ class KeptState:
 
     @classmethod
     def of(cls, version: str, state: AccountState, sequence: int) -> KeptState:
-        """Keep what a load would bring: the orders that count."""
+        """Return the state to keep, with the orders that a load would return."""
         trades = tuple(state.trades.values())
         orders = {key: order for key, order in state.orders.items() if counts(order, trades)}
         return cls(version, state.after(orders=MappingProxyType(orders)), sequence)
 
     def may_serve(self, at: datetime) -> bool:
-        """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""
+        """Whether this state may serve a load at `at`. Not at an earlier instant, because older order times were dropped."""
         return self.state.at is not None and at >= self.state.at
 
     def is_of(self, row: tuple[Any, ...], at: datetime) -> bool:
-        """Whether a load at `at` would bring it."""
+        """Whether a load at `at` would give this state."""
         return row[-1] == self.version and self.may_serve(at)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What is asked of the rows beside a kept state: orders that were named, and marks (None: not asked for)."""
+    """What has to be read besides a kept state: the named orders, and the marks (None means the kept ones are current)."""
 
     orders: Mapping[ClientOrderId, Order]
     marks: dict[Symbol, Mark] | None
 
 
 def begin_with(unit: Unit, kept: KeptState, at: datetime, named: Collection[str]) -> tuple[str | None, _Answers]:
-    """Begin a unit of work: lock the account and return the version of its row, and what was asked. One message.
+    """Begin a transaction in one message: lock the account, and return its row version and the other answers.
 
-    The answers count when the version is that of the kept account state.
+    The answers are valid if the version is that of the kept account state.
     """
     lock: Statement = (_LOCK, (kept.state.account.account.encode(),))
     locked, answers = _asked(unit, kept.state, at, named, (lock,))
@@ -287,14 +286,14 @@ def begin_with(unit: Unit, kept: KeptState, at: datetime, named: Collection[str]
 
 
 def ask_again(unit: Unit, kept: AccountState, at: datetime, named: Collection[str]) -> _Answers:
-    """As `begin_with`, in a unit of work that has the account locked."""
+    """Like `begin_with`, in a transaction that has locked the account already."""
     return _asked(unit, kept, at, named, ())[1]
 
 
 def _asked(
     unit: Unit, kept: AccountState, at: datetime, named: Collection[str], first: tuple[Statement, ...]
 ) -> tuple[list[Rows], _Answers]:
-    """Return the answers to the statements that come first, and to what a kept state has to ask."""
+    """Return the answers to the statements in `first`, and to the queries that a kept state needs."""
     statements = list(first)
     if keys := [key for key in named if key not in kept.orders]:
         statements.append((_EVENTS_NUMBERED, (text_array(keys).encode(), kept.account.account.encode())))
@@ -312,21 +311,21 @@ def _asked(
 
 
 def _has_newest_marks(kept: AccountState, valued_at: datetime) -> bool:
-    """Whether every mark is of the newest bar that may count at `valued_at`: bars are never changed, so none can be newer.
+    """Whether every mark is of the newest bar that may count at `valued_at`, so that none can be newer.
 
-    A symbol whose first bar ever came since is not seen until the next minute: it has no mark, and no order of it is let through.
+    A symbol whose very first bar has just arrived is missed until the next minute; it has no mark, so its orders are refused.
     """
     newest = valued_at.replace(second=0, microsecond=0)
     return bool(kept.marks) and all(mark.at == newest for mark in kept.marks.values())
 
 
-@lru_cache(maxsize=1024)  # of few symbols, and a new one each minute
+@lru_cache(maxsize=1024)  # few symbols, each with one new value per minute
 def _mark_of(symbol: bytes, close: bytes, open_time: bytes) -> tuple[Symbol, Mark]:
     return Symbol(symbol.decode()), Mark(Decimal(close.decode()), datetime.fromisoformat(open_time.decode()) + ONE_MINUTE)
 
 
 def continue_state(unit: Unit, kept: AccountState, at: datetime, found: _Answers) -> AccountState:
-    """Return what `load_state` would: the kept state, with what time and the market changed, and the orders named."""
+    """Return what `load_state` would return: the kept state, updated for time, marks and the named orders."""
     orders = {**kept.orders, **found.orders}
     marks = dict(kept.marks) if found.marks is None else found.marks
     since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))
@@ -358,7 +357,7 @@ def _marks(rows: list[tuple[Any, ...]]) -> dict[Symbol, Mark]:
 
 
 def _lots(positions: Mapping[str, BookedPosition], rows: list[tuple[Any, ...]]) -> Mapping[str, tuple[Lot, ...]]:
-    """Return the lots of each symbol that was ever traded, as the books keep them: an empty tuple where none is open."""
+    """Return the lots of each symbol that was ever traded, as the books hold them: an empty tuple if no lot is open."""
     found: dict[str, tuple[Lot, ...]] = {symbol: () for symbol, position in positions.items() if position.volume}
     for row in rows:
         lot = Lot(*row)

@@ -1,6 +1,6 @@
 """The read side of accounts for reports, views and commands: facts and states by account and period, as domain objects.
 
-Periods are (start, end], as the cycles are counted. Each answer is one consistent snapshot; a `period` is all of them in one.
+Periods are (start, end], as for cycles. Each answer is one consistent snapshot; `period` reads everything in one snapshot.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ SELECT reason, symbol, since, until, limit_amount, value_amount FROM locks WHERE
 
 @dataclass(frozen=True, slots=True)
 class AccountOverview:
-    """An account, since when it exists, how far its steps went, and the kill switch as it was set last."""
+    """An account: when it was opened, when its last step was, and its newest halt."""
 
     account: TradingAccount
     opened_at: datetime
@@ -94,7 +94,7 @@ class AccountOverview:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """Everything of one account and period (start, end], each oldest first. `orders`: those decided in it, as they are now."""
+    """Everything about one account in a period (start, end], oldest first. `orders`: decided in it, as they are now."""
 
     account: TradingAccount
     start: datetime
@@ -105,8 +105,8 @@ class AccountFacts:
     trades: tuple[Trade, ...]
     disposals: tuple[Disposal, ...]
     equity: tuple[EquitySnapshot, ...]
-    equity_before: EquitySnapshot | None  # the newest at or before `start`
-    days: tuple[AccountDay, ...]  # whose date lies in the period, both ends included
+    equity_before: EquitySnapshot | None  # the newest one at or before `start`
+    days: tuple[AccountDay, ...]  # days whose date lies in the period, both ends included
     risk_events: tuple[RiskEvent, ...]
     halts: tuple[Halt, ...]
     standing_orders: tuple[StandingOrder, ...]  # all that were ever given
@@ -118,23 +118,23 @@ class AccountFacts:
 
 
 class TradingReader:
-    """Questions about accounts. Raises LedgerError as `errors.py` tells; AccountError where there is no such account."""
+    """Queries about accounts. Raises LedgerError as described in `errors.py`, AccountError for a missing account."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
     def accounts(self) -> tuple[TradingAccount, ...]:
-        """Return every account that can be read, by name."""
+        """Return every account that can be read, sorted by name."""
         query = 'SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"'
         return readable(self._all(lambda row: (row[0], row[1]), query))[0]
 
     def overview(self, account: str) -> AccountOverview:
-        """Return an account as it stands. Raises AccountError if it does not exist."""
+        """Return an account's overview. Raises AccountError if the account does not exist."""
         with self._source.snapshot() as connection:
             return _standing(connection, account)
 
     def orders(self, account: str, start: datetime, end: datetime) -> tuple[Order, ...]:
-        """Return the orders with start < decided_at <= end, as they are now, in order of arrival."""
+        """Return the orders with start < decided_at <= end in their current state, in order of arrival."""
         with self._source.snapshot() as connection:
             return tuple(orders_of_events(_texts(connection, _ORDERS, account, start, end)).values())
 
@@ -153,15 +153,15 @@ class TradingReader:
         return self._all(trade_of, _TRADES, account, start, end)
 
     def open_trades(self, account: str) -> tuple[Trade, ...]:
-        """Return the trades that are neither closed nor abandoned, by symbol."""
+        """Return the trades that are neither closed nor abandoned, sorted by symbol."""
         return self._all(trade_of, _OPEN_TRADES, account)
 
     def equity(self, account: str, start: datetime, end: datetime) -> tuple[EquitySnapshot, ...]:
-        """Return the snapshots with start < at <= end."""
+        """Return the equity snapshots with start < at <= end."""
         return self._all(equity_of, _EQUITY, account, start, end)
 
     def disposals(self, account: str, start: datetime, end: datetime) -> tuple[Disposal, ...]:
-        """Return the lots closed with start < closed_at <= end, in order of closing."""
+        """Return the lot disposals with start < closed_at <= end, in order of closing."""
         return self._all(disposal_of, _DISPOSALS, account, start, end)
 
     def risk_events(self, account: str, start: datetime, end: datetime) -> tuple[RiskEvent, ...]:
@@ -169,19 +169,19 @@ class TradingReader:
         return self._all(risk_event_of, _RISK_EVENTS, account, start, end)
 
     def halts(self, account: str, start: datetime, end: datetime) -> tuple[Halt, ...]:
-        """Return the settings of the kill switch with start < since <= end."""
+        """Return the halts with start < since <= end."""
         return self._all(halt_of, _HALTS, account, start, end)
 
     def locks(self, account: str, at: datetime) -> tuple[Lock, ...]:
-        """Return the locks in force at `at` and later."""
+        """Return the locks in force at `at`, and later ones."""
         return self._all(lock_of, _LOCKS, account, at)
 
     def days(self, account: str, first: date, last: date) -> tuple[AccountDay, ...]:
-        """Return the days of the rules' zone from `first` to `last`, both included."""
+        """Return the days from `first` to `last`, both included, in the time zone of the loss rules."""
         return self._all(_day_of, _DAYS, account, first, last)
 
     def standing_orders(self, account: str) -> tuple[StandingOrder, ...]:
-        """Return the tax method's standing orders, in order of effect."""
+        """Return the standing orders of the tax lots, in order of effect."""
         return self._all(standing_order_of, STANDING_ORDERS_OF, account)
 
     def period(self, account: str, start: datetime, end: datetime) -> AccountFacts:
@@ -221,7 +221,7 @@ def _texts(connection: Connection, query: LiteralString, *values: object) -> lis
 
 
 def _order_events(connection: Connection, account: str, start: datetime, end: datetime) -> tuple[OrderEvent, ...]:
-    """Return events with start < at <= end. A row of several may begin before the period, or end after it."""
+    """Return events with start < at <= end. A stored row with several events may begin before the period or end after it."""
     events = parse_order_events(_texts(connection, _ORDER_EVENTS, account, start, end))
     return tuple(event for event in events if start < event.at <= end)
 

@@ -1,7 +1,7 @@
-"""Every projection of an account made again from its facts: order events, fills, funding, transfers.
+"""Rebuilds every projection of an account from its facts: order events, fills, funding, transfers.
 
-`verify` compares and writes nothing; `rebuild` writes what the facts say. Both hold the account locked, so that they see
-one state of it. What a step decides (trades, locks, the halt in force, state of rules) is no projection and is not touched.
+`verify` compares and writes nothing; `rebuild` writes what the facts imply. Both lock the account, so they see one consistent
+state. What a step decides (trades, locks, the halt in force, rule state) is no projection and stays unchanged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PROJECTIONS: Final = (ORDERS, POSITIONS, LOTS, DISPOSALS)
 
 @dataclass(frozen=True, slots=True)
 class ProjectionDifference:
-    """A value of a table that differs from the facts; None: there is no such row or value."""
+    """A value in a table that differs from the facts. None means there is no such row or value."""
 
     table: str
     key: str
@@ -51,20 +51,20 @@ class ProjectionDifference:
 
     @override
     def __str__(self) -> str:
-        return f"{self.table} {self.key} {self.column}: expected {self.expected}, was {self.found}"
+        return f"{self.table} {self.key} {self.column}: expected {self.expected}, got {self.found}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """What the facts say: rows of each projection, and the account's own columns."""
+    """What the facts imply: rows of each projection, and the account's own columns."""
 
     rows: dict[str, list[Row]]
     account: dict[str, Any]
-    strays: tuple[ProjectionDifference, ...]  # facts that do not fit each other
+    strays: tuple[ProjectionDifference, ...]  # facts that contradict each other
 
 
 def verify(source: ConnectionSource, account: str) -> tuple[ProjectionDifference, ...]:
-    """Return every value that differs from what the facts say; none when all is well. Raises AccountError, LedgerError."""
+    """Return every value that differs from the facts; empty if all is well. Raises AccountError, LedgerError."""
     with source.transaction() as connection:
         row = locked_row(connection, account)
         expected = _expected(connection, account)
@@ -75,7 +75,7 @@ def verify(source: ConnectionSource, account: str) -> tuple[ProjectionDifference
 
 
 def rebuild(source: ConnectionSource, account: str) -> None:
-    """Write the projections as the facts say, in one transaction. Raises AccountError, LedgerError."""
+    """Rewrite the projections from the facts, in one transaction. Raises AccountError, LedgerError."""
     with source.transaction() as connection:
         locked_row(connection, account)
         expected = _expected(connection, account)
@@ -160,7 +160,7 @@ def _key(table: LedgerTable, row: Row) -> str:
 
 
 def _comparable(kind: str, value: object) -> object:
-    """Return one value for equal facts: a column may hold text where the offered row has it, or the type it is read as."""
+    """Return a value that is equal for equal facts. A column may hold text, or the type that it is read as."""
     if value is None:
         return None
     if kind == "numeric":

@@ -1,4 +1,4 @@
-"""Domain objects of an account to rows of their tables, and back. Exact: what comes back equals what went in."""
+"""Converts domain objects of an account to table rows and back. Exact: what is read equals what was written."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from signalbox.trading.state import Closing, ExitProgress, Halt, Trade, TradeSta
 from signalbox.trading.warnings import DepletionWarning, LimitWarning, StandingWarning
 
 _HALT: Final = TypeAdapter(Halt)
-_text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # one batch has few instants, and each in many rows
+_text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # a batch has few instants, each in many rows
 _PROGRESS: Final = TypeAdapter(ExitProgress)
 _CLOSINGS: Final = TypeAdapter(list[Closing])
 _RULE_STATE: Final = TypeAdapter(FtmoRuleState)
-_DEPLETED: Final = "EXHAUSTED"  # how the text of a warning of depleted headroom begins
+_DEPLETED: Final = "EXHAUSTED"  # first part of the text of a depleted headroom warning
 
 
 def event_rows(events: Iterable[OrderEvent], account: str) -> list[Row]:
-    """Return the rows of order events that are saved together: a row for what happened to one order, in order of arrival.
+    """Return the rows of order events that are saved together: consecutive events of one order share a row.
 
-    A row is named by its first event and has the kind of its last; it covers the instants `first_at` to `at`. An order's release
-    ends its row and gives it its instant, for releases are looked for by kind and instant.
+    A row has the id of its first event and the kind of its last, and covers the instants `first_at` to `at`. An OrderReleased
+    always ends its row, because releases are looked up by kind and instant.
     """
     rows: list[list[OrderEvent]] = []
     open_rows: dict[str, list[OrderEvent]] = {}
@@ -70,20 +70,20 @@ def _event_row(events: Sequence[OrderEvent], account: str) -> Row:
         "kind": events[-1].kind,
         "at": _text_of(newest),
         "first_at": None if first == newest else _text_of(first),
-        "payload": ",".join([event.to_text() for event in events]),  # as they stand in a JSON array
+        "payload": ",".join([event.to_text() for event in events]),  # the JSON texts as in an array, without brackets
     }
 
 
 def orders_of_events(payloads: Iterable[str]) -> dict[ClientOrderId, Order]:
-    """Return the orders that these payloads make, given in order of arrival and grouped by order or not."""
+    """Return the orders that these payloads make. Payloads are in order of arrival; those of one order need not be adjacent."""
     return orders_and_events(payloads)[0]
 
 
 def orders_of_rows(rows: Iterable[tuple[str, str]]) -> dict[ClientOrderId, Order]:
-    """Return the orders of (client_order_id, payload), in order of arrival.
+    """Return the orders of (client_order_id, payload) rows, which are in order of arrival.
 
-    An order is a pure function of the texts of its events, so the newest answers are kept: what stays open is replayed once
-    a worker and not once a load.
+    The results are cached, because an order is a pure function of its events' texts: a worker replays an open order once, not at
+    every load.
     """
     payloads: dict[str, list[str]] = {}
     for key, payload in rows:
@@ -97,7 +97,7 @@ def _order_of(payloads: tuple[str, ...]) -> Order:
 
 
 def orders_and_events(payloads: Iterable[str]) -> tuple[dict[ClientOrderId, Order], list[OrderEvent]]:
-    """As `orders_of_events`, and the events themselves."""
+    """Return what `orders_of_events` returns, and the events themselves."""
     events = parse_order_events(payloads)
     by_order: dict[str, list[OrderEvent]] = {}
     for event in events:
@@ -106,7 +106,7 @@ def orders_and_events(payloads: Iterable[str]) -> tuple[dict[ClientOrderId, Orde
 
 
 def order_row(order: Order) -> Row:
-    """Return the projection of an order."""
+    """Return the projection of an order as a row."""
     terms = order.terms
     return {
         "client_order_id": order.client_order_id,
@@ -141,7 +141,7 @@ def order_row(order: Order) -> Row:
 
 
 def _pending(order: Order) -> str | None:
-    """Return the requests on their way, for whoever looks at the table."""
+    """Return the pending requests as JSON text, for people who look at the table; None without any."""
     cancel, update = order.pending_cancel, order.pending_update
     if cancel is None and update is None:
         return None
@@ -160,7 +160,7 @@ def _pending(order: Order) -> str | None:
 
 
 def fill_row(fill: Fill, client_order_id: str | None) -> Row:
-    """Return the row of a fill, with the order it belongs to where that is known."""
+    """Return the row of a fill, with its order if that is known."""
     return {
         "account": fill.account,
         "symbol": fill.symbol,
@@ -175,13 +175,13 @@ def fill_row(fill: Fill, client_order_id: str | None) -> Row:
 
 
 def fill_of(row: Sequence[Any]) -> Fill:
-    """Return the fill of (account, symbol, trade_id, at, side, quantity, price, fee)."""
+    """Return the fill of a row (account, symbol, trade_id, at, side, quantity, price, fee)."""
     account, symbol, trade_id, at, side, quantity, price, fee = row
     return Fill(account=account, symbol=symbol, key=trade_id, at=at, side=Side(side), quantity=quantity, price=price, fee=fee)
 
 
 def entry_row(entry: FundingPayment | Transfer) -> Row:
-    """Return the row of money that moved without a trade."""
+    """Return the row of a transfer or funding payment."""
     return {
         "account": entry.account,
         "kind": entry.kind,
@@ -193,7 +193,7 @@ def entry_row(entry: FundingPayment | Transfer) -> Row:
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """Return the entry of (account, kind, key, at, symbol, amount)."""
+    """Return the entry of a row (account, kind, key, at, symbol, amount)."""
     account, _, key, at, symbol, amount = row
     if symbol is None:
         return Transfer(account=account, key=key, at=at, amount=amount)
@@ -201,7 +201,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
 
 
 def trade_ids(events: Iterable[OrderEvent]) -> dict[tuple[str, str], str]:
-    """Return the order of each trade that events tell of, by symbol and trade id."""
+    """Return the order of each trade in these events, by symbol and trade id."""
     return {(event.symbol, event.trade_id): event.client_order_id for event in events if isinstance(event, OrderFilled)}
 
 
@@ -233,7 +233,7 @@ def lot_row(account: str, lot: Lot) -> Row:
 
 
 def disposal_rows(account: str, disposals: Iterable[Disposal]) -> list[Row]:
-    """Return the rows of disposals, given in order of closing."""
+    """Return the rows of disposals, which are in order of closing."""
     places: dict[str, int] = {}
     rows: list[Row] = []
     for disposal in disposals:
@@ -260,7 +260,7 @@ def disposal_rows(account: str, disposals: Iterable[Disposal]) -> list[Row]:
 
 
 def disposal_of(row: Sequence[Any]) -> Disposal:
-    """Return the disposal of its columns in the order of the dataclass."""
+    """Return the disposal of a row, whose columns are in the order of the dataclass."""
     return Disposal(*(*row[:-1], LotMethod(row[-1])))
 
 
@@ -275,7 +275,7 @@ def standing_order_row(account: str, order: StandingOrder) -> Row:
 
 
 def standing_order_of(row: Sequence[Any]) -> StandingOrder:
-    """Return the standing order of (method, given_at, effective_from)."""
+    """Return the standing order of a row (method, given_at, effective_from)."""
     method, given_at, effective_from = row
     return StandingOrder(LotMethod(method), given_at, effective_from)
 
@@ -304,7 +304,7 @@ def trade_row(account: str, trade: Trade) -> Row:
 
 
 def trade_of(row: Sequence[Any]) -> Trade:
-    """Return the trade of its columns in the order of the dataclass."""
+    """Return the trade of a row, whose columns are in the order of the dataclass."""
     entry, symbol, side, decided_at, deployment, stage, state, stop, target, deadline, opened, exit_, leg, closed, *rest = row
     realised, progress = rest
     return Trade(
@@ -328,13 +328,13 @@ def trade_of(row: Sequence[Any]) -> Trade:
 
 
 def closings_text(closings: Mapping[Symbol, Closing]) -> str:
-    """Return what is being closed as it is stored."""
+    """Return the closings of an account as JSON text for its row."""
     return _CLOSINGS.dump_json([closings[symbol] for symbol in sorted(closings)]).decode()
 
 
 @lru_cache(maxsize=64)  # nearly always the same empty list
 def closings_of(text: str) -> Mapping[Symbol, Closing]:
-    """Return what `closings_text` wrote."""
+    """Return the closings that `closings_text` wrote."""
     return MappingProxyType({closing.symbol: closing for closing in _CLOSINGS.validate_json(text)})
 
 
@@ -347,13 +347,13 @@ def equity_row(snapshot: EquitySnapshot) -> Row:
 
 
 def equity_of(row: Sequence[Any]) -> EquitySnapshot:
-    """Return the equity snapshot of its columns in the order of the dataclass."""
+    """Return the equity snapshot of a row, whose columns are in the order of the dataclass."""
     marks = MappingProxyType({symbol: Decimal(mark) for symbol, mark in json.loads(row[-1]).items()})
     return EquitySnapshot(*(*row[:-1], marks))
 
 
 def day_row(account: str, day: AccountDay) -> Row:
-    """Return the row of a day that ended."""
+    """Return the row of a finished day."""
     return {
         "account": account,
         "day": day.date.isoformat(),
@@ -365,7 +365,7 @@ def day_row(account: str, day: AccountDay) -> Row:
 
 
 def risk_row(account: str, event: RiskEvent) -> Row:
-    """Return the row of a line of the compliance record."""
+    """Return the row of a compliance record line."""
     return {
         "account": account,
         "kind": event.kind.value,
@@ -384,7 +384,7 @@ def risk_row(account: str, event: RiskEvent) -> Row:
 
 
 def confirmation_row(account: str, confirmed: Confirmation) -> Row:
-    """Return the row of what somebody confirmed."""
+    """Return the row of a confirmation."""
     return {
         "account": account,
         "request_id": confirmed.request_id,
@@ -395,7 +395,7 @@ def confirmation_row(account: str, confirmed: Confirmation) -> Row:
 
 
 def risk_event_of(row: Sequence[Any]) -> RiskEvent:
-    """Return the line of (kind, key, at, code, symbol, limit, its text, value, its text, who, detail, snapshot_id)."""
+    """Return the line of a row (kind, key, at, code, symbol, limit, limit_text, value, value_text, who, detail, snapshot_id)."""
     kind, key, at, code, symbol, limit, limit_text, value, value_text, who, detail, snapshot_id = row
     return RiskEvent(
         kind=RiskEventKind(kind),
@@ -412,7 +412,7 @@ def risk_event_of(row: Sequence[Any]) -> RiskEvent:
 
 
 def halt_row(account: str, halt: Halt) -> Row:
-    """Return the row of a setting of the kill switch."""
+    """Return the row of a halt."""
     return {
         "account": account,
         "level": halt.level.value,
@@ -424,23 +424,23 @@ def halt_row(account: str, halt: Halt) -> Row:
 
 
 def halt_of(row: Sequence[Any]) -> Halt:
-    """Return the setting of (level, who, why, since, until)."""
+    """Return the halt of a row (level, who, why, since, until)."""
     level, who, why, since, until = row
     return Halt(HaltLevel(level), who, why, since, until)
 
 
 def halt_text(halt: Halt | None) -> str | None:
-    """Return the halt in force as the account's row keeps it."""
+    """Return the halt in force as JSON text for the account's row."""
     return None if halt is None else _HALT.dump_json(halt).decode()
 
 
 def halt_of_text(text: str | None) -> Halt | None:
-    """Return what `halt_text` wrote."""
+    """Return the halt that `halt_text` wrote."""
     return None if text is None else _HALT.validate_json(text)
 
 
 def lock_rows(account: str, locks: Sequence[Lock]) -> list[Row]:
-    """Return the rows of all locks of an account; their order is kept."""
+    """Return the rows of all locks of an account; `place` keeps their order."""
     return [
         {
             "account": account,
@@ -457,24 +457,24 @@ def lock_rows(account: str, locks: Sequence[Lock]) -> list[Row]:
 
 
 def lock_of(row: Sequence[Any]) -> Lock:
-    """Return the lock of (reason, symbol, since, until, limit, value)."""
+    """Return the lock of a row (reason, symbol, since, until, limit, value)."""
     reason, symbol, since, until, limit, value = row
     return Lock(reason, None if symbol is None else Symbol(symbol), since, until, limit, value)
 
 
 def rule_state_text(state: FtmoRuleState | None) -> str | None:
-    """Return the state of an account's rule monitor as its row keeps it: JSON, every number as exact decimal text."""
+    """Return the state of the rule monitor as JSON text for the account's row, every number as exact decimal text."""
     return None if state is None else _RULE_STATE.dump_json(state).decode()
 
 
 @lru_cache(maxsize=256)
 def rule_state_of(text: str | None) -> FtmoRuleState | None:
-    """Return what `rule_state_text` wrote. Raises pydantic.ValidationError."""
+    """Return the state that `rule_state_text` wrote. Raises pydantic.ValidationError."""
     return None if text is None else _RULE_STATE.validate_json(text)
 
 
 def warning_texts(warned: Iterable[StandingWarning]) -> list[str]:
-    """Return the warnings that stand as the account's row keeps them, in order."""
+    """Return the standing warnings as sorted texts for the account's row."""
     return sorted(map(_warning_text, warned))
 
 
@@ -485,7 +485,7 @@ def _warning_text(warning: StandingWarning) -> str:
 
 
 def warnings_of(texts: Iterable[str]) -> frozenset[StandingWarning]:
-    """Return what `warning_texts` wrote. A text that is of neither kind is left out: that account is warned once more."""
+    """Return the warnings that `warning_texts` wrote. A text that cannot be read is skipped, so its warning is sent once more."""
     return frozenset(warning for text in texts if (warning := _warning_of(text)) is not None)
 
 
@@ -506,7 +506,7 @@ def _warning_of(text: str) -> StandingWarning | None:
 
 
 def instant_text(instant: datetime | None) -> str | None:
-    """Return an instant as it is written."""
+    """Return an instant as ISO 8601 text; None stays None."""
     return None if instant is None else _text_of(instant)
 
 

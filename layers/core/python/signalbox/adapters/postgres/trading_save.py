@@ -1,8 +1,8 @@
-"""What a step changed, written: facts appended, projections and state replaced where they differ. One statement.
+"""Writes what a step changed, in one statement: facts are appended, projections and state replaced where they differ.
 
-Nearly always no new row is there already, and a statement that fails when one is costs least (`plain_statement`). When it has
-failed the rows are written with care (`save_with_care`): a fact whose key is there already is left as it is; when it is there
-with other data the save is refused, for then two different things were given one name.
+Usually no new row exists already, so the first attempt is a cheap statement that fails if one does (`plain_statement`). After a
+failure, `save_with_care` keeps a fact whose key exists with the same data. If the data differ, it refuses the save, because two
+different facts then have the same key.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ _DELETE_LOCKS: Final = b"DELETE FROM locks WHERE account = $1::text"
 
 
 class Seals:
-    """Seals of an account's requests, in sequence. `sequence`: the newest number that the account has given out."""
+    """Seals an account's requests in sequence. `sequence`: the newest number that the account has given out."""
 
     def __init__(self, sealer: RequestSealer, sequence: int) -> None:
         self._sealer = sealer
         self.sequence, self.given_out = sequence, 0
 
     def detail(self, event: BusEvent) -> str:
-        """Return the JSON text of an event, sealed when it asks something of a venue."""
+        """Return the JSON text of an event, sealed if it is a request to a venue."""
         if event.type not in MAY_ASK:
             return event_detail(event)
         self.sequence, self.given_out = self.sequence + 1, self.given_out + 1
@@ -97,49 +97,49 @@ class Seals:
 
 @dataclass(frozen=True, slots=True)
 class _TableRows:
-    """Rows of one table. `taken`: what rows that are there take of them, none when empty; None: none is known to be there."""
+    """Rows of one table. `taken`: columns that an existing row takes over, empty for none; None means no row may exist yet."""
 
     table: LedgerTable
     rows: list[Row]
     taken: tuple[str, ...] | None
-    is_fact: bool  # looked at again when its key was there
+    is_fact: bool  # compared with the stored row if its key exists
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What a step changed, as rows. `left`: orders whose events are written but which the account state no longer holds."""
+    """What a step changed, as rows. `left`: orders with new events that are no longer in the account state."""
 
     account: str
     parts: list[_TableRows]
-    emptied: list[bytes]  # statements that make room before rows of their tables are written
+    emptied: list[bytes]  # DELETE statements that run before the new rows are written
     lots_gone: list[str]
-    events: tuple[bytes, ...]  # columns of the outbox; none when there are none
-    columns: dict[str, bytes | None]  # of the account's row, that changed
+    events: tuple[bytes, ...]  # columns of the outbox; empty without events
+    columns: dict[str, bytes | None]  # changed columns of the account's row
     left: frozenset[str]
 
     @property
     def is_nothing(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether there is nothing to write."""
         return not (self.parts or self.emptied or self.lots_gone or self.events or self.columns)
 
     @property
     def is_plain(self) -> bool:
-        """Whether `plain_statement` can write it."""
+        """Whether `plain_statement` can write this save."""
         return not self.emptied and not self.left
 
 
 def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seals: Seals | None = None) -> Save:
-    """Return what differs. Raises LedgerError for states of two accounts, and for events of a step without an instant.
+    """Return what changed. Raises LedgerError for states of two accounts, and for events of a step without an instant.
 
-    seals: of what asks something of a venue. Without them such an event is written as it is, and no executor acts on it.
+    seals: for requests to venues. Without seals such an event is written unsealed, and no executor acts on it.
     """
     account = after.account.account
     if before.account.account != account:
-        raise LedgerError(f"expected two states of one account, was {before.account.account} and {account}")
+        raise LedgerError(f"expected two states of one account, got {before.account.account} and {account}")
     if changes.events and after.at is None:
-        raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
+        raise LedgerError(f"{account}: a step with events needs an instant (`at`), got None")
     found = _Gathering()
-    _gather_entries(found, changes)  # first: of a trade that differs its own name is told
+    _gather_entries(found, changes)  # first, so that a conflicting trade is reported by its own name
     found.new(ORDER_EVENTS, event_rows(changes.order_events, account), is_fact=True)
     _gather_orders(found, before.orders, after.orders)
     gone = _gather_books(found, before.books, after.books)
@@ -174,7 +174,7 @@ def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seal
 def plain_statement(save: Save) -> Statement:
     """Return the one statement that writes a save and returns the version of the account's row.
 
-    It fails with psycopg's UniqueViolation when a row that should be new is there.
+    It raises psycopg's UniqueViolation if a row that should be new exists.
     """
     parts: list[bytes] = []
     values: list[bytes | None] = []
@@ -186,11 +186,11 @@ def plain_statement(save: Save) -> Statement:
 
 
 def save_with_care(unit: Unit, save: Save) -> str:
-    """Write a save and return the version of the account's row: the transaction that wrote it.
+    """Write a save and return the version of the account's row, that is the transaction that wrote it.
 
-    Raises LedgerRefusedError naming the first fact that is kept with other data, and LedgerError when there is no such account.
+    Raises LedgerRefusedError with the first fact that is stored with other data, LedgerError if the account does not exist.
     """
-    for emptied in save.emptied:  # within one statement they would not be gone yet
+    for emptied in save.emptied:  # a single statement would not see that these rows are deleted
         unit.send([(emptied, (save.account.encode(),))])
     parts: list[bytes] = []
     values: list[bytes | None] = []
@@ -201,7 +201,7 @@ def save_with_care(unit: Unit, save: Save) -> str:
     (rows,) = unit.send([_written(save, parts, values, INSERT_EVENTS, facts)])
     version, *counts = rows[0] if rows else (None,)
     if version is None:
-        raise LedgerError(f"account {save.account} has no row to write")
+        raise LedgerError(f"account {save.account} does not exist, so nothing was saved")
     for place, count in zip(facts, counts, strict=True):
         part = save.parts[place]
         if count is None or int(count) != len(part.rows):
@@ -210,16 +210,16 @@ def save_with_care(unit: Unit, save: Save) -> str:
 
 
 def version_of(rows: Rows) -> str:
-    """Return the version that `plain_statement` answered. Raises LedgerError when it found no row of the account."""
+    """Return the version from the answer to `plain_statement`. Raises LedgerError if the account has no row."""
     if not rows or rows[0][0] is None:
-        raise LedgerError("the account has no row to write")
+        raise LedgerError("the account does not exist, so nothing was saved")
     return rows[0][0].decode()
 
 
 def _written(save: Save, parts: list[bytes], values: list[bytes | None], events: bytes, counted: tuple[int, ...]) -> Statement:
-    """Return one statement of these parts, of what goes, and of the account's row.
+    """Return one statement with these parts, the deletions and the account's row.
 
-    Whatever is written, that row is written too: so a worker that keeps a state of the account learns of it.
+    The account's row is always written, so that every worker that keeps a state of the account notices the change.
     """
     account = save.account.encode()
     if save.lots_gone:
@@ -233,7 +233,7 @@ def _written(save: Save, parts: list[bytes], values: list[bytes | None], events:
 
 @lru_cache(maxsize=256)  # an account's steps write the same tables again and again
 def _joined(parts: tuple[bytes, ...], columns: tuple[str, ...], counted: tuple[int, ...]) -> bytes:
-    """Return one statement with numbered parameters: nothing in it is looked for again at each execution."""
+    """Return one statement with numbered parameters, which costs no parsing at each execution."""
     changed = ", ".join(f"{column} = %s::{ACCOUNT_COLUMNS[column]}" for column in columns) or "cash = cash"
     step = f"UPDATE accounts SET {changed} WHERE account = %s::text RETURNING xmin::text AS version".encode()  # noqa: S608 - constants of this module
     written = b", ".join(b"part%d AS (%s)" % (place, part) for place, part in enumerate(parts))
@@ -261,12 +261,12 @@ class _Gathering:
         self.parts: list[_TableRows] = []
 
     def new(self, table: LedgerTable, rows: list[Row], *, is_fact: bool = False) -> None:
-        """Take rows that are not there yet."""
+        """Add rows that do not exist yet."""
         if rows:
             self.parts.append(_TableRows(table, rows, None, is_fact))
 
     def replacing(self, table: LedgerTable, rows: list[Row], taken: tuple[str, ...] | None = None) -> None:
-        """Take rows of which some may be there: then these columns of theirs are replaced, or all that the table says."""
+        """Add rows that may exist. An existing row takes over the columns `taken`, or by default all that the table replaces."""
         if rows:
             self.parts.append(_TableRows(table, rows, table.replaced if taken is None else taken, is_fact=False))
 
@@ -298,7 +298,7 @@ def _gather_orders(found: _Gathering, before: Mapping[ClientOrderId, Order], aft
 
 
 def _gather_books(found: _Gathering, before: Books, after: Books) -> list[str]:
-    """Take positions, lots and standing orders; return the ids of lots that are gone."""
+    """Add positions, lots and standing orders. Return the ids of lots that are gone."""
     if after is before:
         return []
     account = after.account
@@ -323,26 +323,28 @@ def _all_lots(lots: Mapping[str, tuple[Lot, ...]]) -> dict[str, Lot]:
 
 
 def _trade_rows(account: str, trades: Iterable[Trade]) -> list[Row]:
-    """Return the newest row of each trade; ended ones first, for they make room for the next of their symbol."""
+    """Return the newest row of each trade, ended trades first, because a symbol may have only one open trade."""
     newest = {trade.entry: trade for trade in trades}
     return [trade_row(account, trade) for trade in sorted(newest.values(), key=lambda trade: trade.state not in _ENDED)]
 
 
 def _account_changes(before: AccountState, after: AccountState) -> dict[str, bytes | None]:
-    """Return the columns of the account's row that are written otherwise than before."""
+    """Return the columns of the account's row that change, with their new text."""
     found: dict[str, bytes | None] = {}
     old, new = _account_values(before), _account_values(after)
     for (column, was, _), (_, value, written) in zip(old, new, strict=True):
         if value is was:
             continue
         text = written(value)
-        if value != was or text != written(was):  # equal numbers may be written otherwise; unequal values are not written twice
+        if value != was or text != written(
+            was
+        ):  # equal numbers may have different texts, and both checks avoid writing a value twice
             found[column] = None if text is None else text.encode()
     return found
 
 
 def _account_values(state: AccountState) -> tuple[tuple[str, Any, Callable[[Any], str | None]], ...]:
-    """Return each column of the account's row with its value and how that is written."""
+    """Return each column of the account's row with its value and the function that writes it as text."""
     books = state.books
     return (
         ("cash", books.cash, str),

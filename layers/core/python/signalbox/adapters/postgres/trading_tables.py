@@ -1,7 +1,7 @@
-"""The tables of trading accounts as the writer sees them: columns with their types, keys, and what a newer state replaces.
+"""The tables of trading accounts as the writer uses them: columns with types, keys, and what a newer state replaces.
 
-Rows travel as one array a column, however many rows, as PostgreSQL writes arrays down: `{1.50,NULL}`, `{"a","b"}`. Numbers and
-instants are texts in it, so nothing is rounded on the way, and each is read once, as what it is.
+Rows travel as one array per column, in PostgreSQL's text format: `{1.50,NULL}`, `{"a","b"}`. Numbers and instants stay text,
+so nothing is rounded on the way.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ Row: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True)
 class LedgerTable:
-    """One table. `key`: the natural key; `replaced`: columns that an existing row takes from the offered one (none: a fact)."""
+    """One table. `key`: the natural key. `replaced`: columns that an existing row takes from the new one; empty for facts."""
 
     name: str
     columns: Mapping[str, str]
     key: tuple[str, ...]
     replaced: tuple[str, ...] = ()
-    lines: frozenset[str] = frozenset()  # columns of JSON, in which no line ends: a text a line needs no quotes
-    is_numbered: bool = False  # whether it has `booked`
+    lines: frozenset[str] = (
+        frozenset()
+    )  # JSON columns without line breaks: their texts are joined by line breaks and need no quotes
+    is_numbered: bool = False  # whether the table has the column `booked`
 
     def parameters(self, rows: Sequence[Row]) -> list[str]:
-        """Return rows as the parameters of `insert` and `differing`: an array literal a column."""
+        """Return rows as the parameters of `insert` and `differing`: one array literal per column."""
         return [
             text_array([row[column] for row in rows]) if kind == "text" else value_array([row[column] for row in rows])
             for column, kind in self.columns.items()
@@ -37,16 +39,16 @@ class LedgerTable:
 
     @cached_property
     def insert(self) -> bytes:
-        """Return the statement that writes rows; its parameters are `parameters`."""
+        """The statement that writes rows; `parameters` returns its parameters."""
         names = ", ".join(self.columns)
         taken = ", ".join(f"{column} = excluded.{column}" for column in self.replaced)
         action = f"({', '.join(self.key)}) DO UPDATE SET {taken}" if taken else "DO NOTHING"
         return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self._offered} ON CONFLICT {action}".encode()  # noqa: S608 - constants of this module
 
     def offered(self, rows: Sequence[Row]) -> tuple[tuple[str, ...], list[bytes]]:
-        """Return the columns that have a value in some row, and their parameters in `statement`.
+        """Return the columns that have a value in some row, and their parameters for `statement`.
 
-        All rows are of one account: it is a parameter of its own, and the other columns are an array each.
+        All rows belong to one account, which is a parameter of its own; every other column is an array.
         """
         names, values = [], []
         for column, found in zip(self.columns, zip(*map(self._values, rows), strict=True), strict=True):
@@ -63,9 +65,10 @@ class LedgerTable:
         return tuple(names), values
 
     def statement(self, names: tuple[str, ...], taken: tuple[str, ...] | None) -> bytes:
-        """Return the statement that writes rows of these columns.
+        """Return the statement that writes rows with these columns.
 
-        taken: what a row that is there takes of the offered one, nothing when empty; None: the statement fails when one is there.
+        taken: columns that an existing row takes from the new one, empty to keep the row; None means an existing row makes it
+        fail.
         """
         known = self._statements.get((names, taken))
         if known is None:
@@ -81,11 +84,11 @@ class LedgerTable:
         return {}
 
     def _written(self, names: tuple[str, ...], taken: tuple[str, ...] | None) -> bytes:
-        # In the list of a SELECT the arrays advance together, row by row; in FROM each would be written down first.
+        # In the SELECT list the arrays advance together row by row; in FROM each array would be materialised first.
         columns, values = list(names), [self._advancing(name) for name in names]
         if self.is_numbered:
             columns.append("booked")
-            values.append("(SELECT nextval('bookings'))")  # once a statement: what is committed together has one number
+            values.append("(SELECT nextval('bookings'))")  # once per statement, so that one commit has one number
         added = f"INSERT INTO {self.name} ({', '.join(columns)}) SELECT {', '.join(values)}"
         if taken is not None:
             new = ", ".join(f"{column} = excluded.{column}" for column in taken)
@@ -99,7 +102,7 @@ class LedgerTable:
 
     @cached_property
     def differing(self) -> bytes:
-        """Return the query for the keys of offered facts that are kept with other data, or not kept at all."""
+        """The query for the keys of new facts that are stored with other data, or not stored at all."""
         same_key = " AND ".join(f"kept.{column} = offered.{column}" for column in self.key)
         kept = ", ".join(f"kept.{column}" for column in self.columns)
         offered = ", ".join(f"offered.{column}" for column in self.columns)
@@ -116,7 +119,7 @@ class LedgerTable:
 
 
 def _columns(**kinds: str) -> dict[str, str]:
-    """Return column types from groups: `text="a b"` says that a and b are text."""
+    """Return column types from groups: `text="a b"` means that columns a and b are text."""
     return {name: kind for kind, names in kinds.items() for name in names.split()}
 
 
@@ -233,7 +236,7 @@ LOCKS: Final = LedgerTable(
     _columns(text="account reason symbol", integer="place", timestamptz="since until", numeric="limit_amount value_amount"),
     ("account", "place"),
 )
-ACCOUNT_COLUMNS: Final = {  # of the account's own row that a step may change
+ACCOUNT_COLUMNS: Final = {  # columns of the account's own row that a step may change
     "cash": "numeric",
     "transfers": "numeric",
     "newest_entry": "text",

@@ -1,9 +1,9 @@
-"""`sendMessage` of Telegram's Bot API. Its answers are mapped to the messenger's errors, and to nothing else.
+"""`sendMessage` of Telegram's Bot API. Its answers become the messenger's errors.
 
-429 carries `parameters.retry_after` in seconds. 400 with `parameters.migrate_to_chat_id` is a group that became a supergroup,
-which has that id. Any other 400, and 401, 403 (blocked, kicked, deactivated, not a member) and 404 do not get better by
-repeating. A timeout may have delivered the message: it is reported as unavailable and tried again, so an alert can in rare
-cases come twice, never not. Source: core.telegram.org/bots/api, "Making requests", ResponseParameters, sendMessage.
+429 has `parameters.retry_after` in seconds. 400 with `parameters.migrate_to_chat_id` means that a group became a supergroup with
+that id. Any other 400, and 401, 403 (blocked, kicked, deactivated, not a member) and 404 are final. After a timeout the message
+may have been delivered: it counts as unavailable and is sent again, so an alert may rarely arrive twice but is never lost.
+Source: core.telegram.org/bots/api, "Making requests", ResponseParameters, sendMessage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEFAULT_URL: Final = "https://api.telegram.org"
 DEFAULT_RETRY_AFTER: Final = 5
 MAX_TEXT: Final = 4096  # characters of a message
 MAX_DESCRIPTION: Final = 300
-MAX_ANSWER_BYTES: Final = 65_536  # the message that was sent comes back in it
+MAX_ANSWER_BYTES: Final = 65_536  # an answer contains the message that was sent
 MAX_NUMBER: Final = 2**52  # a chat's id has at most 52 significant bits
 
 
@@ -57,12 +57,12 @@ class TelegramMessenger:
 
 
 def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """Return an answer as far as it is one that can be read; of a longer one the status says enough. Raises HTTPError."""
+    """Return an answer, empty if it is too long, because the status says enough. Raises HTTPError."""
     try:
         found = answer.read(MAX_ANSWER_BYTES + 1, decode_content=True)
         return found if len(found) <= MAX_ANSWER_BYTES else b""
     finally:
-        answer.close()  # after an answer that was read to its end the connection is back in the pool
+        answer.close()  # a completely read answer has returned its connection to the pool
 
 
 def _parse(data: bytes) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 
 def _parameter(reply: dict[str, Any], name: str, *, at_least: int | None = None) -> int | None:
-    """Return one number of ResponseParameters; None when there is none that could be one."""
+    """Return one number of ResponseParameters, None if it is missing or no plausible number."""
     parameters = reply.get("parameters")
     found = parameters.get(name) if isinstance(parameters, dict) else None
     if not isinstance(found, int) or isinstance(found, bool) or abs(found) >= MAX_NUMBER:

@@ -1,1 +1,1 @@
-"""Exchanges behind the domain's ports."""
+"""Adapters for exchanges and brokers, behind the domain's ports."""

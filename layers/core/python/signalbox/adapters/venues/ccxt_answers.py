@@ -1,8 +1,8 @@
-"""What a venue answers, bounded before ccxt reads it; and what ccxt got and does not tell: the status, the pause asked for.
+"""Limits a venue's answers before ccxt reads them, and reads what ccxt does not report: the HTTP status and the requested pause.
 
-A venue's answer comes from outside like every other message, and it is as large, as slow and as strange as the venue makes it.
-`bound` gives a client its limits: bytes after unpacking, seconds in all, one reader of JSON (`signalbox.wire`), and no
-redirect, which would take a request, perhaps a signed order, to an address that nobody configured.
+A venue's answer comes from outside, and the venue decides how large, slow and strange it is. `bound` gives a client its limits:
+bytes after unpacking, seconds in total, one JSON reader (`signalbox.wire`), and no redirects, because a redirect would send a
+request, perhaps a signed order, to an address that nobody configured.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ from urllib3.exceptions import HTTPError as BrokenAnswerError
 
 from signalbox.wire import WireError, parse
 
-MAX_ANSWER_BYTES: Final = 32 * 2**20  # unpacked; the longest list of markets that a venue gives (Binance) has about half of it
+MAX_ANSWER_BYTES: Final = 32 * 2**20  # after unpacking; about twice the longest list of markets of a venue (Binance)
 CHUNK: Final = 65_536
 MOST_DECIMALS: Final = 36
-LONGEST_PAUSE: Final = 86_400  # seconds; who asks for more is left alone for a day, and asked again by the next run
-UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)  # ccxt parses unchecked
+LONGEST_PAUSE: Final = 86_400  # seconds; a venue that asks for a longer pause gets a day, and the next run asks it again
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)  # ccxt parses without checks
 _VAST: Final = re.compile(r"\s*[+-]?[0-9._]*[eE][+-]?[0-9]{4,}\s*")
 _MAY_HAVE_ONE: Final = re.compile(r"[0-9.][eE][+-]?[0-9]{4}|\\u")
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Reads each answer whole, within a size and a time. Without it requests waits its timeout anew for every byte.
+    """Reads each answer completely, within a size and a time. Without it, requests restarts its timeout at every byte.
 
-    inner: what sends; replaced where a test answers without a network.
+    inner: sends the request; tests replace it to answer without a network.
     """
 
     def __init__(
@@ -65,18 +72,18 @@ class BoundedAdapter(HTTPAdapter):
 
     def _read(self, request: requests.PreparedRequest, raw: Any, began: float) -> bytes:
         found = bytearray()
-        # read1: what is there, a byte too; `read` would come back only when it has all it was asked for
+        # read1 returns whatever has arrived; `read` would block until it has all requested bytes
         while piece := raw.read1(CHUNK, decode_content=True):
             found += piece
             if len(found) > MAX_ANSWER_BYTES:
-                raise ContentDecodingError(f"expected at most {MAX_ANSWER_BYTES} bytes, was more", request=request)
+                raise ContentDecodingError(f"expected at most {MAX_ANSWER_BYTES} bytes, got more", request=request)
             if self._monotonic() - began > self._seconds:
                 raise ReadTimeout(f"expected the answer within {self._seconds} s", request=request)
         return bytes(found)
 
 
 def bound(client: Any, seconds: float, *, inner: BaseAdapter | None = None) -> None:
-    """Give a ccxt client limits of what it takes from its venue."""
+    """Give a ccxt client limits on what it accepts from its venue."""
     adapter = BoundedAdapter(seconds, inner=inner)
     for scheme in ("https://", "http://"):
         client.session.mount(scheme, adapter)
@@ -87,13 +94,13 @@ def bound(client: Any, seconds: float, *, inner: BaseAdapter | None = None) -> N
 
 
 def _read_json(text: str) -> Any:
-    """Return the JSON value of an answer, its fractions as they were written. Raises WireError, which ccxt takes for no JSON.
+    """Return the JSON value of an answer, with fractions as written. Raises WireError, which ccxt treats as "not JSON".
 
-    Refused is a number, written as text too, whose exponent has four digits: ccxt writes out all zeros of it.
+    A number, or a text of one, with an exponent of four digits is refused, because ccxt would write out all its zeros.
     """
     found = parse(text, max_bytes=MAX_ANSWER_BYTES, numbers=str)
     if _MAY_HAVE_ONE.search(text) is not None and (number := next(_vast_numbers(found), None)) is not None:
-        raise WireError(f"expected numbers with an exponent of at most three digits, was {number[:80]}")
+        raise WireError(f"expected numbers with an exponent of at most three digits, got {number[:80]}")
     return found
 
 
@@ -107,14 +114,14 @@ def _vast_numbers(value: Any) -> Iterator[str]:
 
 
 def _of_few_digits(read: Callable[[Any], Any], precision: Any) -> Any:
-    """Return what ccxt makes of a number of decimals; it writes as many zeros, one after the other. Raises ValueError."""
+    """Return ccxt's result for a number of decimals. Raises ValueError for many, because ccxt writes them out as zeros."""
     if precision is not None and abs(int(precision)) > MOST_DECIMALS:
-        raise ValueError(f"expected at most {MOST_DECIMALS} decimals, was {str(precision)[:80]}")
+        raise ValueError(f"expected at most {MOST_DECIMALS} decimals, got {str(precision)[:80]}")
     return read(precision)
 
 
 def http_status(error: BaseException | None) -> int | None:
-    """Return the status of the answer that made ccxt raise, None when there was none; a refusal may come with a 200 too."""
+    """Return the HTTP status of the answer that made ccxt raise, or None. Some venues refuse with a 200."""
     while error is not None:
         answer = getattr(error, "response", None)
         if answer is not None:
@@ -124,9 +131,9 @@ def http_status(error: BaseException | None) -> int | None:
 
 
 def asked_pause(client: Any) -> int:
-    """Return the seconds that a venue asked to be left alone for (Retry-After), LONGEST_PAUSE at most.
+    """Return the pause in seconds that a venue asked for (Retry-After), at most LONGEST_PAUSE.
 
-    0 for none, for a date, which is rare, and for what is no number.
+    Returns 0 without the header, for a date (which is rare), and for anything that is no number.
     """
     headers = {str(name).lower(): str(value) for name, value in dict(client.last_response_headers or {}).items()}
     wanted = headers.get("retry-after", "").strip()
@@ -136,5 +143,5 @@ def asked_pause(client: Any) -> int:
 
 
 def all_at(url: str, addresses: Any) -> Any:
-    """Return ccxt's addresses of a venue with `url` in place of each; Gate has them by kind of market."""
+    """Return ccxt's addresses of a venue, all replaced by `url`. Gate has one address per kind of market."""
     return {name: all_at(url, inner) for name, inner in addresses.items()} if isinstance(addresses, dict) else url

@@ -1,13 +1,11 @@
-"""Closed one-minute bars through ccxt, exact (ccxt is told to keep JSON numbers as text) and paged.
+"""Fetches closed one-minute bars through ccxt: exact, because ccxt keeps JSON numbers as text, and page by page.
 
-Venues differ in what a page is: bounds inclusive or exclusive, newest first or oldest first, as many rows as asked for or
-fewer. So no page is trusted to be whole: the stretches before its first row and after its last one are asked for again
-until the venue has answered for them. docs/venues.md lists what holds at which venue; tests/unit/adapters/test_venues.py
-makes that list.
+Venues page differently: bounds are inclusive or exclusive, rows come newest or oldest first, and a page may have fewer rows than
+requested. So no page counts as complete: the minutes before its first row and after its last row are requested again until the
+venue has answered for them. docs/venues.md lists each venue's behaviour; tests/unit/adapters/test_venues.py writes that list.
 
-A transient failure (timeout, 429, 5xx, a broken connection) is tried again a few times within one deadline, after the
-pause that the venue asks for; what then remains is a VenueError that names the problem. Nothing is judged here: acceptance
-is the domain's.
+A transient failure (timeout, 429, 5xx, broken connection) is retried a few times within one deadline, after the pause that the
+venue asks for. If it persists, a VenueError names the problem. This module does not judge the bars; the domain does.
 """
 
 from __future__ import annotations
@@ -32,19 +30,19 @@ from signalbox.market.acceptance import RawRow
 from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
 from signalbox.market.collection import VenueError
 
-CCXT_IDS: Final = {"coinbase": "coinbaseexchange"}  # the Exchange API: public candles without a key
-PAGE: Final = 300  # candles in one answer of Coinbase Exchange, and of a venue of which ccxt says nothing
+CCXT_IDS: Final = {"coinbase": "coinbaseexchange"}  # the Exchange API has public candles without a key
+PAGE: Final = 300  # candles per answer of Coinbase Exchange, and of a venue whose limit ccxt does not know
 LARGEST_PAGE: Final = 1_500
-SHORT_MS: Final = 30 * MINUTE_MS  # rows that are missing at an end of a page for longer than this are asked for again
-PAST_BAR_MS: Final = 1_000  # the end of a page lies this much after its last bar opens: inside inclusive and exclusive bounds
-HISTORY: Final = MappingProxyType({"kraken": timedelta(minutes=720)})  # older bars are not given, whatever is asked for
+SHORT_MS: Final = 30 * MINUTE_MS  # a gap at the end of a page that is longer than this is requested again
+PAST_BAR_MS: Final = 1_000  # a page ends this much after its last bar opens, which works for inclusive and exclusive bounds
+HISTORY: Final = MappingProxyType({"kraken": timedelta(minutes=720)})  # the venue never returns older bars
 ATTEMPTS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.5
-DEADLINE_SECONDS: Final = 25.0  # for one symbol, pages and retries included
-FIRST_CONTACT_SECONDS: Final = 3.0  # a person waits: fail fast without a network
-UNBOUNDED: Final = frozenset({"kraken", "kucoin"})  # ccxt would hand `until` on to the venue, which does not know it
+DEADLINE_SECONDS: Final = 25.0  # per symbol, including pages and retries
+FIRST_CONTACT_SECONDS: Final = 3.0  # a person is waiting, so fail fast without a network
+UNBOUNDED: Final = frozenset({"kraken", "kucoin"})  # ccxt would pass `until` on to these venues, which do not know it
 
-_PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout and the others below NetworkError
+_PROBLEMS: Final = (  # the first match counts; in ccxt's tree RequestTimeout and the others are below NetworkError
     (ccxt_errors.RequestTimeout, CollectionProblem.VENUE_TIMEOUT),
     (ccxt_errors.RateLimitExceeded, CollectionProblem.VENUE_RATE_LIMITED),
     (ccxt_errors.DDoSProtection, CollectionProblem.VENUE_RATE_LIMITED),
@@ -55,7 +53,7 @@ _PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout a
 _PASSING: Final = frozenset(
     {CollectionProblem.VENUE_TIMEOUT, CollectionProblem.VENUE_RATE_LIMITED, CollectionProblem.VENUE_UNAVAILABLE}
 )
-_TOO_MANY: Final = frozenset({418, 429})  # 418: Binance's answer to one who goes on after a 429
+_TOO_MANY: Final = frozenset({418, 429})  # Binance answers 418 to a client that continues after a 429
 _SERVER_FAULT: Final = 500
 _SERVER_FAULTS: Final = MappingProxyType({"bybit": ('"retCode":10016', '"retCode": 10016')})  # comes with a 200
 
@@ -63,9 +61,9 @@ _SERVER_FAULTS: Final = MappingProxyType({"bybit": ('"retCode":10016', '"retCode
 class CcxtCandleSource:
     """CandleSource over any ccxt exchange that has `fetchOHLCV`.
 
-    venue: the project's name of the exchange, or ccxt's own. url: replaces the exchange's address (a stand-in, a proxy).
-    transport: sends instead of the network. Symbols are fetched in parallel by the caller, so each has a client of its own;
-    the market list is loaded once.
+    venue: the project's name of the exchange, or ccxt's. url: replaces the exchange's address (test server, proxy). transport:
+    sends the requests instead of the network. Each symbol has its own client, because callers fetch symbols in parallel; the
+    list of markets is loaded once.
     """
 
     def __init__(
@@ -100,7 +98,7 @@ class CcxtCandleSource:
         client = self._client(symbol, self._monotonic() + FIRST_CONTACT_SECONDS)
         pair = symbol.replace("-", "/")
         if not client.has.get("fetchOHLCV") or "1m" not in (client.timeframes or {"1m": ""}):
-            raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue}: gives no one-minute candles")
+            raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue} has no one-minute candles")
         if pair not in client.markets:
             known = [market.replace("/", "-") for market in client.markets]
             near = difflib.get_close_matches(symbol, known, n=3, cutoff=0.5)
@@ -108,7 +106,7 @@ class CcxtCandleSource:
             raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue} {symbol}: no such market{hint}")
 
     def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
-        """Return the venue's rows from `since` up to `until`; rows around them may come with them."""
+        """Return the venue's rows from `since` up to `until`. Neighbouring rows may be included."""
         deadline = self._monotonic() + self._deadline_seconds
         client = self._client(symbol, deadline)
         start, stop = to_ms(since), to_ms(until)
@@ -119,7 +117,7 @@ class CcxtCandleSource:
         rows: list[RawRow] = []
         unanswered = [(start, stop)]
         while unanswered:
-            if self._monotonic() > deadline:  # each answer came, and there are still more to ask for
+            if self._monotonic() > deadline:  # every request was answered, but more are needed
                 raise VenueError(
                     CollectionProblem.VENUE_TIMEOUT, f"{self._venue} {symbol}: {len(rows)} rows, and its time is over"
                 )
@@ -130,13 +128,13 @@ class CcxtCandleSource:
             page = self._page(client, symbol, deadline, start, end, at_once)
             rows.extend(page)
             times = [row[0] for row in page if start <= row[0] < end]
-            if times:  # none at all: the venue has answered that it has nothing there
+            if times:  # without rows, the venue has answered that it has none there
                 first, after_last = min(times), max(times) + MINUTE_MS
                 unanswered += [part for part in ((after_last, end), (start, first)) if part[1] - part[0] > SHORT_MS]
         return rows
 
     def _within(self, history: timedelta, symbol: Symbol, now_ms: int, start: int, stop: int) -> int:
-        """Return where the part of a window begins that the venue still has. Raises VenueError when it has nothing of it."""
+        """Return the start of the part of a window that the venue still has. Raises VenueError if it has none of it."""
         oldest = now_ms - now_ms % MINUTE_MS - history // timedelta(milliseconds=1) + MINUTE_MS
         if stop <= oldest:
             raise VenueError(
@@ -147,24 +145,24 @@ class CcxtCandleSource:
         return max(start, oldest)
 
     def _page(self, client: Any, symbol: Symbol, deadline: float, start: int, end: int, rows: int) -> list[RawRow]:  # noqa: PLR0917
-        """Return what the venue answers for the minutes [start, end), ms, at most `rows` of them. Raises VenueError."""
-        # `until` bounds the page; a smaller `limit` would make ccxt cut an answer with repeated rows at its oldest ones
+        """Return the venue's rows for the minutes [start, end), in ms, at most `rows` of them. Raises VenueError."""
+        # `until` bounds the page; a smaller `limit` would make ccxt drop the oldest rows of an answer with repeated rows
         bounds = {} if self._venue in UNBOUNDED else {"until": end - MINUTE_MS + PAST_BAR_MS}
         pair = symbol.replace("-", "/")
         ask = partial(client.fetch_ohlcv, pair, "1m", since=start, limit=rows, params=bounds)
         page = self._retry(symbol, deadline, client, ask)
         if not page and not _holds_candles(client.last_json_response):
-            # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
+            # ccxt turns an unreadable answer into an empty list; an outage must not look like a quiet market
             content = str(client.last_http_response)[:120]
-            raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {content!r}")
+            raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, got {content!r}")
         found = [_row(symbol, entry) for entry in page]
-        return found if bounds else [row for row in found if row[0] < end]  # what came behind the page was not asked for
+        return found if bounds else [row for row in found if row[0] < end]  # drop rows after the page
 
     def _client(self, symbol: Symbol, deadline: float) -> Any:
         with self._lock:
             if symbol not in self._clients:
                 client = _exchange(self._venue)(
-                    # as text: with Decimal, ccxt cannot read the precision of Kraken's markets
+                    # numbers as text: with Decimal, ccxt cannot read the precision of Kraken's markets
                     {"timeout": self._timeout_ms, "enableRateLimit": True, "number": str, "enableLastJsonResponse": True}
                 )
                 _spot_alone(client)
@@ -199,7 +197,7 @@ class CcxtCandleSource:
 
 
 def _problem_of(error: Exception, venue: str) -> CollectionProblem:
-    """Name what happened. The HTTP status decides before ccxt's class: a 429 whose text ccxt does not know is no refusal."""
+    """Return what happened. The HTTP status decides before ccxt's class, because a 429 with an unknown text is no refusal."""
     status = http_status(error) or 0  # Kraken and Bybit refuse with a 200
     if status in _TOO_MANY:
         return CollectionProblem.VENUE_RATE_LIMITED
@@ -209,16 +207,16 @@ def _problem_of(error: Exception, venue: str) -> CollectionProblem:
 
 
 def _exchange(venue: str) -> Any:
-    """Return ccxt's class of an exchange. Raises VenueError when there is none of that name."""
+    """Return ccxt's class of an exchange. Raises VenueError if ccxt does not know the name."""
     exchange_id = CCXT_IDS.get(venue, venue)
     try:
         return getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)
     except (ImportError, AttributeError) as error:
-        raise VenueError(CollectionProblem.VENUE_REFUSED, f"{venue}: ccxt knows no exchange of that name") from error
+        raise VenueError(CollectionProblem.VENUE_REFUSED, f"ccxt knows no exchange named {venue}") from error
 
 
 def _spot_alone(client: Any) -> None:
-    """Ask for the list of spot markets alone: no currencies, no derivatives, which some venues give in ten more answers."""
+    """Make a client list spot markets only. Currencies and derivatives take up to ten more requests at some venues."""
     client.has["fetchCurrencies"] = False
     client.options["defaultType"] = "spot"
     wanted = client.options.get("fetchMarkets")
@@ -228,9 +226,9 @@ def _spot_alone(client: Any) -> None:
 
 
 def page_rows(venue: str, client: Any) -> int:
-    """Return how many candles to ask for at once: as many as ccxt says the exchange gives.
+    """Return how many candles to request at once: as many as ccxt says that the exchange returns.
 
-    Without `until`, ccxt asks for `limit` minutes and the bar that opens after them: then one fewer fits a page.
+    Without `until`, ccxt requests `limit` minutes plus the bar that opens after them, so a page holds one fewer.
     """
     spot = (client.features or {}).get("spot") or {}
     stated = (spot.get("fetchOHLCV") or {}).get("limit")
@@ -238,7 +236,7 @@ def page_rows(venue: str, client: Any) -> int:
 
 
 def _holds_candles(answer: Any) -> bool:
-    """Whether an answer holds a list of candles, be it empty: as a whole, or in its `data` or `result`, or in a part of that."""
+    """Whether an answer holds a list of candles, even an empty one: as a whole, in `data` or `result`, or one level below."""
     inside = answer.get("data", answer.get("result")) if isinstance(answer, dict) else answer
     lists = inside.values() if isinstance(inside, dict) else (inside,)
     return any(isinstance(rows, list) and all(isinstance(row, list | dict) for row in rows) for rows in lists)
@@ -251,4 +249,4 @@ def _row(symbol: Symbol, entry: Any) -> RawRow:
         o, h, low, c, v = values
         return int(time_ms), o, h, low, c, v
     except UNREADABLE as error:
-        raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{symbol}: expected a candle, was {entry!r}"[:300]) from error
+        raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{symbol}: expected a candle, got {entry!r}"[:300]) from error

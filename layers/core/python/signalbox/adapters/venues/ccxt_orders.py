@@ -1,14 +1,14 @@
-"""Orders at Coinbase Exchange through ccxt: exact, under our client order id, and honest about what is not known.
+"""Orders at Coinbase Exchange through ccxt: exact numbers, our client order id, and unknown outcomes reported as unknown.
 
-What ccxt does here, and what is done about it (4.5, read in its source and seen in tests): its unified orders and trades lose
-fields (stop price, fee) where numbers are Decimal, so the exchange's own answer is read, which is text; precision helpers
-round silently, so steps are checked and nothing is rounded; `createOrder` leaves out the `stop` field, so it is passed;
-`cancelOrder` with a symbol puts ccxt's symbol where the product id belongs, so none is given; an HTTP status it does not
-know becomes a plain ExchangeError, so the status decides whether an order may be there. It retries nothing unless told to.
+How ccxt 4.5 behaves (read in its source and seen in tests), and what this module does about it. Its unified orders and trades
+lose fields (stop price, fee) when numbers are Decimal, so the exchange's own answer, which is text, is read. Its precision
+helpers round silently, so steps are checked and nothing is rounded. `createOrder` drops the `stop` field, so it is passed
+separately. `cancelOrder` with a symbol sends ccxt's symbol as product id, so no symbol is passed. An unknown HTTP status
+becomes a plain ExchangeError, so the status decides whether an order may exist. ccxt does not retry unless told to.
 
-Coinbase has no market stop: a stop goes as a stop-limit whose limit is `stop_allowance` worse than the stop. It wants a
-UUID as client id: ours are 128 bits in hexadecimal, so they are one. It forgets an order that was cancelled without a fill,
-and for a while after a send it may not show an order at all, so "not found" is no answer. Its REST interface changes no order.
+Coinbase has no market stop: a stop is sent as a stop-limit order whose limit is `stop_allowance` worse than the stop. Client ids
+must be UUIDs, which our 128-bit hexadecimal ids are. Coinbase forgets an order that was cancelled without a fill, and may not
+show a new order at first, so "not found" proves nothing. Its REST interface cannot change an order.
 Decision: docs/decisions/0051-an-order-is-sent-once.md.
 """
 
@@ -62,20 +62,24 @@ from signalbox.orders.venue_port import (
 from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade, VenueTransfer, VenueView
 
 TIMEOUT_SECONDS: Final = 5.0
-MINIMUM_INTERVAL_MS: Final = 200  # between two requests of one client; two functions may run at once, the limit is 15 a second
-SKEW_LIMIT: Final = timedelta(seconds=5)  # of the 30 the exchange tolerates: a clock that is off makes every deadline wrong
-TOLERATED_SKEW: Final = timedelta(seconds=25)  # the exchange refuses what is signed more than 30 s off
+MINIMUM_INTERVAL_MS: Final = (
+    200  # between two requests of one client; two functions may run at once, and the limit is 15 per second
+)
+SKEW_LIMIT: Final = timedelta(
+    seconds=5
+)  # for new risk; the exchange tolerates 30 s, but a wrong clock makes every deadline wrong
+TOLERATED_SKEW: Final = timedelta(seconds=25)  # for anything else; the exchange refuses requests signed more than 30 s off
 MARKETS_KEPT_FOR: Final = timedelta(hours=1)
 STOP_ALLOWANCE: Final = Decimal("0.05")
 PAGE: Final = 100
-TRANSFER_TAKES: Final = timedelta(days=14)  # from its begin until the money is there, at the longest that is looked for
+TRANSFER_TAKES: Final = timedelta(days=14)  # longest time from the start of a transfer to its completion that is searched
 MAX_PAGES: Final = 50
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class CoinbaseCredentials:
-    """An API key with the permissions view and trade, and no other; of a profile that only this account uses."""
+    """An API key with only the permissions view and trade, of a profile that only this account uses."""
 
     api_key: str
     api_secret: str
@@ -90,7 +94,7 @@ class CoinbaseCredentials:
 class CcxtVenue:
     """Venue over Coinbase Exchange. One account, one client, one thread at a time.
 
-    url: replaces the exchange's address (a stand-in). clock: the machine's time, which signs requests and judges the skew.
+    url: replaces the exchange's address (test server). clock: the machine's time, which signs requests and is checked for skew.
     """
 
     def __init__(
@@ -160,7 +164,7 @@ class CcxtVenue:
             )
             taken = self._order(answer)
         try:
-            return self.find(request)  # the answer to a send is "pending": what traded at once is asked for
+            return self.find(request)  # a send is answered with "pending", so query for immediate trades
         except ExecutionError:
             return OrderStatusReport(
                 replace(taken, client_order_id=request.client_order_id, filled=ZERO, status=unfilled(taken.status))
@@ -176,20 +180,22 @@ class CcxtVenue:
             try:
                 answer = self._client.cancel_order(None, None, {"clientOrderId": name})
                 done = True
-            except ccxt_errors.OrderNotFound:  # also "already done": the order itself says which
+            except ccxt_errors.OrderNotFound:  # also means "already done"; the order itself shows which
                 done = False
         try:
             return self.find(request)
         except VenueUnknownOrderError:
             if not done:
                 raise
-        except VenueRefusedError as error:  # to tell what the order is, not to cancel it
-            raise VenueSilentError(f"{VENUE}: {request.client_order_id}: cancelled, and then: {error}") from error
+        except VenueRefusedError as error:  # querying the order failed, not the cancel
+            raise VenueSilentError(
+                f"{VENUE}: {request.client_order_id} was cancelled, but its state cannot be read: {error}"
+            ) from error
         return self._forgotten(request, request.venue_order_id or id_in(answer) or name)
 
     @exactly
     def _forgotten(self, request: ExecutionRequested, venue_order_id: str) -> OrderStatusReport:
-        """Return an order that the venue says it cancelled and does not show: with the fills that it lists, most often none."""
+        """Return an order that the venue cancelled and no longer shows, with the fills it lists; usually none."""
         terms = request.terms
         trades = tuple(
             replace(trade, client_order_id=request.client_order_id)
@@ -205,7 +211,7 @@ class CcxtVenue:
         )
 
     def replace(self, request: ExecutionRequested) -> OrderStatusReport:
-        raise VenueNoAmendError(f"{VENUE}: {request.client_order_id}: its REST interface changes no order")
+        raise VenueNoAmendError(f"{VENUE}: {request.client_order_id}: the REST interface cannot change an order")
 
     def view(self, request: VenueViewRequested) -> VenueView:
         with reading(self._client):
@@ -225,7 +231,7 @@ class CcxtVenue:
         self._names |= {order.venue_order_id: order.client_order_id for order in orders.values()}
         trades = [trade for symbol in symbols for trade in self._trades(symbol, since=request.since)]
         listed = {(trade.symbol, trade.trade_id) for trade in trades}
-        for order in orders.values():  # of an order that is asked about every trade counts, however old
+        for order in orders.values():  # every trade of an order in the request counts, however old
             if order.filled and order.client_order_id in request.orders:
                 older = self._trades(order.symbol, order_id=order.venue_order_id)
                 trades += [trade for trade in older if (trade.symbol, trade.trade_id) not in listed]
@@ -242,15 +248,15 @@ class CcxtVenue:
         )
 
     def _require_clock(self, limit: timedelta) -> None:
-        """Compare clocks: our own limit guards new risk; leaving and looking only need what the exchange takes.
+        """Compare clocks with the venue. New risk needs our own, tighter limit; exits and views need only the venue's.
 
-        Before every send: the request also proves the connection, which a frozen function may have lost.
+        Runs before every send, because the request also tests the connection, which a frozen function may have lost.
         """
         before = self._clock()
         server_ms = self._client.fetch_time()
         after = self._clock()
-        there = _EPOCH + timedelta(milliseconds=server_ms)  # fromtimestamp raises OSError too
-        skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
+        there = _EPOCH + timedelta(milliseconds=server_ms)  # fromtimestamp could raise OSError
+        skew = max(before - there, there - after, timedelta(0))  # the skew that the duration of the request cannot explain
         if skew > limit:
             raise VenueRefusedError(
                 CLOCK_SKEW, f"{VENUE}: our clock is {skew} off, expected at most {limit}; set this machine's clock"
@@ -265,15 +271,17 @@ class CcxtVenue:
         self._load_markets()
         market = self._client.markets.get(pair_of(symbol))
         if market is None or not market["active"]:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: {symbol} is not a market that is open")
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: market {symbol} is not open")
 
     def _require_supported(self, terms: OrderTerms) -> None:
         if terms.time_in_force is TimeInForce.GTD:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: no order until an instant; cancel it when its time is over")
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE} has no orders with an expiry; cancel the order instead")
         if terms.reduce_only and terms.side is Side.BUY:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: a spot account has no short position that a buy could reduce")
+            raise VenueRefusedError(
+                NOT_SUPPORTED, f"{VENUE}: a spot account has no short position, so a buy cannot be reduce-only"
+            )
         if terms.type is OrderType.STOP and terms.time_in_force is not TimeInForce.GTC:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: a stop is GTC, was {terms.time_in_force}")
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: a stop must be GTC, got {terms.time_in_force}")
 
     @exactly
     def _require_steps(self, terms: OrderTerms) -> None:
@@ -284,7 +292,7 @@ class CcxtVenue:
             ("stop_price", terms.stop_price, steps["price"]),
         ):
             if value is not None and value % step:
-                raise VenueRefusedError(PRECISION, f"{terms.symbol} {name}: expected a multiple of {step}, was {value}")
+                raise VenueRefusedError(PRECISION, f"{terms.symbol} {name}: expected a multiple of {step}, got {value}")
 
     @exactly
     def _worst_price(self, symbol: str, side: Side, stop: Decimal) -> Decimal:
@@ -292,14 +300,14 @@ class CcxtVenue:
         return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
 
     def _step(self, symbol: str, of: str) -> Decimal:
-        """Return the step of an `amount` or `price`: above zero, or nothing is sent."""
+        """Return the step of an `amount` or `price`. Raises unless it is above zero, because then nothing may be sent."""
         with reading(self._client):
             return positive(self._client.markets[pair_of(symbol)]["precision"][of])
 
     def _status_report(self, name: str, symbol: str) -> OrderStatusReport:
         order = self._found(name)
         if order.symbol != symbol:
-            raise VenueSilentError(f"{VENUE}: asked for {name} of {symbol}, was told of {order.symbol}")
+            raise VenueSilentError(f"{VENUE} was asked for order {name} of {symbol} and answered with one of {order.symbol}")
         self._names[order.venue_order_id] = name
         trades = self._trades(symbol, order_id=order.venue_order_id) if order.filled else []
         with reading(self._client):
@@ -310,7 +318,7 @@ class CcxtVenue:
             answer = self._client.fetch_order(None, None, {"clientOrderId": venue_name(name)})
             order = self._order(answer)
         if order.client_order_id not in {None, name}:
-            raise VenueSilentError(f"{VENUE}: asked for {name}, was told of {order.client_order_id}")
+            raise VenueSilentError(f"{VENUE} was asked for order {name} and answered with {order.client_order_id}")
         return replace(order, client_order_id=name)
 
     def _open_orders(self) -> list[VenueOrder]:
@@ -322,9 +330,9 @@ class CcxtVenue:
     def _trades(
         self, symbol: str, *, order_id: str | None = None, since: datetime | None = None, named: bool = True
     ) -> list[VenueTrade]:
-        """Return the account's trades, newest first as the exchange lists them; exactly as it says, repeated ones included.
+        """Return the account's trades, newest first, exactly as the exchange lists them, including repeated ones.
 
-        named False: without our ids, which ask for each order that is not known yet.
+        named=False: without our ids, which need a query for each unknown order.
         """
         bounds = {} if order_id is None else {"order_id": order_id}
         found: list[VenueTrade] = []
@@ -341,13 +349,13 @@ class CcxtVenue:
             with reading(self._client):
                 page = ask(params)
                 if not isinstance(page, list):
-                    raise TypeError(f"expected a list, was {type(page).__name__}")
+                    raise TypeError(f"expected a list, got {type(page).__name__}")
                 after = self._client.last_response_headers.get("cb-after")
             yield page
             if len(page) < PAGE or after is None:
                 return
             params = {"after": after}
-        raise VenueRefusedError(REFUSED, f"{VENUE}: more than {MAX_PAGES} pages; ask since a later time")
+        raise VenueRefusedError(REFUSED, f"{VENUE} has more than {MAX_PAGES} pages; request a later start")
 
     def _order(self, answer: Any) -> VenueOrder:
         with reading(self._client):
@@ -357,23 +365,23 @@ class CcxtVenue:
         with reading(self._client):
             row = answer["info"]
             of = row["product_id"], row["order_id"]
-            if of != (symbol, order_id or of[1]):  # what is asked for by its order is booked to that order
-                raise ValueError(f"expected trades of {symbol} {order_id or ''}, was one of {of}")
+            if of != (symbol, order_id or of[1]):  # trades requested for an order are booked to that order
+                raise ValueError(f"expected trades of {symbol} {order_id or ''}, got one of {of}")
             return trade_of(row, self._name_of(row["order_id"]) if named else None, self._clock())
 
     def _name_of(self, venue_order_id: str) -> str | None:
-        """Return our id of an order: fills name the venue's alone."""
+        """Return our id of an order, because fills name only the venue's id."""
         if venue_order_id not in self._names:
             try:
                 with reading(self._client):
                     answer = self._client.fetch_order(venue_order_id)
                     self._names[venue_order_id] = our_name(answer["info"].get("client_oid"))
             except VenueUnknownOrderError:
-                return None  # not remembered: it may be known the next time
+                return None  # not stored, because it may be known next time
         return self._names[venue_order_id]
 
     def _accounts(self) -> list[dict[str, Any]]:
-        """Return the exchange's accounts, one a currency."""
+        """Return the exchange's accounts, one per currency."""
         with reading(self._client):
             found = [dict(one) for one in self._client.fetch_balance()["info"]]
             return [one | {name: str(one[name]) for name in ("id", "currency")} for one in found]
@@ -383,10 +391,10 @@ class CcxtVenue:
             return tuple(instrument_of(symbol, self._client.markets[pair_of(symbol)]) for symbol in symbols)
 
     def _transfers(self, accounts: list[dict[str, Any]], symbols: tuple[str, ...], since: datetime) -> tuple[VenueTransfer, ...]:
-        """Return the money of the symbols' quote currencies that came or went since an instant; newest first.
+        """Return transfers of the symbols' quote currencies since an instant, newest first.
 
-        The exchange lists transfers by when they were begun, and money counts when it is there: those begun up to
-        TRANSFER_TAKES before are looked through. Coins that moved are no money: they show up as a position that differs.
+        The exchange lists transfers by their start, and money counts when it arrives, so transfers begun up to TRANSFER_TAKES
+        earlier are searched too. Moved coins are not money: they show up as a position difference.
         """
         quotes = {symbol.split("-")[1] for symbol in symbols}
         currencies = {one["id"]: one["currency"] for one in accounts}

@@ -1,4 +1,4 @@
-"""Coinbase Exchange's answers, read exactly: orders, trades, instruments, balances, and what its errors mean for an order."""
+"""Reads Coinbase Exchange's answers exactly: orders, trades, instruments, balances, and what its errors mean for an order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from signalbox.orders.venue_port import (
 from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade
 
 VENUE: Final = "coinbase"
-RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
+RETRY_AFTER: Final = 1  # seconds, if the exchange names no pause
 DETAIL_LENGTH: Final = 500
 _OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
 _LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
@@ -46,7 +46,7 @@ def order_of(row: Mapping[str, Any]) -> VenueOrder:
     """Return an order as the exchange shows it."""
     quantity, filled = Decimal(row["size"]), Decimal(row["filled_size"])
     stop = row.get("stop_price")
-    is_limit = row["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
+    is_limit = row["type"] == "limit" and stop is None  # a stop's limit is our allowance and not part of the order's terms
     found = ViewedOrder(
         client_order_id=our_name(row.get("client_oid")),
         venue_order_id=str(row["id"]),
@@ -63,9 +63,9 @@ def order_of(row: Mapping[str, Any]) -> VenueOrder:
 
 
 def trade_of(row: Mapping[str, Any], client_order_id: str | None, now: datetime) -> VenueTrade:
-    """Return a trade as the exchange shows it; it names the exchange's order id alone, so ours comes with it.
+    """Return a trade as the exchange shows it. The exchange gives only its own order id, so the caller passes ours.
 
-    now: the latest instant that it may have; nothing that the exchange lists is still to come.
+    now: the latest instant the trade may have, because the exchange cannot list a future trade.
     """
     found = ViewedTrade(
         trade_id=str(row["trade_id"]),
@@ -75,7 +75,7 @@ def trade_of(row: Mapping[str, Any], client_order_id: str | None, now: datetime)
         quantity=Decimal(row["size"]),
         price=Decimal(row["price"]),
         executed_at=min(instant_of(row["created_at"]), now),
-        fee=Decimal(row["fee"]),  # in quote, as this exchange charges it
+        fee=Decimal(row["fee"]),  # in quote currency, as this exchange charges it
         liquidity=_LIQUIDITY.get(row["liquidity"], Liquidity.UNKNOWN),
     )
     return found.as_trade()
@@ -83,7 +83,7 @@ def trade_of(row: Mapping[str, Any], client_order_id: str | None, now: datetime)
 
 @exactly
 def instrument_of(symbol: str, market: Mapping[str, Any]) -> VenueInstrument:
-    """Return what an order of a symbol may look like. A market that takes no market order now can open nothing."""
+    """Return the rules for orders in a symbol. A market that now accepts no market orders cannot open a position."""
     row, step = market["info"], Decimal(market["precision"]["amount"])
     closed = any(row.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
     found = ViewedInstrument(
@@ -100,7 +100,7 @@ def instrument_of(symbol: str, market: Mapping[str, Any]) -> VenueInstrument:
 
 
 def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> dict[str, Decimal]:
-    """Return the balance of each symbol's base currency, where there is any. Raises VenueRefusedError for a shared one."""
+    """Return the non-zero balance of each symbol's base currency. Raises VenueRefusedError if two symbols share one."""
     bases = [symbol.split("-")[0] for symbol in symbols]
     if len(set(bases)) != len(bases):
         raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; configure one only")
@@ -109,12 +109,12 @@ def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> di
 
 
 def amount_of(text: Any) -> Decimal:
-    """Return a number that the wire can carry. Raises pydantic.ValidationError."""
+    """Return a number that fits our messages. Raises pydantic.ValidationError."""
     return _AMOUNT.validate_python(text)
 
 
 def positive(text: Any) -> Decimal:
-    """Return a number above zero that the wire can carry. Raises pydantic.ValidationError."""
+    """Return a number above 0 that fits our messages. Raises pydantic.ValidationError."""
     return _POSITIVE.validate_python(text)
 
 
@@ -124,12 +124,12 @@ def _above_zero(text: Any) -> Decimal | None:
 
 
 def instant_of(text: str) -> datetime:
-    """Return an instant that the exchange wrote, `2022-12-21 00:48:45.477503+00` among others."""
+    """Return an instant in the exchange's format, such as `2022-12-21 00:48:45.477503+00`."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def id_in(answer: Any) -> str | None:
-    """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
+    """Return the exchange's order id from its answer to a cancel, which is the id as text, or an order."""
     found = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
     return found.strip('"') if isinstance(found, str) and found.strip('"') else None
 
@@ -140,12 +140,12 @@ def pair_of(symbol: str) -> str:
 
 
 def venue_name(client_order_id: str) -> str:
-    """Return our id as the UUID that the exchange wants."""
+    """Return our id as the UUID that the exchange requires."""
     return str(uuid.UUID(hex=client_order_id))
 
 
 def our_name(client_oid: str | None) -> str | None:
-    """Return the id that we gave an order, None for an order of others."""
+    """Return the id that we gave an order, None for an order of somebody else."""
     name = (client_oid or "").replace("-", "").lower()
     return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
 
@@ -157,17 +157,17 @@ def _status(row: Mapping[str, Any], *, complete: bool) -> VenueStatus:
         return VenueStatus.REJECTED
     if row["status"] == "done":
         return VenueStatus.FILLED if complete else VenueStatus.CANCELED
-    raise ValueError(f"expected a status that is known, was {row['status']!r}")
+    raise ValueError(f"unknown order status {row['status']!r}")
 
 
 def unfilled(status: VenueStatus) -> VenueStatus:
-    """Return the status to report while trades are unknown: an end is reported with them, later."""
+    """Return the status to report while the trades are unknown. An end is reported later, together with its trades."""
     return status if status in {VenueStatus.OPEN, VenueStatus.REJECTED} else VenueStatus.OPEN
 
 
 @contextmanager
 def reading(client: Any) -> Iterator[None]:
-    """Name what goes wrong while nothing can have been changed."""
+    """Translate errors of a request that cannot have changed anything."""
     try:
         yield
     except ExecutionError:
@@ -180,7 +180,7 @@ def reading(client: Any) -> Iterator[None]:
 
 @contextmanager
 def writing(client: Any) -> Iterator[None]:
-    """Name what goes wrong while an instruction may have been carried out."""
+    """Translate errors of a request that may have been carried out."""
     try:
         yield
     except ExecutionError:
@@ -194,10 +194,10 @@ def _named(error: Exception, client: Any) -> ExecutionError:
     if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
         return VenueBusyError(message, max(asked_pause(client), RETRY_AFTER))
     if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
-        return VenueSilentError(message)  # timeouts, 5xx and broken connections; or an answer that cannot be read
+        return VenueSilentError(message)  # timeouts, 5xx, broken connections, or an unreadable answer
     status = http_status(error)
     if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
-        return VenueSilentError(message)  # ccxt has no class for what happened, so nothing is known
+        return VenueSilentError(message)  # ccxt has no class for what happened, so the outcome is unknown
     return VenueRefusedError(_code(error, message), message)
 
 

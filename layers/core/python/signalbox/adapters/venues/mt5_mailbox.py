@@ -1,13 +1,13 @@
-"""The way to MetaTrader 5: signed commands in a queue that an agent beside the terminal polls, signed reports in another.
+"""The link to MetaTrader 5: an agent beside the terminal polls one queue for signed commands and sends signed reports to another.
 
 Each account has two queues and a key of its own, and nothing connects to the trader's machine. An envelope carries one bus
-event, or the agent's answer to one command, as text. Its signature is HMAC-SHA256, with the account's key, over version,
-direction, account, sequence, time and that text; so what was signed is what is parsed. Sequences of one account and direction
-only go up. An envelope with a sequence below the newest one is a replay and refused; the newest one again is a redelivery,
-which whoever handles it must make harmless.
+event, or the agent's answer to one command, as text. Its signature is an HMAC-SHA256 with the account's key over version,
+direction, account, sequence, time and that text, so what was signed is what is parsed. The sequences of one account and direction
+only increase. An envelope with an older sequence than the newest is a replay and is refused. The newest sequence again is a
+redelivery, which the receiver must make harmless.
 
-A queue can lose what it holds to whoever may read it. So the agent answers every command, with its signature: it has it on its
-disk, or it refuses it and why. What is not answered in time stops the account (decision 0076).
+Anyone who may read a queue can remove its messages. So the agent answers every command with a signature: it has the command on
+disk, or it refuses the command for a reason. A command without an answer in time halts the account (decision 0076).
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 VENUE: Final = "mt5"
 VERSION: Final = 1
-COMMAND_AGE: Final = timedelta(minutes=5)  # an older command is refused; what still has to be done is decided anew
+COMMAND_AGE: Final = timedelta(minutes=5)  # an older command is refused; the ledger decides again what is still needed
 
 
 class MailboxDirection(StrEnum):
-    """Who speaks; a report can never pass for a command."""
+    """The direction of a message, so that a report cannot pass for a command."""
 
     COMMAND = "command"
     REPORT = "report"
 
 
 class EnvelopeError(SignalboxError):
-    """A message that is not what it claims to be. It is not acted on."""
+    """A message is not what it claims to be. Nobody acts on it."""
 
 
 class ReplayError(EnvelopeError):
-    """A message of the past."""
+    """A message is older than one that was handled before."""
 
 
 _ANSWERS: Final[dict[str, type[AgentAnswer]]] = {kind.__name__: kind for kind in (CommandTaken, CommandRefused)}
@@ -58,9 +58,9 @@ _ANSWERS: Final[dict[str, type[AgentAnswer]]] = {kind.__name__: kind for kind in
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one account: what is sealed is signed with the first, what comes may be signed with any of them.
+    """The keys of one account. The first one signs; received messages may be signed with any of them.
 
-    Two while a key is being replaced, else one.
+    There are two during a key rotation, otherwise one.
     """
 
     signing: bytes
@@ -68,13 +68,13 @@ class Keys:
 
     @classmethod
     def of(cls, *texts: str) -> Keys:
-        """Return the keys in these texts, the one that signs first; empty ones are none. Raises EnvelopeError."""
+        """Return the keys in these texts, the signing key first; empty texts are skipped. Raises EnvelopeError."""
         first, *others = [require_key(text) for text in texts if text.strip()] or [require_key("")]
         return cls(first, tuple(others))
 
 
 class Envelope(FrozenModel):
-    """One message as it lies in a queue."""
+    """One message as it is in a queue."""
 
     version: Literal[1]
     direction: MailboxDirection
@@ -88,11 +88,11 @@ class Envelope(FrozenModel):
         """Return the event inside. Raises EnvelopeError."""
         found = self.said()
         if isinstance(found, CommandTaken | CommandRefused):
-            raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus, was {type(found).__name__}")
+            raise EnvelopeError(f"{self.account} {self.sequence}: expected a bus event, got {type(found).__name__}")
         return found
 
     def said(self) -> BusEvent | AgentAnswer:
-        """Return what is inside. Raises EnvelopeError."""
+        """Return the event or answer inside. Raises EnvelopeError."""
         try:
             found = parse_object(self.body)
             kind = found.get("type")
@@ -100,13 +100,13 @@ class Envelope(FrozenModel):
                 return _ANSWERS[kind].model_validate(found.get("detail"))
             return parse_event(kind, found.get("detail"))
         except ValueError as error:
-            raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus or answer: {error}") from error
+            raise EnvelopeError(f"{self.account} {self.sequence}: cannot read a bus event or an answer: {error}") from error
 
 
 def seal(
     content: BusEvent | AgentAnswer, *, key: bytes, direction: MailboxDirection, account: str, sequence: int, sent_at: datetime
 ) -> str:
-    """Return an event, or an answer, as a signed envelope."""
+    """Return an event or an answer as a signed envelope."""
     inside: dict[str, Any]
     if isinstance(content, BusEvent):
         inside = {"type": content.type.value, "detail": content.to_detail()}
@@ -126,25 +126,25 @@ def seal(
 
 
 def open_envelope(message: str, *, key: bytes | Keys, direction: MailboxDirection, account: str | None = None) -> Envelope:
-    """Return a message that was signed with the key, or one of the keys. Raises EnvelopeError, which never quotes the message."""
+    """Return a message that one of these keys signed. Raises EnvelopeError, which never quotes the message."""
     keys = key if isinstance(key, Keys) else Keys(key)
     try:
         found = Envelope.model_validate(parse_object(message))
     except ValidationError as error:
-        raise EnvelopeError(f"expected an envelope of version {VERSION}: {error.error_count()} fields are wrong") from None
+        raise EnvelopeError(f"not an envelope of version {VERSION}: {error.error_count()} fields are wrong") from None
     except WireError as error:
-        raise EnvelopeError(f"expected an envelope of version {VERSION}: {error}") from None
+        raise EnvelopeError(f"not an envelope of version {VERSION}: {error}") from None
     text = _signed(found)
     genuine = [is_signed(text, found.signature, one) for one in (keys.signing, *keys.others)]
     if not any(genuine):
-        raise EnvelopeError(f"{found.account} {found.sequence}: the signature is not of our key")
+        raise EnvelopeError(f"{found.account} {found.sequence}: no key of the account made this signature")
     if found.direction is not direction or account not in {None, found.account}:
-        raise EnvelopeError(f"expected a {direction} of {account or 'any account'}, was a {found.direction} of {found.account}")
+        raise EnvelopeError(f"expected a {direction} of {account or 'any account'}, got a {found.direction} of {found.account}")
     return found
 
 
 def require_key(text: str) -> bytes:
-    """Return a signing key. Raises EnvelopeError when it is too short to be one."""
+    """Return a signing key. Raises EnvelopeError if it is too short."""
     try:
         return key_bytes(text)
     except KeyUnavailableError as error:
@@ -152,7 +152,7 @@ def require_key(text: str) -> bytes:
 
 
 class Mt5Venue:
-    """Relay over the FIFO queue of one account's commands; in one message group, so that they stay in order."""
+    """Relay over the FIFO queue of one account's commands. One message group keeps them in order."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class Mt5Venue:
         expect: Callable[[int, str], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """expect: is told the sequence and the event id of each command that was sent, so that its answer is looked for."""
+        """Connect the relay. expect: called with the sequence and event id of each sent command, to await its answer."""
         self._client, self._queue_url, self._key = client, queue_url, key
         self._next_sequence, self._expect, self._clock = next_sequence, expect, clock
 
@@ -184,7 +184,9 @@ class Mt5Venue:
             MessageGroupId=request.account,
             MessageDeduplicationId=f"{request.account}-{sequence}",
         )
-        self._expect(sequence, request.event_id)  # after the send: killed in between, the request comes again as another command
+        self._expect(
+            sequence, request.event_id
+        )  # after the send: after a crash in between, the request is sent again as a new command
 
 
 def _signed(of: Envelope) -> str:

@@ -1,12 +1,12 @@
-"""The exits of a position on bars: stop loss, take profit, timeout. Worst first where one bar allows more than one.
+"""The exits of a position on bars: stop loss, take profit, timeout. If one bar allows several, the worst for us happens.
 
 The exit is an order of the other side. Its stop loss is a stop order, its take profit a resting limit order and its
-timeout a market order, each read from the bar as `quotes` says. In one bar:
+timeout a market order, each read from the bar as `quotes` describes. Within one bar:
 
-1. at the open: the stop if it opens beyond it, else the target if it opens beyond it (at the target's price), else the
-   timeout when its instant has come;
-2. inside the bar: the stop if it was touched, and only else the target;
-3. in the bar of an entry inside it: the stop if it was touched, never the target, for nobody knows what came first.
+1. at the open: the stop if the bar opens beyond it, else the target if the bar opens beyond it (at the target's price), else
+   the timeout if its time has come;
+2. inside the bar: the stop if it was touched, otherwise the target;
+3. in the bar of an entry inside it: the stop if it was touched, never the target, because the sequence is unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from signalbox.orders.terms import Leg, Side
 
 
 class EntryTiming(StrEnum):
-    """Where in its bar a position was entered: a market order at the open, a limit or stop order somewhere inside."""
+    """When in its bar a position was entered: at the open (market order) or somewhere inside (limit or stop order)."""
 
     AT_OPEN = "AT_OPEN"
     INSIDE = "INSIDE"
@@ -35,14 +35,14 @@ class EntryTiming(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """The exits of one position. `side` is the side that opened it; a bracket without any exit is refused."""
+    """The exits of one position. `side` opened the position. Raises OrderTermsError for a bracket without any exit."""
 
     side: Side
-    entry_bar: datetime  # open_time of the bar it was entered in
+    entry_bar: datetime  # open_time of the entry's bar
     timing: EntryTiming
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
-    deadline: datetime | None = None  # out at the first open at or after it
+    deadline: datetime | None = None  # exit at the first open at or after it
 
     def __post_init__(self) -> None:
         if self.stop_loss is None and self.take_profit is None and self.deadline is None:
@@ -51,13 +51,13 @@ class Bracket:
             low, high = sorted((self.stop_loss, self.take_profit))
             if low == high or (self.stop_loss < self.take_profit) != (self.side is Side.BUY):
                 raise OrderTermsError(
-                    f"{self.side}: expected the stop behind the target, was {self.stop_loss} and {self.take_profit}"
+                    f"{self.side}: stop {self.stop_loss} and target {self.take_profit} are on the wrong sides of each other"
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class BarrierHit:
-    """Which exit a bar reached and what it trades at, before slippage and rounding."""
+    """The exit that a bar reached, and its price before slippage and rounding."""
 
     leg: Leg  # STOP_LOSS, TAKE_PROFIT or TIMEOUT
     execution: PaperExecution
@@ -65,7 +65,7 @@ class BarrierHit:
 
 @exactly
 def barrier_hit(bracket: Bracket, bar: Candle, half_spread: Decimal) -> BarrierHit | None:
-    """Return the exit this bar reaches, or None. `half_spread`: of the venue's model for this bar."""
+    """Return the exit that this bar reaches, or None. half_spread: of the venue's model for this bar, in quote currency."""
     if bar.open_time < bracket.entry_bar:
         return None
     quotes = Quotes(bar, bracket.side.opposite, half_spread)
@@ -104,11 +104,11 @@ def _target(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
 
 
 def barrier_fill(venue: PaperVenue, order: Order, hit: BarrierHit, bar: Candle) -> OrderFilled:
-    """Return the trade that fills the exit's order whole. Raises OrderTermsError if the order is of another leg.
+    """Return the trade that fills the exit order in full. Raises OrderTermsError if the order has another leg.
 
-    Exits are not limited by the volume of the bar: a position that has to go is assumed to find the other side, at the
-    price of the models.
+    The bar's volume does not limit exits: the model assumes that a position that must close finds a buyer or seller at the
+    modelled price.
     """
     if order.terms.leg is not hit.leg:
-        raise OrderTermsError(f"{order.client_order_id}: expected an order of {hit.leg}, was {order.terms.leg}")
+        raise OrderTermsError(f"{order.client_order_id}: expected leg {hit.leg}, got {order.terms.leg}")
     return venue.fill(order, order.leaves, hit.execution, bar)

@@ -1,4 +1,4 @@
-"""The assumptions of the paper venue, one named model each. Rates are in basis points of the price or the value traded."""
+"""The assumptions of the paper venue, one named model each. Rates are in basis points of the price or of the traded value."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _HALF: Final = Decimal("0.5")
 
 
 class SpreadModel(Protocol):
-    """How far bid and ask are from the price of a bar."""
+    """Distance of bid and ask from the price of a bar."""
 
     def half_spread(self, bar: Candle) -> Decimal:
-        """Return half the spread during this bar, quote currency, 0 or more."""
+        """Return half the spread in this bar, in quote currency, 0 or more."""
 
 
 class LiquidityModel(Protocol):
-    """How much of an order a bar can take."""
+    """How much of an order a bar can fill."""
 
     def available(self, bar: Candle) -> Decimal | None:
-        """Return the most that fills in this bar, base currency; None when there is no limit."""
+        """Return the most that this bar fills, in base currency; None means no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedSpread:
-    """The same spread in every bar, in basis points of its open. Ignores that spreads widen when prices move."""
+    """The same spread in every bar, in basis points of its open. Ignores that spreads widen in fast markets."""
 
     bps: Decimal
 
@@ -43,46 +43,46 @@ class FixedSpread:
 
 @dataclass(frozen=True, slots=True)
 class FixedSlippage:
-    """Market orders always trade this many basis points beyond the touch, whatever their size."""
+    """Market orders trade this many basis points beyond the touch, whatever their size."""
 
     bps: Decimal
 
     @exactly
     def slippage(self, price: Decimal) -> Decimal:
-        """Return bps of the price."""
+        """Return the slippage at this price, in quote currency."""
         return price * self.bps * _BPS
 
 
 @dataclass(frozen=True, slots=True)
 class ProportionalFees:
-    """Fees in basis points of the value traded, by whether we made or took; no tiers, no minimum. Negative is a rebate."""
+    """Fees in basis points of the traded value, for maker and taker; no tiers, no minimum. A negative fee is a rebate."""
 
     maker_bps: Decimal
     taker_bps: Decimal
 
     @exactly
     def fee(self, value: Decimal, liquidity: Liquidity) -> Decimal:
-        """Return the fee in quote currency to 8 decimals, rounded against us. UNKNOWN pays as TAKER."""
+        """Return the fee in quote currency to 8 decimals, rounded against us. UNKNOWN pays the taker fee."""
         bps = self.maker_bps if liquidity is Liquidity.MAKER else self.taker_bps
         return up_to_places(value * bps * _BPS, FEE_PLACES)
 
 
 @dataclass(frozen=True, slots=True)
 class UnlimitedLiquidity:
-    """A bar takes any order whole, also a bar without volume. Too good for orders that are large against the market."""
+    """A bar fills any order in full, even without volume. Too optimistic for orders that are large for the market."""
 
     def available(self, bar: Candle) -> Decimal | None:  # noqa: ARG002 - the model's shape
-        """Return None."""
+        """Return None means no limit."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeShare:
-    """An order gets at most a share of the bar's volume; each order is alone with the bar. The rest waits for the next bar."""
+    """An order gets at most this share of the bar's volume, as if it were alone. The rest waits for the next bar."""
 
-    share: Decimal  # 0.1 for 10 %
+    share: Decimal  # 0.1 means 10 %
 
     @exactly
     def available(self, bar: Candle) -> Decimal | None:
-        """Return the share of the volume."""
+        """Return this share of the bar's volume."""
         return bar.volume * self.share

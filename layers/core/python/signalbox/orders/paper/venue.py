@@ -1,10 +1,10 @@
-"""The paper venue: what it answers to an order, and what a bar does to the orders it holds. Pure; see the package's page.
+"""The paper venue: how it answers an order, and what a bar does to its open orders. Pure; see the package's docstring.
 
-Time: an order is at the venue when its acceptance says so. It may trade in the bar that opens then or later; one that
-arrives at most `arrival_tolerance` after an open still gets that open. A cancel or update works from the first bar that
-opens after it arrived; a bar that is open when it arrives trades first. An order that expires inside a bar does not trade
-in it. Nothing trades in a bar without volume: nobody traded in that minute, so an order waits for the next one. A trade id
-names order and bar, so the same bar given twice is the same trade.
+An order is at the venue from its acceptance on. It may trade in the bar that opens then or later; an order that arrives at
+most `arrival_tolerance` after an open still gets that open. A cancel or update takes effect in the first bar that opens after
+its arrival, so the bar that is open at its arrival trades first. An order that expires inside a bar does not trade in that bar.
+A bar without volume fills nothing, and orders wait for the next bar. A trade id is made from order and bar, so the same bar
+given twice is the same trade.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CANCEL_REQUESTED: Final = "CANCEL_REQUESTED"
 
 @dataclass(frozen=True, slots=True)
 class PaperInstrument:
-    """Steps of the venue: prices are multiples of `tick`, quantities of `lot`."""
+    """The venue's steps: prices are multiples of `tick`, quantities multiples of `lot`."""
 
     tick: Decimal
     lot: Decimal
@@ -67,20 +67,20 @@ class PaperVenue:
     arrival_tolerance: timedelta = timedelta(seconds=1)
 
     def instrument(self, symbol: str) -> PaperInstrument:
-        """Return the steps of a symbol. Raises OrderTermsError for one the venue does not have."""
+        """Return the steps of a symbol. Raises OrderTermsError if the venue does not have the symbol."""
         if symbol not in self.instruments:
-            raise OrderTermsError(f"expected one of {sorted(self.instruments)}, was {symbol}")
+            raise OrderTermsError(f"the paper venue has no symbol {symbol}; it has {sorted(self.instruments)}")
         return self.instruments[symbol]
 
     @exactly
     def answer(self, order: Order, position: Decimal) -> OrderEvent:
-        """Return the acceptance or rejection of an order that was submitted.
+        """Return the acceptance or rejection of a submitted order.
 
-        position: signed, of the order's account and symbol; what reduce-only is judged on. Raises OrderTermsError when it
-        was not submitted.
+        position: signed position of the order's account and symbol, for the reduce-only check. Raises OrderTermsError if the
+        order was not submitted.
         """
         if order.submitted_at is None:
-            raise OrderTermsError(f"{order.client_order_id}: expected a submitted order, was {order.state}")
+            raise OrderTermsError(f"{order.client_order_id}: expected a submitted order, got state {order.state}")
         at = order.submitted_at + self.latency
         reason = self._refusal(order, position)
         if reason is not None:
@@ -99,7 +99,7 @@ class PaperVenue:
 
     @exactly
     def match(self, order: Order, bar: Candle, position: Decimal) -> tuple[OrderEvent, ...]:
-        """Return what this closed bar does to an order the venue holds, oldest first; nothing for any other order."""
+        """Return what this closed bar does to an open order, oldest event first. An order not at the venue gets no events."""
         if order.accepted_at is None or order.state.is_closed:
             return ()
         events: list[OrderEvent] = []
@@ -119,7 +119,7 @@ class PaperVenue:
         return tuple(events)
 
     def _settle_requests(self, order: Order, bar: Candle, events: list[OrderEvent]) -> Order:
-        """Answer the cancel and update that arrived before the bar opened, in the order they were asked."""
+        """Answer the update and then the cancel that arrived before the bar opened."""
         update, cancel = order.pending_update, order.pending_cancel
         if update is not None and (at := update.requested_at + self.latency) <= bar.open_time:
             answer = {"client_order_id": order.client_order_id, "at": at, "request_id": update.request_id}
@@ -146,7 +146,7 @@ class PaperVenue:
 
     @exactly
     def fill(self, order: Order, quantity: Decimal, execution: PaperExecution, bar: Candle) -> OrderFilled:
-        """Return the trade of an execution: slipped, rounded to the tick against us, with its fee."""
+        """Return the trade of an execution: with slippage, rounded to the tick against us, with its fee."""
         price = self._price(order, execution)
         return OrderFilled(
             client_order_id=order.client_order_id,
@@ -172,7 +172,7 @@ class PaperVenue:
                 taken = quotes.marketable_limit(limit, arrived) if is_new else None
                 return taken or quotes.resting_limit(limit)
             case OrderType.STOP:
-                if order.trades:  # triggered in an earlier bar: what is left is a market order
+                if order.trades:  # the stop was triggered in an earlier bar, so the rest is a market order
                     return quotes.market(arrived)
                 return quotes.stop(order.stop_price or ZERO)
 
@@ -195,7 +195,7 @@ class PaperVenue:
 
 
 def _why_over(order: Order, position: Decimal) -> str | None:
-    """Why the venue takes the rest of an order out after a bar it could trade in."""
+    """Return why the venue cancels the rest of an order after a bar in which it could trade, or None."""
     if order.terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}:
         return order.terms.time_in_force
     if order.terms.reduce_only and position * order.terms.side.sign >= 0:
@@ -204,5 +204,5 @@ def _why_over(order: Order, position: Decimal) -> str | None:
 
 
 def trade_id(order: Order, bar: Candle) -> str:
-    """Return the id of the trade of an order in a bar; there is at most one."""
+    """Return the id of an order's trade in a bar; there is at most one."""
     return f"P{order.client_order_id}-{to_ms(bar.open_time)}"

@@ -203,9 +203,9 @@ class FtmoRuleMonitor:
         if self._now is None:
             return
         if time < self._now:
-            raise FtmoEventError(f"expected a time not before {self._now.isoformat()}, was {time.isoformat()}")
+            raise FtmoEventError(f"expected a time not before {self._now.isoformat()}, got {time.isoformat()}")
         if time - self._now > MAX_SILENCE:
-            raise FtmoEventError(f"expected a time within ten years of {self._now.isoformat()}, was {time.isoformat()}")
+            raise FtmoEventError(f"expected a time within ten years of {self._now.isoformat()}, got {time.isoformat()}")
 
     # Storage
 
@@ -234,7 +234,7 @@ class FtmoRuleMonitor:
     def restore(cls, rules: FtmoRules, state: FtmoRuleState) -> FtmoRuleMonitor:
         """Return the monitor in that state. Raises FtmoEventError unless `rules` are the stored rules or continue them."""
         if rules.name != state.rules_name or state.rules_version not in {rules.version, *rules.continues}:
-            raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, was {rules.name} {rules.version}")
+            raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, got {rules.name} {rules.version}")
         monitor = cls(rules, state.capital, phase=state.phase)
         monitor._balance, monitor._equity, monitor._baseline = state.balance, state.equity, state.baseline
         monitor._highest, monitor._worst = state.highest_midnight_balance, state.worst_equity
