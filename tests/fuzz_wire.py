@@ -104,7 +104,7 @@ COMMANDS: Final[list[dict[str, Any]]] = [
 class Nobody:
     """A trading service that takes everything that is readable, as an account does that has nothing against it."""
 
-    def handle(self, _event: BusEvent) -> tuple[()]:
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[()]:
         return ()
 
     def command(self, command: Any, _who: str) -> Any:

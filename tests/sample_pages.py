@@ -30,7 +30,7 @@ from training.backtest.engine import Plan, run
 from training.backtest.figures import figures_of
 from training.backtest.page import render_page
 from training.backtest.performance import at_worst_prices, performance_of
-from training.backtest.starts import attempt, start_dates
+from training.backtest.starts import attempting, start_dates
 from training.judge.history import Overlap
 from training.write.writer import report_bytes
 
@@ -56,6 +56,8 @@ def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
     found = run(grid, signals, Plan(kind, WARM_UP, grid.minutes))
     manifest = BundleManifest.model_validate_json((ROOT / "training/starter_bundle/manifest.json").read_text(encoding="utf-8"))
     none = np.empty(0, np.int64)
+    with attempting(grid, signals, kind, start_dates(start, end, 2), end=grid.minute(end)) as attempts:
+        passing = attempts(lambda _: None)
     return BacktestResult(
         manifest=manifest,
         account=kind,
@@ -64,7 +66,7 @@ def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
         decisions=Decisions(tuple(Symbol(s) for s in grid.symbols), none, none, np.empty(0), tuple(signals)),
         run=found,
         figures=at_worst_prices(figures_of(grid, signals, found, 60), grid, found, start),
-        passing=attempt(grid, signals, kind, start_dates(start, end, 2), end=grid.minute(end)),
+        passing=passing,
         overlap=Overlap(0.0, (), None, None),
         sources=(),
         speed=BacktestSpeed(1.0, 0, 1.0, 1.0),

@@ -180,8 +180,8 @@ def _usage(error: ClickException) -> str:
         named = text.split("'")[1]
         text = f"no command {named}{_meant(named, context.command.list_commands(context))}"
     elif isinstance(error, MissingParameter):
-        named = error.param.name if error.param is not None and error.param.opts[0][:1] != "-" else None
-        text = text[:1].lower() + text[1:] if named is None else f"missing argument {named.upper()}"
+        argument = error.param.name if error.param is not None and error.param.opts[0][:1] != "-" else None
+        text = text[:1].lower() + text[1:] if argument is None else f"missing argument {argument.upper()}"
     elif isinstance(error, BadParameter):
         names = [] if error.param is None else error.param.opts
         text = f"{max(names, key=len)}: {error.message}" if names else error.message

@@ -25,7 +25,7 @@ from signalbox.library.parameters import EvaluateParameters, JobPurpose, Registe
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
 from signalbox.library.training_jobs import CODE_ARCHIVE, Request, StartedJob, evaluation_request, job_name, training_request
-from training.config import MIN_FOLDS
+from training.data.walk_forward import MIN_FOLDS
 
 FAMILIES: Final = ("xgboost", "lstm", "transformer")
 ANSWER_SECONDS: Final = 150  # register_model may take two minutes; asking it again would only give the same answer

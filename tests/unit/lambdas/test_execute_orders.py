@@ -469,7 +469,7 @@ class Desk:
     def __init__(self) -> None:
         self.commands: list[Any] = []
 
-    def handle(self, _event: BusEvent) -> tuple[()]:
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[()]:
         raise AssertionError
 
     def command(self, command: Any, _who: str) -> Any:

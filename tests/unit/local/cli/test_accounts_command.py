@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -249,8 +250,8 @@ class Heard:
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         raise AssertionError(f"expected a halt by the kill switch's door, got {command} of {who}")
 
-    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
-        raise AssertionError(f"expected a halt, got {event}")
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
+        raise AssertionError(f"expected a halt, got {event} of {sent_at}")
 
 
 def test_without_a_running_local_cloud_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

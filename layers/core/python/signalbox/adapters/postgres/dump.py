@@ -101,7 +101,13 @@ def _dumped(
     for name, columns in tables:
         progress(name)
         written.append(
-            _table(connection, name, columns, keys.get(name, columns), PartWriter(name, store.put, part_bytes=part_bytes))
+            _table(
+                connection,
+                name,
+                columns,
+                keys.get(name) or columns,
+                PartWriter(name, store.put, part_bytes=part_bytes),
+            )
         )
     return DumpManifest(
         format=FORMAT,
