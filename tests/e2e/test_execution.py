@@ -31,7 +31,6 @@ from signalbox.contracts import (
     MailboxQueue,
     Metric,
     StackOutput,
-    function_name,
     mailbox_key_name,
     mailbox_queue_name,
 )
@@ -45,6 +44,7 @@ from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC
+from tests.e2e.released import change_environment
 from tests.fakes.keys import Sealers
 from tests.unit.orders.samples import submission, terms
 
@@ -78,12 +78,7 @@ class Desk:
         self.secret = json.loads(secrets.get_secret_value(SecretId=secret_id)["SecretString"])
         self.secret["accounts"] = {LIVE: coinbase}
         secrets.put_secret_value(SecretId=secret_id, SecretString=json.dumps(self.secret))
-        functions, name = cloud.emulator.client("lambda"), function_name("local", Function.EXECUTE_ORDERS)
-        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        functions.update_function_configuration(
-            FunctionName=name, Environment={"Variables": variables | {Env.VENUE_URL.value: exchange.url}}
-        )
-
+        change_environment(cloud, Function.EXECUTE_ORDERS, Env.VENUE_URL, exchange.url)
         session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)
         self.api = OrdersApi(cloud.outputs[StackOutput.ORDERS_API_URL].rstrip("/"), session, REGION, cloud.emulator.url)
 

@@ -28,7 +28,7 @@ from local.market.simulator import SimulatedSource
 from local.settings import STAGE, load_settings
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE
 from signalbox.adapters.postgres.trading_reading import AccountFacts
-from signalbox.contracts import DEPLOYMENT_POINTER_KEY, EVENT_SOURCE, Env, Function, StackOutput, function_name
+from signalbox.contracts import DEPLOYMENT_POINTER_KEY, EVENT_SOURCE, Env, Function, StackOutput
 from signalbox.events import parse_event
 from signalbox.inference import Gate, Verdict
 from signalbox.market.clock import CYCLE, cycle_of
@@ -38,6 +38,7 @@ from signalbox.signals.rate_limit import SignalLimits
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.state import AccountState
+from tests.e2e.released import change_environment
 from tests.e2e.test_execution import LiveExchange
 from tests.fakes.keys import Sealers
 from tests.unit.inference.tiny_bundle import TEMPERATURE, WIDTH, golden, rows, write_bundle
@@ -99,16 +100,10 @@ class World:
         pattern = json.dumps({"source": [EVENT_SOURCE], "detail-type": ["ExecutionReported"]})
         self.events.put_rule(Name="reported", EventBusName=self.bus, EventPattern=pattern)
         self.events.put_targets(Rule="reported", EventBusName=self.bus, Targets=[{"Id": "reported", "Arn": arn}])
-        self.configure(Function.EXECUTE_ORDERS, Env.VENUE_URL, exchange.url)
+        change_environment(cloud, Function.EXECUTE_ORDERS, Env.VENUE_URL, exchange.url)
         # three cycles of three issued signals are more than an hour's
-        self.configure(
-            Function.GENERATE_SIGNALS, Env.SIGNAL_LIMITS, SignalLimits(per_hour=60, high_per_hour=60).model_dump_json()
-        )
-
-    def configure(self, function: Function, key: Env, value: str) -> None:
-        functions, name = self.cloud.emulator.client("lambda"), function_name("local", function)
-        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables | {key.value: value}})
+        limits = SignalLimits(per_hour=60, high_per_hour=60).model_dump_json()
+        change_environment(cloud, Function.GENERATE_SIGNALS, Env.SIGNAL_LIMITS, limits)
 
     def give_credentials(self) -> None:
         secrets, secret_id = self.cloud.emulator.client("secretsmanager"), self.cloud.outputs[StackOutput.EXCHANGE_SECRET_ARN]
@@ -275,7 +270,7 @@ def test_a_ready_account_sends_an_entry_holds_a_position_and_is_closed_by_a_halt
     assert len(world.exchange.orders) >= sent
     wanted = {"account": LIVE, "symbol": "SOL-USD", "side": "BUY", "type": "MARKET", "quantity": "1"}
     asked_at = datetime.now(UTC).isoformat()
-    with pytest.raises(AccountsError, match="may not trade live: HALTED"):
+    with pytest.raises(AccountsError, match="may not trade live now: HALTED"):
         world.call("POST", "/orders", {"request_id": "order-1", "requested_at": asked_at, **wanted})
     who = [line.who for line in world.facts().risk_events if line.code == "CONFIRM"]
     assert who

@@ -28,6 +28,8 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
             Metric.ACCOUNTS_NOT_OPENED: (_ALARMS, "test_a_configured_account_that_is_another_in_the_ledger_is_counted"),
             Metric.ALERTS_UNDELIVERABLE: (_HANDLERS, "test_an_alert_that_has_no_chat_alarms"),
             Metric.CANDLES_COLLECTED: (_ALARMS, "test_a_venue_that_gives_no_bar_counts_below_one"),
+            Metric.CANDLES_CONFLICTING: (_ALARMS, "test_bars_that_changed_after_the_fact_are_counted_each"),
+            Metric.CANDLES_REVISED: (_ALARMS, "test_bars_that_changed_after_the_fact_are_counted_each"),
             Metric.CHATS_MOVED: (_HANDLERS, "test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost"),
             Metric.COMMANDS_REFUSED: (_EXECUTE, "test_a_command_that_the_agent_refuses_alarms"),
             Metric.COMMANDS_UNACKNOWLEDGED: (

@@ -85,7 +85,7 @@ def _file(folder: Path, change: str) -> Path:
     [
         ("alarm_emails = []", r"cdk/stages/prod.toml: expected at least one address in alarm_emails"),
         ("", r"cdk/stages/prod.toml: expected at least one address in alarm_emails"),
-        ('alarm_emails = ["nobody"]', r"cdk/stages/prod.toml: alarm_emails.0: .* was 'nobody'"),
+        ('alarm_emails = ["nobody"]', r"cdk/stages/prod.toml: alarm_emails.0: .* got 'nobody'"),
         ('alarm_email = "a@b.example"', r"cdk/stages/prod.toml: unknown key alarm_email; known keys: accounts, alarm_emails, "),
         ("training = { spots = true }", r"prod.toml: unknown key training.spots; known keys: config, features_instance, "),
         ('name = "dev"', r"name cannot be set in a stage's file"),

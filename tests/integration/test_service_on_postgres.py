@@ -186,7 +186,7 @@ def test_an_unreadable_account_stops_no_other_and_misses_its_turn_each_minute(
     assert [one.account.account for one in watched] == [ACCOUNT, "paper-70k"]
     (missed,) = app.take_missed()
     assert (missed.account, missed.is_final) == ("paper-50k", True)
-    assert "is wrong at" in str(missed.error)
+    assert "is invalid at" in str(missed.error)
     assert [one.account for one in TradingReader(source).accounts()] == [ACCOUNT, "paper-70k"]
     assert [one.account for one in PostgresReports(source).accounts()] == [ACCOUNT, "paper-70k"]
     halt = HaltTrading(account="paper-50k", request_id="req-1", requested_at=START, why="news").model_dump_json()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from types import ModuleType
@@ -18,6 +19,7 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from signalbox.bootstrap.relay_outbox import OutboxRelay
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import AcceptedCandles
+from signalbox.market.candles import ONE_MINUTE
 from signalbox.market.collection import CollectionReport, SymbolCollection
 from signalbox.orders.events import OrderSubmitted, OrderUnconfirmed
 from signalbox.orders.messages import ExecutionReported
@@ -26,7 +28,7 @@ from signalbox.signals.cycle import NO_WRITES, CycleOutcome
 from signalbox.signals.ports import CycleState
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.events import ExitFailed, RuleBreached
-from tests.builders import BTC, NOON, event
+from tests.builders import BTC, NOON, candle, event
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.lambdas.test_handlers import FakeGenerate, logged, metric_values
 from tests.unit.lambdas.test_handlers import sqs as plain_sqs
@@ -134,3 +136,14 @@ def test_a_venue_that_gives_no_bar_counts_below_one(
 
     load("collect_candles").make_handler(collect)({"job": "collect_candles", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT)
     assert metric_values(logged(capsys))["CandlesCollected"] == 0
+
+
+@pytest.mark.parametrize(("field", "metric"), [("conflicting", "CandlesConflicting"), ("revised", "CandlesRevised")])
+def test_bars_that_changed_after_the_fact_are_counted_each(
+    load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], field: str, metric: str
+) -> None:
+    changed = replace(NEW, writes=replace(NO_WRITES, **{field: (candle(BTC, NOON), candle(BTC, NOON + ONE_MINUTE))}))
+    for outcome, values in ((changed, {metric: 2}), (NEW, {})):
+        load("generate_signals").make_handler(FakeGenerate(outcome))(plain_sqs(event()), CONTEXT)
+        counted = metric_values(logged(capsys))
+        assert {name: counted[name] for name in ("CandlesConflicting", "CandlesRevised") if name in counted} == values
