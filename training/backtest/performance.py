@@ -177,8 +177,8 @@ def minute_equity(grid: BarGrid, found: BacktestRun, start: datetime, end: datet
     held = np.zeros(size, dtype=np.bool_)
     capital = float(found.state.account.capital)
     for one in (*(_Holding.of(trade) for trade in found.record.trades), *_open_holdings(found)):
-        i = max(grid.minute(one.opened_at) - first, 0)
-        j = size if one.closed_at is None else min(grid.minute(one.closed_at) - first, size - 1)
+        i = max(_minute_of(grid, one.opened_at) - first, 0)
+        j = size if one.closed_at is None else min(_minute_of(grid, one.closed_at) - first, size - 1)
         if i >= size:
             continue
         row = grid.row[Symbol(one.symbol)]
@@ -192,6 +192,11 @@ def minute_equity(grid: BarGrid, found: BacktestRun, start: datetime, end: datet
             moved[j] += one.result + one.entry_fee
     balance = capital + np.cumsum(moved)
     return MinuteEquity(first, balance + close, balance + worst, held)
+
+
+def _minute_of(grid: BarGrid, instant: datetime) -> int:
+    """Return the minute that an instant is in. A stop fills a microsecond before the end of its minute, which is no later one."""
+    return grid.minute(instant.replace(second=0, microsecond=0))
 
 
 def daily_returns(grid: BarGrid, minutes: MinuteEquity, capital: float) -> Floats:
