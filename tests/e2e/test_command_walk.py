@@ -246,18 +246,13 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
 NOT_HELD_YET: Final = frozenset(
     {
         "signals list",
-        "signals show",
         "signals outcome",
         "report",
         "mt5 config",
-        "mt5 key",
         "mt5 rotate",
         "secrets set",
         "notebook",
-        "collect",
         "features rehash",
-        "features verify",
-        "train",
         "accounts open",
         "accounts confirm",
         "accounts lots-method",
