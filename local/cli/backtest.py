@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
 ) -> None:
     """Trade a bundle's signals as the deployed functions would, over years; or `compare A B`: two runs side by side."""
     if str(bundle) == "compare":
-        _compare(runs or [], out)
+        _compare(runs or [], out, as_json=json_output)
         return
     if runs:
         raise DataError(f"expected one bundle, got {bundle} {' '.join(map(str, runs))}; two runs are compared by `compare A B`")
@@ -49,10 +50,11 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     run_backtest(request, as_json=json_output, out=out)
 
 
-def _compare(runs: list[Path], out: Path | None) -> None:
+def _compare(runs: list[Path], out: Path | None, *, as_json: bool) -> None:
     from local.cli.arguments import out_folder  # noqa: PLC0415 - see catalogue.py
     from training.backtest.compare import write_comparison  # noqa: PLC0415 - as above
 
     if len(runs) != 2:
         raise DataError(f"compare: expected the folders of two runs, got {len(runs)}")
-    typer.echo(f"written: {write_comparison(runs[0], runs[1], out_folder(out or Path('out/compare')))}")
+    page = write_comparison(runs[0], runs[1], out_folder(out or Path("out/compare")))
+    typer.echo(json.dumps({"page": str(page)}) if as_json else f"written: {page}")

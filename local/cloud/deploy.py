@@ -74,12 +74,20 @@ class _Uploader:
         if (asset.bucket, asset.key) in self._done:
             return
         if asset.bucket not in self._buckets:
-            self._s3.create_bucket(Bucket=asset.bucket)
+            self._create(asset.bucket)
             self._buckets.add(asset.bucket)
         if not self._exists(asset):
             body = zip_folder(asset.path) if asset.zipped else asset.path.read_bytes()
             self._s3.put_object(Bucket=asset.bucket, Key=asset.key, Body=body)
         self._done.add((asset.bucket, asset.key))
+
+    def _create(self, bucket: str) -> None:
+        """Create a bucket that may be there: an emulator that was killed keeps its buckets and forgets their region."""
+        try:
+            self._s3.create_bucket(Bucket=bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
+                raise DeployError(f"bucket {bucket} was refused: {error.response['Error']['Message']}") from error
 
     def _exists(self, asset: StackAsset) -> bool:
         try:

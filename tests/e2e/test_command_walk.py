@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,27 +18,34 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
+import psycopg
 import pytest
 from moto import mock_aws
 
+from local.cli.backup.command import Backups
 from local.cli.catalogue import EXAMPLES
 from local.cli.command import EVERYWHERE, main
+from local.cli.data.importing.columns import BINANCE
+from local.cli.rollback.release import Release
 from local.cloud.local_cloud import LocalCloud
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.settings import REPOSITORY, load_settings
-from signalbox.contracts import Function
+from signalbox.contracts import DATABASE_NAME, Function
 from signalbox.features import get_schema
 from signalbox.market.clock import CYCLE, cycle_of
 from tests.unit.library.plans import plan
 from tests.unit.local.cli.test_grammar import LEAVES
+from tests.unit.local.cli.test_rollback_command import CHANGED, first_release, next_release
 from tests.unit.training.synthetic import small_config, walk, write_candles
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ACCOUNT: Final = "ftmo-2step-100k"
 README: Final = REPOSITORY / "README.md"
-CYCLES: Final = 4
+CYCLES: Final = 2
 JOB: Final = "signalbox-test-evaluate-20261115t020000z"
+KLINES: Final = "BTCUSDT-1m-2024-01-01.csv"  # as Binance publishes them
 MODEL: Final = "s3://models/training/artifacts/x/output/model.tar.gz"
 
 # What never belongs into an error that a trader reads: names of Python, of its values, and of our functions and fields.
@@ -51,7 +58,10 @@ PYTHON: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Good words of a command. answers: exit codes that are answers here; once: a second time it would say something else."""
+    """Good words of a command.
+
+    answers: exit codes that are answers here; once: a second time it would say something else; before: what AWS holds before it.
+    """
 
     words: str
     answers: tuple[int, ...] = (0,)
@@ -59,6 +69,16 @@ class Walk:
     once: bool = False
     stdin: str = ""
     in_aws: bool = False  # against a simulated AWS account instead of the local cloud
+    before: Callable[[], None] | None = None
+
+
+def second_release() -> None:
+    """Two releases of stage dev; the first is written down as the way back."""
+    first_release()
+    release = Release(boto3.Session(), "dev")
+    release.remember()
+    next_release(*CHANGED)
+    release.succeeded()
 
 
 # Where the example of the catalogue needs what this walk has not: another stage, weeks of a market, minutes of time.
@@ -66,12 +86,20 @@ WALKS: Final[dict[str, Walk]] = {
     "trace": Walk("trace"),
     "doctor": Walk("doctor --no-aws"),
     "collect": Walk("collect --symbols BTC-USD --start 1d --venue-url {exchange} --out collected"),
+    "data export": Walk(
+        "data export --data lake --format freqtrade --out out/exported", also=("data export --data lake --out out/exported",)
+    ),
+    "data sample": Walk("data sample --out out/sample --days 1"),
+    "data import": Walk(f"data import {KLINES} --out out/imported"),
     "train": Walk("train --config small.toml --data lake --out out/trained --tracking tracking", once=True),
     "features": Walk("features --data lake --schema v50 --out out/features.parquet --start 2024-02-18"),
     "features rehash": Walk("features rehash former --data lake --out out/rehashed", once=True),
     "features verify": Walk("features verify --day {day}"),
     "evaluate": Walk("evaluate out/bundle --data lake --start 2024-02-17 --out out/evaluation"),
-    "backtest": Walk("backtest out/bundle --data lake --start 2024-02-17 --starts 1 --out out/backtest"),
+    "backtest": Walk(
+        "backtest out/bundle --data lake --start 2024-02-17 --starts 1 --out out/backtest",
+        also=("backtest compare out/backtest out/backtest --out out/compared",),
+    ),
     "notebook": Walk("notebook --no-open --data lake --out out/notebooks"),
     "jobs package": Walk("jobs package --plan plan.json --out out/code.tar.gz"),
     "jobs train": Walk("jobs train --plan plan.json --config full --dry-run"),
@@ -80,6 +108,9 @@ WALKS: Final[dict[str, Walk]] = {
     "jobs list": Walk("jobs list --stage test --purpose evaluate", in_aws=True),
     "jobs show": Walk(f"jobs show {JOB}", in_aws=True),
     "jobs register": Walk(f"jobs register {JOB} --plan plan.json --dry-run", in_aws=True),
+    "rollback code": Walk("rollback code --stage dev", in_aws=True, before=second_release),
+    "backup": Walk("backup --out out/backup", once=True),
+    "restore": Walk("restore --from dump --database '{empty_database}' --replace"),
     "secrets set": Walk("secrets set telegram.bot_token --stage local", stdin="123456:walked\n"),
     "accounts list": Walk("accounts list --stage local"),
     "accounts readiness": Walk(f"accounts readiness {ACCOUNT}", answers=(0, 1)),
@@ -92,6 +123,7 @@ WALKS: Final[dict[str, Walk]] = {
     "accounts access revoke": Walk(EXAMPLES["accounts access revoke"], once=True),
     "accounts withdraw": Walk(f"accounts withdraw {ACCOUNT} --amount 10 --why payout"),
     "signals show": Walk("signals show BTC-USD {instant}"),
+    "telegram simulate": Walk("telegram simulate --role operator", stdin=f"/status\n/halt {ACCOUNT} testing\n2\n"),
     "report": Walk("report --account ftmo-2step-100k --period {month} --out out/reports"),
     "mt5 config": Walk("mt5 config ftmo-1"),
     "mt5 key": Walk("mt5 key ftmo-1 --out signing.key"),
@@ -112,6 +144,7 @@ ELSEWHERE: Final = {
     "bench training": "tests/unit/training/fit/test_training_bench.py::test_figures_fit_each_other_and_threads_are_given_back",
 }
 
+JSON_LINES: Final = frozenset({"telegram simulate"})  # with --json an object for each line that was typed
 FREE: Final = None  # any text is good
 INSTANT: Final = ("tomorrow", "2024-13-01", "10 days", "")
 FOLDER: Final = ("nowhere", "small.toml", "empty")
@@ -136,6 +169,9 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "out": ("/proc/nope/x",),
     "scores": ("/proc/nope", "small.toml"),
     "checkpoints": ("/proc/nope", "small.toml"),
+    "paths": ("nowhere", "empty", "small.toml"),
+    "source": ("nowhere", "small.toml", "empty", "s3://elsewhere/dumps/x", ""),
+    "runs": ("nowhere",),
     "tracking": FREE,
     "train name": FREE,
     "features verify venue": FREE,
@@ -144,6 +180,12 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "database": ("nonsense", "host=/nowhere", "host=x password=y", "port=x", ""),
     "venue_url": ("nowhere", "file:///etc/passwd"),
     "venue": ("nowhere", ""),
+    "data import venue": ("no where", "../x", "x" * 300, ""),
+    "time_zone": ("Mars/Olympus", "../../etc/passwd", ""),
+    "base_volume": ("nothing", ""),
+    "quote_volume": ("nothing", ""),
+    "columns": ("open", "a,b,c"),
+    "form": ("json", ""),
     "symbols": ("", ",", "nothing at all", "BTC-XXX"),
     "symbol": ("nothing at all", "", "BTC"),
     "account": NAME,
@@ -183,6 +225,7 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "port": ("x", "0", "70000"),
     "refresh": ("x", "-1"),
     "minutes": COUNT,
+    "days": (*COUNT, "0", "731"),
     "starts": ("x", "-1", "1001"),
     "limit": COUNT,
     "coinbase_taker_bps": ("x", "-1", "nan"),
@@ -203,18 +246,13 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
 NOT_HELD_YET: Final = frozenset(
     {
         "signals list",
-        "signals show",
         "signals outcome",
         "report",
         "mt5 config",
-        "mt5 key",
         "mt5 rotate",
         "secrets set",
         "notebook",
-        "collect",
         "features rehash",
-        "features verify",
-        "train",
         "accounts open",
         "accounts confirm",
         "accounts lots-method",
@@ -233,7 +271,14 @@ NOT_HELD_YET: Final = frozenset(
         "accounts access revoke",
     }
 )
-NAMES_OF_OTHERS: Final = ("signalbox_reader", "bot_token", "chat_ids", "api_key", "api_secret")  # of the database, of secrets
+NAMES_OF_OTHERS: Final = (
+    "signalbox_reader",
+    "bot_token",
+    "chat_ids",
+    "api_key",
+    "api_secret",
+    *BINANCE,
+)  # of databases, secrets, files
 BEGINS: Final = frozenset({"collect", "train"})  # what an exchange or a library knows is asked after a line of progress
 FLAGS: Final = frozenset({"json_output", "install_completion", "show_completion"})
 
@@ -251,6 +296,7 @@ class Terminal:
             "day": f"{self.at:%Y-%m-%d}",
             "month": f"{self.at:%Y-%m}",
             "instant": f"{self.at:%Y-%m-%dT%H:%M}",
+            "empty_database": self.cloud.postgres.dsn.replace(f"dbname={DATABASE_NAME}", "dbname=restored"),
         }
         for name, value in facts.items():
             words = words.replace(f"{{{name}}}", value)
@@ -266,10 +312,16 @@ class Terminal:
             with pytest.MonkeyPatch.context() as patch:
                 for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
                     patch.setenv(name, "testing")
-                patch.setenv("AWS_REGION", "eu-central-1")
+                for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+                    patch.setenv(name, "eu-central-1")
                 yield
         finally:
             mock.stop(remove_data=False)
+
+    def prepare(self, before: Callable[[], None]) -> None:
+        """Bring the simulated account of AWS into the state that a command needs."""
+        with self._aws():
+            before()
 
     def run(self, words: Sequence[str], stdin: str = "", *, in_aws: bool = False) -> tuple[int, str, str]:
         """Run a command; return its exit code and what it wrote to both streams, native libraries included."""
@@ -318,6 +370,10 @@ def _terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
             cloud.watch.until_traded(at, seconds=60)
         cloud.watch.until_quiet(seconds=60)
         _work_folder(folder)
+        Backups(settings).dump(folder / "dump", None, None)
+        server = cloud.postgres.dsn.replace(f"dbname={DATABASE_NAME}", "dbname=postgres")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE restored TEMPLATE template0")
         yield Terminal(folder, cloud, last)
 
 
@@ -326,7 +382,12 @@ def _work_folder(folder: Path) -> None:
     from training.command import run_train  # noqa: PLC0415 - heavy
 
     small_config(folder)
-    lake = write_candles(folder / "lake", walk(50))
+    bars = walk(50)
+    lake = write_candles(folder / "lake", bars)
+    values = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    rows = (f"{at},{','.join(f'{one:.8f}' for one in row)},{at + 59_999},1,1,0.5,0.5,0\n"
+            for at, *row in zip(bars.open_time_ms[:1_440].tolist(), *values, strict=False))  # fmt: skip
+    (folder / KLINES).write_text("".join(rows))
     (folder / "empty").mkdir()
     (folder / "out").mkdir()
     (folder / "training").symlink_to(REPOSITORY / "training", target_is_directory=True)
@@ -367,8 +428,8 @@ def shown(words: Sequence[str], out: str, err: str, code: int) -> str:
     return f"signalbox {shlex.join(words)} -> {code}\n  out: {out[:300]!r}\n  err: {err[:600]!r}"
 
 
-def faults_of_a_good_run(words: Sequence[str], answers: tuple[int, ...], code: int, out: str, err: str) -> str | None:
-    wrong = None
+def faults_of_a_good_run(path: str, words: Sequence[str], code: int, out: str, err: str) -> str | None:
+    wrong, answers = None, walk_of(path).answers
     if code not in answers:
         wrong = f"expected exit {answers}"
     elif not out.strip():
@@ -377,7 +438,8 @@ def faults_of_a_good_run(words: Sequence[str], answers: tuple[int, ...], code: i
         wrong = "a traceback"
     elif "--json" in words:
         try:
-            json.loads(out)
+            for one in out.splitlines() if path in JSON_LINES else (out,):
+                json.loads(one)
         except ValueError as error:
             wrong = f"expected JSON alone ({error})"
     return None if wrong is None else f"{wrong}: {shown(words, out, err, code)}"
@@ -409,7 +471,8 @@ def bad_words(path: str, good: list[str]) -> Iterator[list[str]]:
     """Yield the good words of a command with one thing wrong: each argument, each option, and what is missing or too much."""
     count = len(path.split())
     yield [*good, "--nonsense"]
-    yield [*good, "too", "many", "words", "for", "this"]
+    if all(one.nargs != -1 for one in LEAVES[path].params):
+        yield [*good, "too", "many", "words", "for", "this"]
     params = [one for one in LEAVES[path].params if one.name not in FLAGS and not getattr(one, "is_flag", False)]
     position = count
     for param in params:
@@ -451,6 +514,8 @@ def without_option(words: Sequence[str], option: str) -> list[str]:
 @pytest.mark.parametrize("path", [path for path in LEAVES if path not in ELSEWHERE])
 def test_good_words_do_what_they_say_and_json_is_alone(terminal: Terminal, path: str) -> None:
     walked = walk_of(path)
+    if walked.before is not None:
+        terminal.prepare(walked.before)
     faults = []
     for line in (walked.words, *walked.also):
         words = terminal.filled(line)
@@ -458,7 +523,7 @@ def test_good_words_do_what_they_say_and_json_is_alone(terminal: Terminal, path:
         for given in (words, [*words, "--json"]) if takes_json(path) else (words,):
             if not walked.once or not takes_json(path) or "--json" in given:
                 ended = terminal.run(given, walked.stdin, in_aws=walked.in_aws)
-                faults.append(faults_of_a_good_run(given, walked.answers, *ended))
+                faults.append(faults_of_a_good_run(path, given, *ended))
     assert not [one for one in faults if one]
 
 
@@ -466,8 +531,10 @@ def test_good_words_do_what_they_say_and_json_is_alone(terminal: Terminal, path:
 def test_bad_words_are_one_plain_line_and_exit_2(terminal: Terminal, path: str) -> None:
     faults = []
     for number, words in enumerate(bad_words(path, terminal.filled(walk_of(path).words))):
-        given = [*words, "--json"] if number % 2 and takes_json(path) else words  # both for every command, one for each fault
-        faults.append(faults_of_a_bad_run(path, given, *terminal.run(given)))
+        count = len(path.split())
+        json_too = ["--json"] if number % 2 and takes_json(path) else []  # both for every command, one for each fault
+        given = [*words[:count], *json_too, *words[count:]]  # before the others: an option without a value would take it
+        faults.append(faults_of_a_bad_run(path, given, *terminal.run(given, walk_of(path).stdin)))
     found = [one for one in faults if one]
     assert not found, "\n".join(found)
 

@@ -19,11 +19,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.accounts.command import session_of
+from local.cli.arguments import out_folder
 from local.cli.backup.folder import FolderDumpStore
 from local.cli.ledger import settings_and_password
-from local.cli.stage import announce, aws_session
+from local.cli.stage import announce, aws_session, stage_of
 from local.cli.stage_outputs import stage_outputs
 from local.cloud.postgres import LocalPostgres
+from local.cloud.private import private_files
 from local.cloud.up import only_one
 from local.errors import DataError
 from local.settings import STAGE, Settings
@@ -68,6 +70,8 @@ class Backups:
         folder = out or self.settings.state / "backups" / dump_name(at)
         if folder.exists() and any(folder.iterdir()):
             raise DataError(f"{folder}: expected a new or empty folder for the dump, it holds something")
+        with private_files():
+            out_folder(folder)
         with self._reached(database) as (found, password):
             made = dump(found, lambda: password, FolderDumpStore(folder), at, progress=_say)
         return _done(str(folder), made)
@@ -95,8 +99,10 @@ class Backups:
             if stage is not None:
                 raise DataError("expected --stage or --database, were both")
             return None
-        named = stage or self.settings.stage
-        return None if named in {None, STAGE} else named
+        if stage is None and self.settings.stage is None:
+            return None  # the local cloud, running or not
+        named = stage_of(stage, self.settings)
+        return None if named == STAGE else named
 
     def _restore_deployed(self, stage: str, source: str, *, replace_all: bool, rebuild_accounts: bool) -> RestoreProgress:
         session, url = session_of(stage, self.settings)

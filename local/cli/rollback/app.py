@@ -22,17 +22,21 @@ def code(
 ) -> None:
     """Point every function to the version of the release before. The ledger's schema and the templates stay."""
     from local.cli.rollback.release import Release  # noqa: PLC0415 - loads boto3
-    from local.cli.stage import announce, aws_session  # noqa: PLC0415 - as above
-    from local.settings import load_settings  # noqa: PLC0415 - as above
+    from local.cli.stage import announce, aws_session, stage_of  # noqa: PLC0415 - as above
+    from local.errors import StageUnclearError  # noqa: PLC0415 - as above
+    from local.settings import STAGE, load_settings  # noqa: PLC0415 - as above
 
-    session = aws_session(load_settings())
-    announce(stage, session)
-    moved = Release(session, stage).back()
+    settings = load_settings()
+    if (named := stage_of(stage, settings)) == STAGE:
+        raise StageUnclearError("--stage: expected a deployed stage; the local cloud runs the release that is checked out")
+    session = aws_session(settings)
+    announce(named, session)
+    moved = Release(session, named).back()
     if json_output:
         print(json.dumps({function: {"was": was, "is": now} for function, (was, now) in moved.items()}))
         return
     for function, (was, now) in moved.items():
         print(f"{function}: version {was} -> {now}")
     print(
-        f"stage {stage} runs the release before" if moved else f"stage {stage} runs the release before already; nothing changed"
+        f"stage {named} runs the release before" if moved else f"stage {named} runs the release before already; nothing changed"
     )

@@ -49,6 +49,9 @@ def run_simulate(role: Role, stage: str | None, database: str | None, settings: 
     api = orders_api(named, settings)
     announce(named, api.session)
     with ledger(stage, database, settings) as source:
+        if database is not None:  # of a wrong one each answer would say so again; without it a halt has to go out all the same
+            with source.snapshot():
+                pass
         operators = OperatorLedger(api, source)
         bot = Bot(lambda user: role if user == USER else None, lambda _user: operators, KeptCommands())
         talk(bot, sys.stdin, sys.stdout, as_json=as_json)

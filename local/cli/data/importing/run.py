@@ -150,10 +150,10 @@ def _recognised(request: ImportRequest, view: ImportView) -> tuple[list[Recognis
             view.recognised(one)
         except (ImportFileError, OSError) as error:
             refused.append((file.shown, _reason(error)))
+    if not taken:
+        raise DataError(_nothing(request, refused))  # it names them
     for name, reason in refused:
         view.refused(name, reason)
-    if not taken:
-        raise DataError(_nothing(request, refused))
     return taken, refused
 
 

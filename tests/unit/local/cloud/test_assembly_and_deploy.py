@@ -93,10 +93,14 @@ def test_first_failure_is_the_oldest_with_a_reason_of_its_own() -> None:
 
 
 class FakeS3:
-    def __init__(self) -> None:
+    def __init__(self, refuses: str | None = None) -> None:
+        """refuses: the code of the error that a bucket's creation ends with."""
         self.objects: dict[str, bytes] = {}
+        self._refuses = refuses
 
-    def create_bucket(self, **_: Any) -> None: ...
+    def create_bucket(self, *, Bucket: str) -> None:  # noqa: N803 - boto3's names
+        if self._refuses is not None:
+            raise ClientError({"Error": {"Code": self._refuses, "Message": f"not {Bucket}"}}, "CreateBucket")
 
     def head_object(self, *, Bucket: str, Key: str) -> None:  # noqa: N803 - boto3's names
         if Key not in self.objects:
@@ -144,6 +148,16 @@ def test_stacks_are_deployed_in_order_with_their_assets_and_outputs_collected(tm
     assert cloudformation.created == ["box-a", "box-b"]
     assert set(s3.objects) == {"a.zip", "b.zip"}
     assert outputs == {"Outbox-a": "box-a", "Outbox-b": "box-b"}
+
+
+def test_a_bucket_that_an_earlier_start_left_is_used_and_any_other_refusal_is_told(tmp_path: Path) -> None:
+    stacks = read_stacks(write_assembly(tmp_path, {"a": []}))
+    s3 = FakeS3(refuses="BucketAlreadyOwnedByYou")
+    deploy(FakeEmulator(s3=s3, cloudformation=FakeCloudFormation()), stacks, ENDPOINTS)  # type: ignore[arg-type]
+    assert set(s3.objects) == {"a.zip"}
+    s3 = FakeS3(refuses="BucketAlreadyExists")
+    with pytest.raises(DeployError, match="bucket assets-000000000000-us-east-1 was refused: not assets-"):
+        deploy(FakeEmulator(s3=s3, cloudformation=FakeCloudFormation()), stacks, ENDPOINTS)  # type: ignore[arg-type]
 
 
 def test_failed_stack_names_the_resource_and_the_reason_and_stops_the_rest(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ MINUTES_OF_DAY: Final = 1_440
 VALUES: Final = ("open", "high", "low", "close", "volume")
 LARGEST_EXPONENT: Final = 38  # a price of 1E+39 or 1E-39 is a fault of its source, not a price
 
-_VENUE: Final = re.compile(r"[a-z0-9]+")
+_VENUE: Final = re.compile(r"[a-z0-9]{1,32}")
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
 _FRAME: Final = re.compile(r"[0-9]{1,3}[mhdw]")
 _PATH: Final = re.compile(
