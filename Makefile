@@ -84,9 +84,9 @@ e2e: $(READY)  ## tests on the local cloud
 # Hours: whatever is searched longer is found more surely. A share of each search is in `make test` (tests/README.md says how much).
 INPUTS ?= 1000000
 SEED ?= $(shell date +%Y%m%d)
-nightly: $(READY)  ## the long searches (INPUTS=1000000 SEED=date): fuzzers, unit tests with 5,000 examples each, 20,000 schedules
+nightly: $(READY)  ## the long searches (INPUTS=1000000 SEED=date): fuzzers, 5,000 examples a unit test, 20,000 schedules, bad words
 	@$(MAKE) --no-print-directory fuzz
-	@HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=14400 tests/unit
+	@HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=14400 tests/unit tests/e2e/test_command_walk.py
 
 fuzz: $(READY)  ## the fuzzers of messages, files and venues' answers (INPUTS=1000000 SEED=date), one after the other
 	@$(BIN)/python -m tests.fuzz_wire $(INPUTS) $(SEED)

@@ -141,6 +141,7 @@ def _require_minutes(times: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         typical > MINUTE_MS
         and int((steps == MINUTE_MS).sum()) * 20 < len(steps)
         and int((steps == typical).sum()) * 2 > len(steps)
+        and not int(((known - known[0]) % typical).any())  # minutes of a thin market are apart, but on no grid of their own
     ):
         raise ImportFileError(f"holds {typical // MINUTE_MS}-minute candles; Signalbox computes with 1-minute candles")
     if typical < MINUTE_MS:

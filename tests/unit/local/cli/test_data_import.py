@@ -507,12 +507,12 @@ def test_a_storage_that_refuses_ends_the_run_in_its_words(tmp_path: Path) -> Non
 def test_the_lake_is_the_same_whatever_the_order_of_the_rows(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], parts: int
 ) -> None:
+    """Each file holds neighbouring minutes in any order; a few rows with hours between them would be another timeframe's."""
     tmp_path = tmp_path_factory.mktemp("order")
     bars = rows(120, START_MS - 60 * 60_000)
     for number in range(0, 120, parts):
-        (tmp_path / f"BTCUSDT-1m-2024-03-{number:02d}.csv").write_text(
-            binance_csv([bars[i] for i in order[number : number + parts]])
-        )
+        block = sorted(range(number, min(number + parts, 120)), key=order.__getitem__)
+        (tmp_path / f"BTCUSDT-1m-2024-03-{number:02d}.csv").write_text(binance_csv([bars[i] for i in block]))
     for number, file in enumerate(sorted(tmp_path.iterdir())):
         file.rename(tmp_path / f"BTCUSDT-1m-2024-{number // 30 + 1:02d}-{number % 30:02d}.csv")
     imported(tmp_path, out=tmp_path / "lake")
