@@ -142,7 +142,8 @@ def test_a_venue_that_gives_no_bar_counts_below_one(
 def test_bars_that_changed_after_the_fact_are_counted_each(
     load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], field: str, metric: str
 ) -> None:
-    changed = replace(NEW, writes=replace(NO_WRITES, **{field: (candle(BTC, NOON), candle(BTC, NOON + ONE_MINUTE))}))
+    bars: dict[str, Any] = {field: (candle(BTC, NOON), candle(BTC, NOON + ONE_MINUTE))}
+    changed = replace(NEW, writes=replace(NO_WRITES, **bars))
     for outcome, values in ((changed, {metric: 2}), (NEW, {})):
         load("generate_signals").make_handler(FakeGenerate(outcome))(plain_sqs(event()), CONTEXT)
         counted = metric_values(logged(capsys))
