@@ -46,7 +46,7 @@ COMMANDS: Final = (
     _c("deploy", "Operations", "Deploy a stage to your AWS account.", "local.cli.deploy.app:deploy"),
     _c("rollback", "Operations", "Go back to the release before.", "local.cli.rollback.app:rollback_app"),
     _c("secrets", "Operations", "Set the secrets of a stage, one field at a time.", "local.cli.secrets.app:secrets_app"),
-    _c("cost", "Operations", "Count what a stage costs a month at list price.", "local.cli.cost.app:cost"),
+    _c("cost", "Operations", "Estimate the monthly cost of a stage at list prices.", "local.cli.cost.app:cost"),
     _c("backup", "Operations", "Dump a ledger, whole and at one instant.", "local.cli.backup.app:backup"),
     _c("restore", "Operations", "Restore a dump into a ledger.", "local.cli.backup.app:restore"),
     _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),

@@ -57,8 +57,10 @@ def test_a_bad_row_counts_as_missing_and_an_odd_one_is_only_told() -> None:
     assert (bad.bad_rows, bad.missing, bad.gaps) == (1, 1, (gap(4, 4),))
     quiet = of(range(10), volume=(4, 0.0))
     assert (quiet.zero_volume, quiet.faults, quiet.missing) == (1, 0, 0)
-    wild = of(range(10), high=(4, 1e9), close=(4, 1e9))
+    wild = of(range(10), high=(4, 15.0), close=(4, 15.0))
     assert (wild.jumps, wild.faults) == (2, 0)
+    absurd = of(range(10), high=(4, 1e9), close=(4, 1e9))
+    assert (absurd.jumps, absurd.faults) == (2, 2)
 
 
 def test_a_jump_over_a_gap_is_none() -> None:

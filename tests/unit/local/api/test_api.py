@@ -39,7 +39,7 @@ def test_candles_have_their_columns_in_utc_and_the_period_that_was_asked_for(dat
 
 
 def test_what_is_not_there_is_an_error_that_names_what_is(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="BTC-USD, ETH-USD, was XRP-USD"):
+    with pytest.raises(DataError, match="BTC-USD, ETH-USD, got XRP-USD"):
         api.candles(data, symbols=["XRP-USD"])
     with pytest.raises(DataError, match="expected ISO 8601"):
         api.candles(data, start="tomorrow")

@@ -144,10 +144,6 @@ def naive_times(bars: Bars) -> pa.Table:
     return table_of(bars).set_column(0, "open_time", pa.array(bars.open_time_ms).cast(pa.timestamp("ms")))
 
 
-def single_precision(bars: Bars) -> pa.Table:
-    return table_of(bars).set_column(4, "close", pa.array(bars.close.astype(np.float32)))
-
-
 def no_volume(bars: Bars) -> pa.Table:
     return table_of(bars).drop_columns(["volume"])
 
@@ -169,7 +165,6 @@ def negative_price(bars: Bars) -> pa.Table:
         (five_minutes, "ETH-USDT-1m.parquet: .*5-minute candles; expected 1-minute"),
         (off_the_minute, "ETH-USDT-1m.parquet"),
         (naive_times, "open_time is timestamp"),
-        (single_precision, "close is float"),
         (no_volume, "has no volume"),
         (missing_price, "ETH-USDT-1m.parquet"),
         (negative_price, "ETH-USDT-1m.parquet"),

@@ -90,7 +90,7 @@ def test_an_option_is_spelt_alike_everywhere() -> None:
         ("acounts list", "signalbox: no command acounts; did you mean accounts? (signalbox --help)"),
         ("accounts shwo x", "signalbox: no command shwo; did you mean show? (signalbox accounts --help)"),
         ("demo --ouut x", "signalbox: no option --ouut; did you mean --out? (signalbox demo --help)"),
-        ("backtest", "signalbox: missing argument 'bundle' (signalbox backtest --help)"),
+        ("backtest", "signalbox: missing argument BUNDLE (signalbox backtest --help)"),
         ("demo --out /proc/nope", "signalbox: --out: cannot write to /proc/nope"),
         ("demo --bundle nope", "signalbox: --bundle: no manifest.json in nope"),
         ("demo --start 2024-03-02 --end 2024-03-01", "signalbox: --start: expected a time before --end (2024-03-01T00:00)"),
