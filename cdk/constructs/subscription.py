@@ -31,7 +31,7 @@ def events_of(*kinds: EventType, detail: Mapping[str, Any] | None = None) -> aws
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class QueueDelivery:
     """How messages come from a queue to its function.
 
     visibility_seconds: None means VISIBILITY_FACTOR times the function's timeout. delay_seconds: initial delay of each message.
@@ -44,7 +44,7 @@ class Delivery:
     delay_seconds: int = 0
 
     @classmethod
-    def patient(cls, function: SignalboxFunction, *, batch_size: int = 1, delay_seconds: int = 0) -> Delivery:
+    def patient(cls, function: SignalboxFunction, *, batch_size: int = 1, delay_seconds: int = 0) -> QueueDelivery:
         """Return the one that shows a message again soon after a crash, and often before it is a dead letter."""
         return cls(
             batch_size=batch_size,
@@ -65,7 +65,7 @@ class FunctionQueue(Construct):
         function: SignalboxFunction,
         alarm_topic: aws_sns.ITopic,
         fifo: bool = False,
-        delivery: Delivery = Delivery(),
+        delivery: QueueDelivery = QueueDelivery(),
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic, fifo=fifo)
@@ -100,7 +100,7 @@ class AccountQueue(FunctionQueue):
             function=function,
             alarm_topic=alarm_topic,
             fifo=True,
-            delivery=Delivery.patient(function),  # one at a time: one that is given back counts no delivery of those behind it
+            delivery=QueueDelivery.patient(function),  # one at a time: one given back counts no delivery of those behind
         )
 
 
@@ -147,7 +147,7 @@ class EventSubscription(FunctionQueue):
         alarm_topic: aws_sns.ITopic,
         undelivered: aws_sqs.IQueue,
         group: str | None = None,
-        delivery: Delivery = Delivery(),
+        delivery: QueueDelivery = QueueDelivery(),
     ) -> None:
         fifo = group is not None
         super().__init__(scope, construct_id, function=function, alarm_topic=alarm_topic, fifo=fifo, delivery=delivery)

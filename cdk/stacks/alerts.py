@@ -6,7 +6,7 @@ from constructs import Construct
 
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import Delivery, EventSubscription, FunctionQueue, events_of
+from cdk.constructs.subscription import EventSubscription, FunctionQueue, QueueDelivery, events_of
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
 
@@ -79,7 +79,7 @@ class AlertsStack(FunctionStack):
             function=send,
             alarm_topic=context.alarm_topic,
             group="alerts",
-            delivery=Delivery(
+            delivery=QueueDelivery(
                 # one put back holds its group only as long as asked; a batch mate would hold it for the whole timeout
                 batch_size=1,
                 maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
@@ -91,7 +91,7 @@ class AlertsStack(FunctionStack):
             function=send,
             alarm_topic=context.alarm_topic,
             fifo=True,  # one message group per chat
-            delivery=Delivery.patient(send),  # a chat in flood control says how long to wait, up to hours, several times
+            delivery=QueueDelivery.patient(send),  # a chat in flood control says how long to wait, up to hours, several times
         )
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
         send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)

@@ -10,7 +10,7 @@ from constructs import Construct
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.mailbox import AgentMailbox
-from cdk.constructs.subscription import GRACE_SECONDS, AccountQueue, Delivery, FunctionQueue
+from cdk.constructs.subscription import GRACE_SECONDS, AccountQueue, FunctionQueue, QueueDelivery
 from cdk.stacks.function_stack import FunctionStack, Platform
 from cdk.stacks.trading import TradingStack
 from signalbox.contracts import ACKNOWLEDGE_SECONDS, Env, Function, Metric, StackOutput
@@ -56,7 +56,7 @@ class ExecutionStack(FunctionStack):
 
     def _mailboxes(self, execute: SignalboxFunction, trading: TradingStack) -> None:
         stage, topic = self.config, self.platform.context.alarm_topic
-        patient = Delivery.patient(execute, delay_seconds=ACKNOWLEDGE_SECONDS)
+        patient = QueueDelivery.patient(execute, delay_seconds=ACKNOWLEDGE_SECONDS)
         checks = FunctionQueue(self, "Mt5Checks", function=execute, alarm_topic=topic, delivery=patient)
         hidden = execute.timeout_seconds + GRACE_SECONDS
         boxes = [AgentMailbox(self, one, stage=stage, alarm_topic=topic, hidden_seconds=hidden) for one in stage.mt5_accounts]

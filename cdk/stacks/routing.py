@@ -6,7 +6,7 @@ from constructs import Construct
 
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import Delivery, EventSubscription, events_of
+from cdk.constructs.subscription import EventSubscription, QueueDelivery, events_of
 from cdk.stacks.execution import ExecutionStack
 from cdk.stacks.function_stack import FunctionStack, Platform
 from cdk.stacks.trading import TradingStack
@@ -52,7 +52,7 @@ class RoutingStack(FunctionStack):
             function=route,
             alarm_topic=context.alarm_topic,
             group="routing",
-            delivery=Delivery.patient(route, batch_size=10),
+            delivery=QueueDelivery.patient(route, batch_size=10),
         )
         reviews = EventSubscription(
             self,
@@ -63,7 +63,7 @@ class RoutingStack(FunctionStack):
             function=route,
             alarm_topic=context.alarm_topic,
             # the delay is of a standard queue: a FIFO one would delay one account's behind another's
-            delivery=Delivery.patient(route, batch_size=10, delay_seconds=REVIEW_DELAY_SECONDS),
+            delivery=QueueDelivery.patient(route, batch_size=10, delay_seconds=REVIEW_DELAY_SECONDS),
         )
         self.output(StackOutput.ROUTING_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.ROUTING_DLQ_URL, subscription.dead_letters.queue.queue_url)

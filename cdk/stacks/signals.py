@@ -10,7 +10,7 @@ from constructs import Construct
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import Delivery, EventSubscription, events_of
+from cdk.constructs.subscription import EventSubscription, QueueDelivery, events_of
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
 
@@ -54,7 +54,7 @@ class SignalsStack(FunctionStack):
             patterns={"CandlesClosed": events_of(EventType.CANDLES_CLOSED)},
             function=generate,
             alarm_topic=context.alarm_topic,
-            delivery=Delivery(maximum_concurrency=2),
+            delivery=QueueDelivery(maximum_concurrency=2),
         )
         self.alarm_at(
             Metric.MODEL_REFUSED,

@@ -10,7 +10,7 @@ from constructs import Construct
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import AccountQueue, Delivery, FunctionQueue, events_of, subscribe
+from cdk.constructs.subscription import AccountQueue, FunctionQueue, QueueDelivery, events_of, subscribe
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import PRODUCT, Env, EventType, Function, Metric, StackOutput
 
@@ -130,7 +130,7 @@ class TradingStack(FunctionStack):
             group=MARKET_GROUP,
         )
         # not FIFO: nothing can stand in front of a halt, and a halt needs no order, for it carries its instant
-        halts = FunctionQueue(self, "KillSwitch", function=manage, alarm_topic=topic, delivery=Delivery.patient(manage))
+        halts = FunctionQueue(self, "KillSwitch", function=manage, alarm_topic=topic, delivery=QueueDelivery.patient(manage))
         self.kill_switch = halts.queue
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self.config.accounts))

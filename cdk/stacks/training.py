@@ -15,7 +15,7 @@ from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import Delivery, EventSubscription
+from cdk.constructs.subscription import EventSubscription, QueueDelivery
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
 
@@ -85,7 +85,7 @@ class TrainingStack(FunctionStack):
             patterns={"JobEnded": ended},
             function=register,
             alarm_topic=context.alarm_topic,
-            delivery=Delivery(batch_size=1, maximum_concurrency=2),  # each takes seconds; one that fails holds no other
+            delivery=QueueDelivery(batch_size=1, maximum_concurrency=2),  # each takes seconds; one that fails holds no other
         )
         self.alarm_at(
             Metric.TRAININGS_FAILED,

@@ -21,7 +21,7 @@ DEFAULT_PERIOD = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class LedgerReading:
     """Accounts and signals of a ledger. Amounts are exact Decimals, instants UTC; start and end as of `candles`.
 
     Rows lie in (start, end]; without start the last 30 days are meant. Raises AccountError for an account that is not there.
@@ -83,13 +83,13 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(database: str | None = None) -> Iterator[Ledger]:
+def open_ledger(database: str | None = None) -> Iterator[LedgerReading]:
     """Give the ledger of the running local cloud (`signalbox up`), or the one of a libpq connection string without a password.
 
     Raises DataError when none answers.
     """
     with reading.ledger(None, database, load_settings()) as source:
-        yield Ledger(source)
+        yield LedgerReading(source)
 
 
 def _period(start: datetime | str | None, end: datetime | str | None) -> tuple[datetime, datetime]:

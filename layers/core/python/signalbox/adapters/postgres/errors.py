@@ -30,6 +30,8 @@ def connection_was_lost(error: psycopg.Error) -> bool:
     """Return whether this error means that the connection is no longer usable."""
     if isinstance(error, _CONNECTION_LOST):
         return True
+    if isinstance(error, errors.InternalError_):
+        return "cache lookup failed" in str(error)  # a prepared statement of a type that a restore made anew; see above
     if not isinstance(error, psycopg.OperationalError):
         return False
     # Errors of the client library carry no SQLSTATE; class 08 is the server's "connection exception".
