@@ -6,7 +6,7 @@ It is the one module of the library that stands above the workbench: its code is
 from __future__ import annotations
 
 from local.api.candles import candles, features
-from local.api.ledger import Ledger, open_ledger
+from local.api.ledger import LedgerReading, open_ledger
 from local.api.models import Backtest, backtest, score
 
-__all__ = ["Backtest", "Ledger", "backtest", "candles", "features", "open_ledger", "score"]
+__all__ = ["Backtest", "LedgerReading", "backtest", "candles", "features", "open_ledger", "score"]
