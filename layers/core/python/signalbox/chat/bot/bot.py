@@ -143,8 +143,7 @@ class Bot:
 
     def _asked(self, found: Invocation, ledger: BotLedger, message: ChatMessage) -> Answer:
         """Show the effect of a command with a button for it; nothing has happened yet."""
-        assert found.account is not None  # noqa: S101 - each of these commands names an account
-        account = ledger.account(found.account)
+        account = ledger.account(str(found.account))
         token = self.new_token()
         command = _command(found, f"tg-{token}", message.at)
         self.pending.put(PendingCommand(token, message.user, message.chat, command, message.at + CONFIRM_WITHIN))
