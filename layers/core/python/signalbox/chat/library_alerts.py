@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
-from signalbox.chat.words import clock
+from signalbox.chat.words import bullets, clock
 from signalbox.library.events import EvaluationFailed, ModelEvaluated, ModelNotQualified, ModelRegistered, TrainingFailed
 
 LibraryEvent: TypeAlias = ModelRegistered | ModelNotQualified | ModelEvaluated | TrainingFailed | EvaluationFailed
@@ -31,14 +31,14 @@ def _registered(event: ModelRegistered) -> str:
     what = f"{event.model} version {event.version}"
     if event.qualifies:
         return f"✅ {what} passes its promotion gates and is a candidate.\n{event.headline}\nNothing is deployed by this."
-    why = _lines(event.shortfalls or (event.headline,))
+    why = bullets(event.shortfalls or (event.headline,))
     return f"🟡 {what} does not qualify: for shadow only.\n{why}\nRecorded as a candidate; nothing is deployed by this."
 
 
 def _not_qualified(event: ModelNotQualified) -> str:
     return (
         f"🟡 {event.model} version {event.version} does not qualify: not registered, it cannot be deployed.\n"
-        f"{_lines(event.shortfalls)}\n"
+        f"{bullets(event.shortfalls)}\n"
         f"Recorded as refused, with its evaluation {event.evaluation}. Job {event.job}."
     )
 
@@ -49,7 +49,7 @@ def _evaluated(event: ModelEvaluated) -> str:
     end = f"Evaluation {event.job}; version and deployment are as they were."
     if event.qualifies:
         return f"✅ {what} passes its promotion gates from {when}.\n{event.headline}\n{end}"
-    why = _lines(event.shortfalls or (event.headline,))
+    why = bullets(event.shortfalls or (event.headline,))
     return f"🟡 {what} does not pass its promotion gates from {when}.\n{why}\n{end}"
 
 
@@ -62,7 +62,3 @@ def _evaluation_failed(event: EvaluationFailed) -> str:
 def _failed(event: TrainingFailed) -> str:
     outcome = {"failed": "failed", "stopped": "was stopped", "refused": "gave a model that is refused"}[event.outcome]
     return f"⛔ Training of {event.model} {outcome}: no new version to use.\n{event.reason}\nJob {event.job}, {clock(event.at)}."
-
-
-def _lines(facts: tuple[str, ...]) -> str:
-    return "\n".join(f"· {fact}" for fact in facts)

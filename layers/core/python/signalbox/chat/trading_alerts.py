@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final, assert_never
 
-from signalbox.chat.words import clock, money, price
+from signalbox.chat.words import clock, money, price, rule_name
 from signalbox.orders.terms import Leg
 from signalbox.trading.events import (
     AccountExhausted,
@@ -36,7 +36,6 @@ TradingEvent = (
     | RuleBreached
     | TargetReached
 )
-_RULES: Final = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 _CLOSED_BY: Final = {
     Leg.EXIT: "by hand",
     Leg.TAKE_PROFIT: "at its target",
@@ -81,7 +80,7 @@ def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one cas
         case RiskWarning():
             share = event.used / event.amount if event.amount else Decimal(1)
             what = _WARNINGS.get(event.level, event.level)
-            rule = _RULES.get(event.rule, event.rule)
+            rule = rule_name(event.rule)
             limit = f"{rule} limit" if event.counts_from is None else f"{rule} limit from {clock(event.counts_from)} on"
             return (
                 f"⚠️ {event.account}: {share:.0%} of the {limit} is used, {what}\n"
@@ -91,7 +90,7 @@ def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one cas
             until = "for good" if event.until is None else f"until {clock(event.until)}"
             return (
                 f"🪫 {event.account}: exhausted {until}. {money(event.left)} is left above our own stop of the"
-                f" {_RULES.get(event.rule, event.rule)} limit, and no entry risks less than {money(event.least_loss)}\n"
+                f" {rule_name(event.rule)} limit, and no entry risks less than {money(event.least_loss)}\n"
                 f"signals are held back, balance {money(event.balance)}, {clock(event.at)}"
             )
         case TradingHalted():
@@ -100,7 +99,7 @@ def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one cas
         case TradingResumed():
             return f"▶️ {event.account}: resumed by {event.who}: {event.why} ({clock(event.at)})."
         case RuleBreached():
-            rule = _RULES.get(event.rule, event.rule)
+            rule = rule_name(event.rule)
             found = f"equity {money(event.equity)} below {money(event.limit)}"
             return f"❌ {event.account}: the {rule} rule is broken, {found} ({clock(event.at)})."
         case TargetReached():

@@ -1,7 +1,8 @@
-"""Formats numbers and instants for messages."""
+"""Formats numbers, instants, rules and lists for messages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from signalbox.exact import plain
 
 _CENT: Final = Decimal("0.01")
+_RULES: Final[Mapping[str, str]] = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
 
 def price(value: Decimal) -> str:
@@ -24,3 +26,13 @@ def money(value: Decimal) -> str:
 def clock(instant: datetime) -> str:
     """Return an instant in UTC, to the minute."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def rule_name(rule: str) -> str:
+    """Return the name that a person uses for a loss rule; an unknown rule keeps its own."""
+    return _RULES.get(rule, rule)
+
+
+def bullets(facts: Iterable[str]) -> str:
+    """Return facts as a list, one a line."""
+    return "\n".join(f"· {fact}" for fact in facts)

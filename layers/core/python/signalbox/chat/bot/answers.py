@@ -9,7 +9,7 @@ from typing import Final
 
 from signalbox.access import Role
 from signalbox.chat.bot.registry import COMMANDS, MAX_TEXT
-from signalbox.chat.words import clock, money, price
+from signalbox.chat.words import bullets, clock, money, price, rule_name
 from signalbox.exact import exactly
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Direction, Signal
@@ -154,8 +154,8 @@ def readiness_text(found: ReadinessDocument) -> str:
     """Return whether an account may trade live, and every reason against it with its remedy."""
     if found["is_ready"]:
         return f"✅ {found['account']} may trade live at {found['venue']}."
-    lines = [f"· {one['found']}. {one['remedy']}" for one in found["reasons"]]
-    return "\n".join([f"⛔ {found['account']} may not trade live:", *lines])
+    reasons = bullets(f"{one['found']}. {one['remedy']}" for one in found["reasons"])
+    return f"⛔ {found['account']} may not trade live:\n{reasons}"
 
 
 @exactly
@@ -212,7 +212,7 @@ def _stops(account: AccountDocument) -> list[str]:
         lines.append(f"🛑 {halt['level']} since {_when(halt['since'])}{until} by {halt['who']}: {halt['why']}")
     if (over := account["exhausted"]) is not None:
         until = f"until {_when(over['until'])}" if over["until"] else "for good"
-        lines.append(f"🛑 No entry fits what is left of {_rule(over['rule'])}, {until}.")
+        lines.append(f"🛑 No entry fits what is left of {rule_name(over['rule'])}, {until}.")
     lines += [f"⏸ {one['symbol'] or 'every symbol'} until {_when(one['until'])}: {one['reason']}" for one in account["locks"]]
     return lines
 
@@ -225,7 +225,7 @@ def _limit_lines(limit: LimitDocument) -> tuple[str, str]:
     since = "" if limit["counts_from"] is None else f" from {_when(limit['counts_from'])}"
     bar = _WIDE * filled + _EMPTY * (_BLOCKS - filled)
     return (
-        f"{bar} {share:.0%} of the {_rule(limit['rule'])} limit{since}",
+        f"{bar} {share:.0%} of the {rule_name(limit['rule'])} limit{since}",
         f"  {_money(limit['remaining'])} left, broken below {_money(limit['limit'])}",
     )
 
@@ -245,10 +245,6 @@ def _listed(lines: Sequence[str], title: str) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _rule(name: str) -> str:
-    return {"max_daily_loss": "daily loss", "max_loss": "total loss"}.get(name, name)
 
 
 def _money(text: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -133,10 +133,10 @@ class Bot:
         found = parse(message.text, role=role, accounts=accounts, symbols=ledger.symbols(), bot_name=self.name)
         if found is None:
             return None
-        if found.command.name in _OF_ACCOUNTS and found.account is None:
+        if found.command.is_about_an_account and found.account is None:
             if len(accounts) != 1:
                 return _which(message.text, accounts)
-            found = Invocation(found.command, accounts[0], found.symbol, found.period, found.order, found.reason)
+            found = replace(found, account=accounts[0])
         if found.command.asks:
             return self._asked(found, ledger, message)
         return _answer(_READ[found.command.name](found, ledger, message.at, role))
@@ -216,9 +216,6 @@ _READ: Final[dict[str, _Reading]] = {
     "pnl": lambda found, ledger, at, _role: _pnl(found, ledger, at),
     "readiness": lambda found, ledger, _at, _role: answers.readiness_text(ledger.readiness(str(found.account))),
 }
-_OF_ACCOUNTS: Final = frozenset(
-    {"risk", "balance", "positions", "orders", "trades", "pnl", "readiness", "halt", "reduceonly", "flatten", "resume", "cancel"}
-)
 
 
 def _which(text: str, accounts: list[str]) -> Answer:

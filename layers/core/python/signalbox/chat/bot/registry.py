@@ -63,6 +63,11 @@ class BotCommand:
     asks: bool = False
 
     @property
+    def is_about_an_account(self) -> bool:
+        """Whether it is about one account, which may be left out."""
+        return _ACCOUNT in self.arguments
+
+    @property
     def usage(self) -> str:
         """How the command is typed: `/trades [ACCOUNT] [PERIOD]`."""
         words = [one.kind.value if one.is_required else f"[{one.kind.value}]" for one in self.arguments]
