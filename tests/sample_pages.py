@@ -29,7 +29,7 @@ from training.backtest.decisions import Decisions
 from training.backtest.engine import Plan, run
 from training.backtest.figures import figures_of
 from training.backtest.page import render_page
-from training.backtest.performance import at_worst_prices, performance_of
+from training.backtest.performance import at_worst_prices, minute_equity, performance_of
 from training.backtest.starts import attempting, start_dates
 from training.judge.history import Overlap
 from training.write.writer import report_bytes
@@ -58,6 +58,7 @@ def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
     none = np.empty(0, np.int64)
     with attempting(grid, signals, kind, start_dates(start, end, 2), end=grid.minute(end)) as attempts:
         passing = attempts(lambda _: None)
+    minutes = minute_equity(grid, found, start, found.ended_at)
     return BacktestResult(
         manifest=manifest,
         account=kind,
@@ -65,12 +66,13 @@ def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
         end=end,
         decisions=Decisions(tuple(Symbol(s) for s in grid.symbols), none, none, np.empty(0), tuple(signals)),
         run=found,
-        figures=at_worst_prices(figures_of(grid, signals, found, 60), grid, found, start),
+        figures=at_worst_prices(figures_of(grid, signals, found, 60), grid, minutes),
         passing=passing,
         overlap=Overlap(0.0, (), None, None),
         sources=(),
         speed=BacktestSpeed(1.0, 0, 1.0, 1.0),
         performance=performance_of(grid, found, start, end),
+        minutes=minutes,
         grid=grid,
     )
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from signalbox.inference import BundleManifest, Gate, Verdict, Workspace, load_bundle
 from signalbox.market.candles import ONE_MINUTE, MarketDataError, from_ms, to_ms
 from signalbox.market.clock import CYCLE
+from signalbox.reports.price_chart import PriceChart
 from signalbox.signals.cycle import STANDARD
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
@@ -21,7 +23,16 @@ from training.backtest.bar_grid import BarGrid
 from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, FiguresPart, figures_of
-from training.backtest.performance import Performance, at_worst_prices, performance_of
+from training.backtest.performance import (
+    Excursion,
+    MinuteEquity,
+    Performance,
+    at_worst_prices,
+    excursions_of,
+    minute_equity,
+    performance_of,
+)
+from training.backtest.price_view import price_chart_of
 from training.backtest.starts import Passing, attempting, start_dates
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import build_dataset
@@ -65,9 +76,9 @@ class BacktestSpeed:
     trades_a_second: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # without slots: what its page and its picture share is made once
 class BacktestResult:
-    """The result of a backtest, with everything it was made from."""
+    """The result of a backtest, with everything it was made from. minutes: up to where the run ended."""
 
     manifest: BundleManifest
     account: TradingAccount
@@ -81,7 +92,18 @@ class BacktestResult:
     sources: tuple[CandleSeries, ...]
     speed: BacktestSpeed
     performance: Performance
+    minutes: MinuteEquity
     grid: BarGrid
+
+    @cached_property
+    def excursions(self) -> list[Excursion]:
+        """How far the price of each closed trade went."""
+        return excursions_of(self.grid, self.run.record.trades)
+
+    @cached_property
+    def prices(self) -> PriceChart:
+        """The candles with the signals and trades of the run."""
+        return price_chart_of(self.grid, self.decisions.signals, self.run, self.start, self.excursions)
 
     @property
     def headline(self) -> str:
@@ -232,6 +254,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
             progress.stage("start dates", 0.55)
             passing = attempted(progress.advance)
     progress.stage("figures", 0.05)
+    minutes = minute_equity(grid, found, start, found.ended_at)
     seen = overlap_of(Span(to_ms(start), to_ms(end)), read_history(request.bundle, ensemble.manifest).seen)
     return BacktestResult(
         ensemble.manifest,
@@ -240,7 +263,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         end,
         decisions,
         found,
-        at_worst_prices(figures_of(grid, decisions.signals, found, ensemble.manifest.label.horizon_minutes), grid, found, start),
+        at_worst_prices(figures_of(grid, decisions.signals, found, ensemble.manifest.label.horizon_minutes), grid, minutes),
         passing,
         seen,
         files,
@@ -251,6 +274,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
             len(found.record.trades) / max(traded - scored, 1e-9),
         ),
         performance_of(grid, found, start, end),
+        minutes,
         grid,
     )
 

@@ -89,7 +89,8 @@ class BarGrid:
 
     def minute(self, instant: datetime) -> int:
         """Return the minute count of a time, rounded down."""
-        return (to_ms(instant) - self.first_ms) // MINUTE_MS
+        whole = instant.replace(second=0, microsecond=0)  # a stop fills a microsecond before its minute ends
+        return (to_ms(whole) - self.first_ms) // MINUTE_MS
 
     def candles(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
         """Return the exact bars that closed in (after, until], oldest first. Symbols without a bar are left out."""

@@ -16,7 +16,6 @@ from rich.table import Table
 from training.backtest.backtest import BacktestRequest, BacktestResult, backtest
 from training.backtest.figures import FiguresPart
 from training.backtest.page import render_page
-from training.backtest.price_view import price_chart_of
 from training.backtest.record import TradeRow
 from training.errors import TrainingError
 from training.terminal import terminal_progress
@@ -139,5 +138,4 @@ def chart_picture(result: BacktestResult) -> bytes:
     from training.write.price_picture import draw_prices  # noqa: PLC0415 - matplotlib is loaded when there is something to draw
 
     period = f"{result.start:%Y-%m-%d %H:%M} to {result.run.ended_at:%Y-%m-%d %H:%M} UTC"
-    chart = price_chart_of(result.grid, result.decisions.signals, result.run, result.start)
-    return draw_prices(chart, f"Backtest of {result.manifest.name} on {result.account.account}, {period}")
+    return draw_prices(result.prices, f"Backtest of {result.manifest.name} on {result.account.account}, {period}")

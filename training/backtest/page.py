@@ -14,9 +14,9 @@ from signalbox.reports.page import Table, gain_or_loss, render
 from signalbox.reports.price_chart import page_script
 from training.backtest.backtest import BacktestResult
 from training.backtest.figures import FiguresPart
-from training.backtest.performance import Performance, excursions_of, minute_equity
+from training.backtest.performance import Performance
 from training.backtest.pictures import drawdown_chart, equity_chart, excursion_chart, returns_chart, starts_chart
-from training.backtest.price_view import COLUMNS, price_chart_of, trade_rows
+from training.backtest.price_view import COLUMNS, trade_rows
 from training.backtest.record import TradeRow
 from training.backtest.starts import Passing
 from training.write.report_page import TEMPLATES, number, share
@@ -27,9 +27,6 @@ TEMPLATE: Final = Path(__file__).with_name("templates") / "backtest.html.jinja"
 def render_page(result: BacktestResult) -> str:
     """Return the page as HTML that loads nothing from elsewhere."""
     figures, account, trades = result.figures, result.account, result.run.record.trades
-    signals = result.decisions.signals
-    minutes = minute_equity(result.grid, result.run, result.start, result.run.ended_at)
-    excursions = excursions_of(result.grid, trades)
     return render(
         TEMPLATE,
         TEMPLATES,
@@ -42,14 +39,16 @@ def render_page(result: BacktestResult) -> str:
         f"{account.limits.version}. Brackets are 95 % intervals from resampled days.",
         figures=_figures(result),
         performance=performance_table([("", result.performance)], account.currency),
-        equity=equity_chart(result, minutes),
+        equity=equity_chart(result),
         equity_note=_equity_note(result),
-        drawdown=drawdown_chart(result, minutes),
-        prices=price_chart_of(result.grid, signals, result.run, result.start).markup(),
-        all_trades=data_table(COLUMNS, trade_rows(result.grid, signals, trades), opens_chart=True) if trades else "",
-        returns=returns_chart(excursions),
-        adverse=excursion_chart(excursions, favourable=False),
-        favourable=excursion_chart(excursions, favourable=True),
+        drawdown=drawdown_chart(result),
+        prices=result.prices.markup(),
+        all_trades=data_table(COLUMNS, trade_rows(result.decisions.signals, trades, result.excursions), opens_chart=True)
+        if trades
+        else "",
+        returns=returns_chart(result.excursions),
+        adverse=excursion_chart(result.excursions, favourable=False),
+        favourable=excursion_chart(result.excursions, favourable=True),
         starts=starts_chart(() if result.passing is None else result.passing.attempts),
         passing=_passing(result.passing),
         passing_note=_passing_note(result.passing),

@@ -12,7 +12,7 @@ each held symbol at the low of the minute if long, at its high if short, as the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.market.candles import Symbol
+from signalbox.orders.order import Order
 from signalbox.orders.terms import Side
 from signalbox.trading.snapshot import equity_of
+from signalbox.trading.state import Trade
 from training.backtest.bar_grid import BarGrid
 from training.backtest.engine import BacktestRun
 from training.backtest.figures import Figures
@@ -153,10 +155,9 @@ def performance_of(grid: BarGrid, found: BacktestRun, start: datetime, end: date
     )
 
 
-def at_worst_prices(figures: Figures, grid: BarGrid, found: BacktestRun, start: datetime) -> Figures:
+def at_worst_prices(figures: Figures, grid: BarGrid, minutes: MinuteEquity) -> Figures:
     """Return the figures with drawdowns from every minute's worst price, of the run and of each month."""
-    minutes = minute_equity(grid, found, start, found.ended_at)
-    falls = minutes.falls(float(found.state.account.capital))
+    falls = minutes.falls(figures.capital)
     began = np.datetime64(grid.first_ms // 60_000 + minutes.first, "m")
     month = (began + np.arange(falls.size)).astype("datetime64[M]").astype(str)
     names = {one.month: float(falls[month == one.month].max(initial=0.0)) for one in figures.months}
@@ -177,8 +178,8 @@ def minute_equity(grid: BarGrid, found: BacktestRun, start: datetime, end: datet
     held = np.zeros(size, dtype=np.bool_)
     capital = float(found.state.account.capital)
     for one in (*(_Holding.of(trade) for trade in found.record.trades), *_open_holdings(found)):
-        i = max(_minute_of(grid, one.opened_at) - first, 0)
-        j = size if one.closed_at is None else min(_minute_of(grid, one.closed_at) - first, size - 1)
+        i = max(grid.minute(one.opened_at) - first, 0)
+        j = size if one.closed_at is None else min(grid.minute(one.closed_at) - first, size - 1)
         if i >= size:
             continue
         row = grid.row[Symbol(one.symbol)]
@@ -192,11 +193,6 @@ def minute_equity(grid: BarGrid, found: BacktestRun, start: datetime, end: datet
             moved[j] += one.result + one.entry_fee
     balance = capital + np.cumsum(moved)
     return MinuteEquity(first, balance + close, balance + worst, held)
-
-
-def _minute_of(grid: BarGrid, instant: datetime) -> int:
-    """Return the minute that an instant is in. A stop fills a microsecond before the end of its minute, which is no later one."""
-    return grid.minute(instant.replace(second=0, microsecond=0))
 
 
 def daily_returns(grid: BarGrid, minutes: MinuteEquity, capital: float) -> Floats:
@@ -243,13 +239,12 @@ def excursions_of(grid: BarGrid, trades: Sequence[TradeRow]) -> list[Excursion]:
     for trade in trades:
         row, i = grid.row[Symbol(trade.symbol)], grid.minute(trade.opened_at)
         j = max(grid.minute(trade.closed_at), i + 1)
-        side = 1.0 if trade.side is Side.BUY else -1.0
         entry, risk = float(trade.entry_price), abs(float(trade.entry_price - trade.stop_loss))
         ends = [entry, float(trade.exit_price)]
         inside = slice(i, j)  # the minute of the exit counts by the price of the exit, because its path is not known
         low = float(np.nanmin([*grid.low[row, inside], *ends]))
         high = float(np.nanmax([*grid.high[row, inside], *ends]))
-        adverse, favourable = (entry - low, high - entry) if side > 0 else (high - entry, entry - low)
+        adverse, favourable = (entry - low, high - entry) if trade.side is Side.BUY else (high - entry, entry - low)
         amount = risk * float(trade.quantity)
         r = float(trade.realised) / amount if amount else NAN
         found.append(Excursion(r, adverse / risk if risk else NAN, favourable / risk if risk else NAN))
@@ -270,10 +265,9 @@ class _Holding:
     def of(cls, trade: TradeRow) -> _Holding:
         value_in, value_out = float(trade.quantity * trade.entry_price), float(trade.quantity * trade.exit_price)
         share = value_in / (value_in + value_out)  # fees are a fraction of each side's value
-        sign = 1.0 if trade.side is Side.BUY else -1.0
         return cls(
             trade.symbol,
-            sign * float(trade.quantity),
+            trade.side.sign * float(trade.quantity),
             float(trade.entry_price),
             float(trade.fees) * share,
             trade.opened_at,
@@ -282,16 +276,19 @@ class _Holding:
         )
 
 
-def _open_holdings(found: BacktestRun) -> list[_Holding]:
-    holdings = []
+def open_positions(found: BacktestRun) -> Iterator[tuple[Trade, datetime, Order, Decimal]]:
+    """Yield each trade that is open at the end of a run: when it was opened, its entry order and that order's average price."""
     for trade in found.state.trades.values():
         order = found.state.orders.get(trade.entry)
-        if trade.opened_at is None or order is None or order.average_price is None:
-            continue
-        sign = 1.0 if trade.side is Side.BUY else -1.0
-        price, fee = float(order.average_price), float(order.fees)
-        holdings.append(_Holding(trade.symbol, sign * float(order.filled), price, fee, trade.opened_at, None, None))
-    return holdings
+        if trade.opened_at is not None and order is not None and order.average_price is not None:
+            yield trade, trade.opened_at, order, order.average_price
+
+
+def _open_holdings(found: BacktestRun) -> list[_Holding]:
+    return [
+        _Holding(trade.symbol, trade.side.sign * float(order.filled), float(price), float(order.fees), opened_at, None, None)
+        for trade, opened_at, order, price in open_positions(found)
+    ]
 
 
 def _fees_booked(found: BacktestRun) -> float:

@@ -16,7 +16,7 @@ from signalbox.reports.plane import Line, Plane, Tick, bars_chart, figure, stamp
 from signalbox.risk.ftmo.state import AccountDay
 from training.backtest.backtest import BacktestResult
 from training.backtest.engine import BacktestEnding
-from training.backtest.performance import Excursion, Floats, MinuteEquity
+from training.backtest.performance import Excursion, Floats
 from training.backtest.starts import Attempt
 
 _POINTS: Final = 1_200  # of a line; of neighbouring points the lowest is drawn, so no fall is lost
@@ -25,10 +25,10 @@ _BIN: Final = 0.25  # R
 _COLOURS: Final = {BacktestEnding.TARGET_REACHED: "c1", BacktestEnding.END_OF_DATA: "c0"}
 
 
-def equity_chart(result: BacktestResult, minutes: MinuteEquity) -> Markup:
+def equity_chart(result: BacktestResult) -> Markup:
     """Draw the equity of every minute with the capital and, of an account with loss rules, both limits."""
     capital = float(result.account.capital)
-    lines = [Line("equity", "c0", _thinned(result, minutes.first, minutes.close))]
+    lines = [Line("equity", "c0", _thinned(result, result.minutes.close))]
     days, rules = result.run.record.days, result.account.rules
     if days:
         lines.append(Line("daily limit", "c2", _limit_line(days)))
@@ -37,10 +37,10 @@ def equity_chart(result: BacktestResult, minutes: MinuteEquity) -> Markup:
     return time_chart("equity", lines, unit=unit, start=Tick(capital, "capital at the start"), levels=levels)
 
 
-def drawdown_chart(result: BacktestResult, minutes: MinuteEquity) -> Markup:
+def drawdown_chart(result: BacktestResult) -> Markup:
     """Draw how far the worst price of each minute put equity below its highest value so far, in percent."""
-    falls = -100 * minutes.falls(float(result.account.capital))
-    line = Line("drawdown", "c2", _thinned(result, minutes.first, falls), is_area=True)
+    falls = -100 * result.minutes.falls(float(result.account.capital))
+    line = Line("drawdown", "c2", _thinned(result, falls), is_area=True)
     return time_chart("drawdown", [line], unit="% below the highest equity", height="low")
 
 
@@ -114,10 +114,10 @@ def _limit_line(days: Sequence[AccountDay]) -> list[tuple[float, float]]:
     return [(at + shift, float(day.daily_limit)) for at, day in zip(seconds, days, strict=True) for shift in (0.0, 86_400.0)]
 
 
-def _thinned(result: BacktestResult, first: int, values: Floats) -> list[tuple[float, float]]:
+def _thinned(result: BacktestResult, values: Floats) -> list[tuple[float, float]]:
     """Return at most about _POINTS points: the lowest of each group of neighbouring minutes, and the first and last minute."""
     every = max(-(-values.size // _POINTS), 1)
     kept = [i + int(np.argmin(values[i : i + every])) for i in range(0, values.size, every)]
     kept = sorted({0, *kept, values.size - 1})
-    began = result.grid.instant(first).timestamp()
+    began = result.grid.instant(result.minutes.first).timestamp()
     return [(began + 60.0 * (i + 1), float(values[i])) for i in kept]

@@ -15,7 +15,7 @@ from signalbox.reports.data_table import CHOICE, TIME, Column
 from signalbox.reports.price_chart import ChartSignal, ChartTrade, PriceChart, merged_candles, outcome_of
 from training.backtest.bar_grid import BarGrid
 from training.backtest.engine import BacktestRun
-from training.backtest.performance import Excursion, excursions_of
+from training.backtest.performance import Excursion, open_positions
 from training.backtest.record import TradeRow
 
 COLUMNS: Final = (
@@ -38,10 +38,14 @@ COLUMNS: Final = (
 )
 
 
-def price_chart_of(grid: BarGrid, signals: Sequence[SignalGenerated], found: BacktestRun, start: datetime) -> PriceChart:
-    """Return the chart of a run, from its start to where it ended. Trades are in the order of the record, those open last."""
+def price_chart_of(
+    grid: BarGrid, signals: Sequence[SignalGenerated], found: BacktestRun, start: datetime, excursions: Sequence[Excursion]
+) -> PriceChart:
+    """Return the chart of a run, from its start to where it ended. Trades are in the order of the record, those open last.
+
+    excursions: of the trades of the record, in their order.
+    """
     tiers = tiers_of(signals)
-    excursions = excursions_of(grid, found.record.trades)
     trades = [
         ChartTrade(
             trade.symbol,
@@ -71,10 +75,12 @@ def price_chart_of(grid: BarGrid, signals: Sequence[SignalGenerated], found: Bac
     )
 
 
-def trade_rows(grid: BarGrid, signals: Sequence[SignalGenerated], trades: Sequence[TradeRow]) -> list[list[object]]:
-    """Return a row of COLUMNS for each trade, in the same order."""
+def trade_rows(
+    signals: Sequence[SignalGenerated], trades: Sequence[TradeRow], excursions: Sequence[Excursion]
+) -> list[list[object]]:
+    """Return a row of COLUMNS for each trade, in the same order. excursions: one a trade."""
     tiers = tiers_of(signals)
-    return [_row(trade, one, tiers) for trade, one in zip(trades, excursions_of(grid, trades), strict=True)]
+    return [_row(trade, one, tiers) for trade, one in zip(trades, excursions, strict=True)]
 
 
 def tiers_of(signals: Sequence[SignalGenerated]) -> Mapping[tuple[str, datetime], str]:
@@ -102,25 +108,19 @@ def _row(trade: TradeRow, one: Excursion, tiers: Mapping[tuple[str, datetime], s
 
 
 def _open_trades(found: BacktestRun, tiers: Mapping[tuple[str, datetime], str]) -> list[ChartTrade]:
-    open_ = []
-    for trade in found.state.trades.values():
-        order = found.state.orders.get(trade.entry)
-        if trade.opened_at is None or order is None or order.average_price is None:
-            continue
-        tier = tiers.get((trade.symbol, trade.decided_at), "-")
-        open_.append(
-            ChartTrade(
-                trade.symbol,
-                trade.side.value,
-                tier,
-                order.filled,
-                trade.opened_at,
-                order.average_price,
-                trade.stop_loss,
-                trade.take_profit,
-            )
+    return [
+        ChartTrade(
+            trade.symbol,
+            trade.side.value,
+            tiers.get((trade.symbol, trade.decided_at), "-"),
+            order.filled,
+            opened_at,
+            price,
+            trade.stop_loss,
+            trade.take_profit,
         )
-    return open_
+        for trade, opened_at, order, price in open_positions(found)
+    ]
 
 
 def _signal(grid: BarGrid, one: SignalGenerated) -> ChartSignal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,8 @@ def test_a_folder_without_a_run_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "backtest.json").write_text('{"bundle": "old"}')
     with pytest.raises(TrainingError, match="run the backtest again"):
         read_backtest(tmp_path)
+
+
+def test_instant_a_microsecond_before_its_minute_ends_is_of_that_minute() -> None:
+    grid, _ = walked(1)
+    assert [grid.minute(grid.instant(7) + timedelta(microseconds=us)) for us in (-1, 0, 59_999_999)] == [6, 7, 7]
