@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -40,12 +39,11 @@ class Restore(Protocol):
 def compose(settings: BackupSettings | None = None) -> Restore:
     """Return the function that restores a dump, or goes on with it."""
     found = settings or BackupSettings.read()
-    database = database_settings(found, application="restore_database")
     s3 = boto3.client("s3", config=QUICK)
 
     def run(command: RestoreDatabase, now: datetime, may_go_on: Callable[[], bool]) -> RestoreProgress:
         return restore(
-            replace(database, user=command.username),
+            database_settings(found, application="restore_database", user=command.username),
             command.password.get_secret_value(),
             S3DumpStore(s3, found.backups_bucket, f"{DUMPS_FOLDER}/{command.dump}"),
             now=now,

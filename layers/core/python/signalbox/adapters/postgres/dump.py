@@ -6,7 +6,7 @@ a table that its role may not see, in whole or in part, is an error. Decision 01
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from graphlib import TopologicalSorter
@@ -122,7 +122,8 @@ def _dumped(
 
 def _table(connection: Connection, name: str, columns: list[str], key: list[str], writer: PartWriter) -> DumpTable:
     # COPY of a partitioned table takes a query; in the order of the key equal tables make equal texts
-    statement = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT").format(_list(columns), sql.Identifier(name), _list(key))
+    query = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT")
+    statement = query.format(sql_names(columns), sql.Identifier(name), sql_names(key))
     with connection.cursor() as cursor, cursor.copy(statement) as copied:
         for piece in in_pieces(copied):
             writer.add(piece)
@@ -130,7 +131,8 @@ def _table(connection: Connection, name: str, columns: list[str], key: list[str]
     return DumpTable(name=name, columns=tuple(columns), rows=rows, sha256=sha256, parts=parts)
 
 
-def _list(names: list[str]) -> sql.Composed:
+def sql_names(names: Sequence[str]) -> sql.Composed:
+    """Return names of columns or roles as SQL, quoted where they must be."""
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource, DatabaseSettings, connect
-from signalbox.adapters.postgres.dump import restore_order
+from signalbox.adapters.postgres.dump import restore_order, sql_names
 from signalbox.adapters.postgres.errors import translated
 from signalbox.adapters.postgres.migrate import MIGRATION_TIMEOUT_MS, Migration, apply_missing, load_migrations
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -163,7 +163,7 @@ def _begin(
         tables = [table for (table,) in connection.execute(_OURS)]
         if tables:
             # until the end of the transaction: what a function writes between the look and the move would be lost in between
-            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(_list(tables)))
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql_names(tables)))
         filled = [table for table in tables if connection.execute(_any_row(table)).fetchone() == (True,)]
         if filled and not replace_all:
             raise RestoreRefusedError(
@@ -176,7 +176,7 @@ def _begin(
         else:
             connection.execute(sql.SQL("ALTER SCHEMA public RENAME TO {}").format(sql.Identifier(moved)))
             if users := _users(connection, moved):
-                connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(sql.Identifier(moved), _list(users)))
+                connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(sql.Identifier(moved), sql_names(users)))
         connection.execute("CREATE SCHEMA public")
         apply_missing(connection, migrations)
         connection.execute(_PROGRESS.encode())
@@ -210,7 +210,7 @@ def _close(connection: Connection) -> None:
     """Let nobody but the owner look into the ledger, and remember who could."""
     users = _users(connection, "public")
     if users:
-        connection.execute(sql.SQL("REVOKE USAGE ON SCHEMA public FROM {}").format(_list(users)))
+        connection.execute(sql.SQL("REVOKE USAGE ON SCHEMA public FROM {}").format(sql_names(users)))
     connection.execute(
         "UPDATE signalbox_restore.run SET users ="
         " (SELECT coalesce(array_agg(DISTINCT u), '{}') FROM unnest(users || %s::text[]) AS u)",
@@ -224,12 +224,8 @@ def _open(connection: Connection, now: datetime) -> None:
     users = [] if row is None else row[1]
     with connection.transaction():
         if users:
-            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(_list(users)))
+            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql_names(users)))
         connection.execute("UPDATE signalbox_restore.run SET ended_at = %s", (now,))
-
-
-def _list(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def _any_row(table: str) -> sql.Composed:
@@ -262,7 +258,7 @@ def _load(
 
 
 def _copy(connection: Connection, table: DumpTable, part: DumpPart, store: DumpStore) -> None:
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), _list(table.columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), sql_names(table.columns))
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
             for piece in _text(store, part):
