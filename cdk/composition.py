@@ -65,7 +65,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     routing = RoutingStack(app, platform, execution=execution, trading=trading)
     training = TrainingStack(app, platform)
     reports = ReportsStack(app, platform)
-    backups = BackupsStack(app, context, network=network, data=data, messaging=messaging)
+    backups = BackupsStack(app, platform, network=network)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")

@@ -72,13 +72,20 @@ class FunctionStack(SignalboxStack):
         )
 
     def alarm_without(
-        self, construct_id: str, metric: Metric, description: str, *, statistic: str = "Sum", periods: int = 1
+        self,
+        construct_id: str,
+        metric: Metric,
+        description: str,
+        *,
+        statistic: str = "Sum",
+        periods: int = 1,
+        period: Duration | None = None,
     ) -> None:
-        """Alarm when the metric shows nothing for this many periods of five minutes; no data is nothing too."""
+        """Alarm when the metric shows nothing for this many periods, of five minutes if None; no data is nothing too."""
         TopicAlarm(
             self,
             construct_id,
-            metric=stage_metric(metric, stage=self.config, statistic=statistic),
+            metric=stage_metric(metric, stage=self.config, statistic=statistic, period=period),
             threshold=1,
             below=True,
             periods=periods,
