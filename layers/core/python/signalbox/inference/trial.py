@@ -8,7 +8,6 @@ the parent goes on to use. Where no process can be forked safely (outside Linux)
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import sys
@@ -20,6 +19,9 @@ from typing import Final, NoReturn
 
 from signalbox.inference.errors import BundleArchiveError, BundleError, BundleGoldenError, BundleIncompleteError
 from signalbox.limits import MAX_TRIAL_BYTES, MAX_TRIAL_CPU_SECONDS, MAX_TRIAL_SECONDS
+
+if sys.platform == "linux":  # it is not everywhere; the child must import nothing, for another thread may hold the lock
+    import resource
 
 _PASSED: Final = b"passed"
 _TEXT_LENGTH: Final = 2_000
@@ -93,12 +95,11 @@ def _attempt_and_exit(attempt: Callable[[], object], writing: int) -> NoReturn:
 
 def _limit() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MAX_TRIAL_BYTES)
-    _lower(resource.RLIMIT_CPU, MAX_TRIAL_CPU_SECONDS)
-    _lower(resource.RLIMIT_CORE, 0)
-
-
-def _lower(limit: int, wanted: int) -> None:
-    hard = resource.getrlimit(limit)[1]
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(limit, (value, value))
+    for limit, wanted in (
+        (resource.RLIMIT_AS, pages * resource.getpagesize() + MAX_TRIAL_BYTES),
+        (resource.RLIMIT_CPU, MAX_TRIAL_CPU_SECONDS),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(limit)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(limit, (value, value))
