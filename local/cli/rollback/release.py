@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -36,15 +38,11 @@ class Release:
         """Return the version that each function's alias points to; a function that is not deployed is left out."""
         client, found = self._client("lambda"), {}
         for function in Function:
-            try:
-                alias = client.get_alias(FunctionName=function_name(self.stage, function), Name=LIVE_ALIAS)
-            except ClientError as error:
-                if error.response["Error"]["Code"] in _ABSENT:
-                    continue
-                raise DeployError(f"{function}: its alias cannot be read: {error}") from error
-            except BotoCoreError as error:
-                raise DeployError(f"{function}: its alias cannot be read: {error}") from error
-            found[function.value] = str(alias["FunctionVersion"])
+            name = function_name(self.stage, function)
+            with _reported(f"{function}: its alias cannot be read"):
+                alias = _if_there(partial(client.get_alias, FunctionName=name, Name=LIVE_ALIAS))
+            if alias is not None:
+                found[function.value] = str(alias["FunctionVersion"])
         return found
 
     def remember(self) -> None:
@@ -84,27 +82,21 @@ class Release:
         for name, (_, version) in moves.items():  # every version first: half a release is worse than the wrong one
             self._require_version(client, name, version)
         for name, (_, version) in moves.items():
-            try:
+            with _reported(f"{name}: its alias could not be moved to version {version}", then="; repeat the command"):
                 client.update_alias(
                     FunctionName=function_name(self.stage, Function(name)), Name=LIVE_ALIAS, FunctionVersion=version
                 )
-            except (ClientError, BotoCoreError) as error:
-                raise DeployError(
-                    f"{name}: its alias could not be moved to version {version}: {error}; repeat the command"
-                ) from error
         return moves
 
     def ringing(self) -> frozenset[str]:
         """Return the names of the stage's alarms that ring now."""
-        try:
+        with _reported(f"the alarms of stage {self.stage} cannot be read"):
             pages = (
                 self._client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{PRODUCT}-{self.stage}-")
             )
             return frozenset(
                 alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"
             )
-        except (ClientError, BotoCoreError) as error:
-            raise DeployError(f"the alarms of stage {self.stage} cannot be read: {error}") from error
 
     def watch(self, before: frozenset[str], say: Callable[[str], None]) -> frozenset[str]:
         """Watch the alarms for three cycles; return those that ring and did not ring before, as soon as there is one."""
@@ -116,10 +108,8 @@ class Release:
         return frozenset()
 
     def _require_version(self, client: Any, name: str, version: str) -> None:
-        try:
+        with _reported(f"{name}: version {version} cannot be used, so no function was moved"):
             client.get_function_configuration(FunctionName=function_name(self.stage, Function(name)), Qualifier=version)
-        except (ClientError, BotoCoreError) as error:
-            raise DeployError(f"{name}: version {version} cannot be used, so no function was moved: {error}") from error
 
     def _client(self, service: str) -> Any:
         return self.session.client(service, endpoint_url=self.endpoint)
@@ -128,20 +118,13 @@ class Release:
         return f"/{PRODUCT}/{self.stage}/release/{what}"
 
     def _read(self, what: str) -> str | None:
-        try:
-            return str(self._client("ssm").get_parameter(Name=self._parameter(what))["Parameter"]["Value"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _ABSENT:
-                return None
-            raise DeployError(f"{self._parameter(what)} cannot be read: {error}") from error
-        except BotoCoreError as error:
-            raise DeployError(f"{self._parameter(what)} cannot be read: {error}") from error
+        with _reported(f"{self._parameter(what)} cannot be read"):
+            found = _if_there(partial(self._client("ssm").get_parameter, Name=self._parameter(what)))
+        return None if found is None else str(found["Parameter"]["Value"])
 
     def _write(self, what: str, value: str) -> None:
-        try:
+        with _reported(f"{self._parameter(what)} cannot be written"):
             self._client("ssm").put_parameter(Name=self._parameter(what), Value=value, Type="String", Overwrite=True)
-        except (ClientError, BotoCoreError) as error:
-            raise DeployError(f"{self._parameter(what)} cannot be written: {error}") from error
 
     def _marked(self) -> bool:
         return self._read("under-way") == "yes"
@@ -155,3 +138,22 @@ class Release:
         except WireError as error:
             raise DeployError(f"{self._parameter('previous')}: {error}") from error
         return {str(name): str(version) for name, version in found.items() if name in {one.value for one in Function}}
+
+
+@contextmanager
+def _reported(what: str, then: str = "") -> Iterator[None]:
+    """Turn an error of the AWS library into a DeployError that says what could not be done."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise DeployError(f"{what}: {error}{then}") from error
+
+
+def _if_there(ask: Callable[[], Any]) -> Any:
+    """Return an answer of AWS, None for what is not there."""
+    try:
+        return ask()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _ABSENT:
+            return None
+        raise
