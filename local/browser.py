@@ -51,11 +51,15 @@ class BrowserError(DataError):
     """No Chromium is installed, or it did not do what was asked."""
 
 
+def find_browser() -> str | None:
+    """Return the browser's program, None if there is none on the PATH."""
+    return next((found for name in NAMES if (found := shutil.which(name)) is not None), None)
+
+
 def browser_path() -> str:
     """Return the browser's program. Raises BrowserError that says what to do."""
-    for name in NAMES:
-        if (found := shutil.which(name)) is not None:
-            return found
+    if (found := find_browser()) is not None:
+        return found
     raise BrowserError(
         f"a PDF needs Chromium or Chrome: none of {', '.join(NAMES)} is on the PATH; install one, or leave out --pdf"
     )

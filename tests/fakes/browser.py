@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,7 +16,9 @@ from typing import Any
 
 from typing_extensions import override
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from local.browser import find_browser
+
+CHROMIUM = find_browser()
 FOREIGN = "page.example"  # resolved to this machine, as a name whose owner rebinds it
 OPTIONS = (
     "--headless=new",
