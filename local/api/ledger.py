@@ -12,6 +12,7 @@ import pandas as pd
 
 from local.api.candles import instant
 from local.cli.accounts import ledger as reading
+from local.cli.signals.command import signal_row
 from local.settings import load_settings
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.reading import LedgerReader
@@ -32,10 +33,10 @@ class LedgerReading:
     def accounts(self) -> pd.DataFrame:
         """Return the accounts: account, mode, venue, kind, capital, currency."""
         rows = [
-            {"account": one.account, "mode": one.mode.value, "venue": one.venue, "capital": one.capital, "currency": one.currency}
+            (one.account, one.mode.value, one.venue, one.kind.value, one.capital, one.currency)
             for one in TradingReader(self._source).accounts()
         ]
-        return pd.DataFrame(rows, columns=["account", "mode", "venue", "capital", "currency"])
+        return pd.DataFrame(rows, columns=["account", "mode", "venue", "kind", "capital", "currency"])
 
     def trades(self, account: str, *, start: datetime | str | None = None, end: datetime | str | None = None) -> pd.DataFrame:
         """Return the trades decided in the period: prices, state, and realised profit after fees."""
@@ -55,21 +56,7 @@ class LedgerReading:
 
     def signals(self, *, start: datetime | str | None = None, end: datetime | str | None = None) -> pd.DataFrame:
         """Return signals: decided_at, symbol, direction, tier, probability_up, price, stage, deployment, issued, held_back."""
-        rows = [
-            {
-                "decided_at": one.decided_at,
-                "symbol": one.symbol,
-                "direction": one.direction.value,
-                "tier": one.tier.value,
-                "probability_up": one.probability_up,
-                "price": one.price,
-                "stage": one.stage.value,
-                "deployment": one.deployment,
-                "issued": one.issued,
-                "held_back": one.held_back,
-            }
-            for one in LedgerReader(self._source).signals(*_period(start, end))
-        ]
+        rows = [signal_row(one) for one in LedgerReader(self._source).signals(*_period(start, end))]
         return pd.DataFrame(rows)
 
     def _rows(

@@ -21,7 +21,7 @@ from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.exact import exactly
 from signalbox.features import SCHEMAS
 from signalbox.market.candles import ONE_MINUTE, Symbol
-from signalbox.signals.signal import Direction, Signal
+from signalbox.signals.signal import Direction, Signal, was_right
 
 Where: TypeAlias = tuple[str | None, str | None, Settings]  # --stage, --database
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
@@ -94,7 +94,7 @@ def outcomes(issued: Sequence[Signal], reader: LedgerReader, horizon: timedelta)
 def _outcome(direction: Direction, move: Decimal | None) -> str:
     if move is None:
         return UNKNOWN
-    return RIGHT if (move > 0 if direction is Direction.BUY else move < 0) else WRONG
+    return RIGHT if was_right(direction, move) else WRONG
 
 
 @exactly
@@ -123,19 +123,24 @@ def _trades(source: ConnectionSource, symbol: str, at: datetime) -> list[dict[st
     ]
 
 
-def _row(one: Signal) -> dict[str, Any]:
+def signal_row(one: Signal) -> dict[str, Any]:
+    """Return what a signal is, without its features."""
     return {
         "decided_at": one.decided_at,
         "symbol": one.symbol,
         "direction": one.direction.value,
         "tier": one.tier.value,
-        "probability_up": round(one.probability_up, 4),
+        "probability_up": one.probability_up,
         "price": one.price,
         "stage": one.stage.value,
         "deployment": one.deployment,
-        "issued": "yes" if one.issued else "no",
+        "issued": one.issued,
         "held_back": one.held_back,
     }
+
+
+def _row(one: Signal) -> dict[str, Any]:
+    return signal_row(one) | {"probability_up": round(one.probability_up, 4), "issued": "yes" if one.issued else "no"}
 
 
 def _features(one: Signal) -> dict[str, float]:

@@ -23,6 +23,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from signalbox.market.candles import MINUTE_MS, Bars, to_ms
+from signalbox.signals.signal import Direction, was_right
 
 BAR_MINUTES: Final = (1, 5, 15, 30, 60, 240, 1440)
 MAX_CANDLES: Final = 24_000  # of all symbols on a page
@@ -209,7 +210,7 @@ def outcome_of(direction: str, price: float, later: float | None) -> str:
     """Return whether a signal was right: the price at the end of its horizon is beyond the one at its decision."""
     if later is None:
         return OPEN
-    return RIGHT if (later > price if direction == "BUY" else later < price) else WRONG
+    return RIGHT if was_right(Direction(direction), later - price) else WRONG
 
 
 def data_block(content: object) -> Markup:

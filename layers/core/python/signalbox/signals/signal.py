@@ -65,6 +65,11 @@ def classify(probability_up: float, thresholds: Thresholds) -> tuple[Direction, 
     return direction, Tier.HIGH if margin >= thresholds.high_margin else Tier.MEDIUM
 
 
+def was_right(direction: Direction, move: Decimal | float) -> bool:
+    """Return whether the price moved the way of an issued signal; no move is wrong for both sides."""
+    return move > 0 if direction is Direction.BUY else move < 0
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One decision with its feature vector. Its natural key is (symbol, decided_at, deployment)."""
