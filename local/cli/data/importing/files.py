@@ -11,6 +11,7 @@ import hashlib
 import io
 import re
 import zipfile
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,26 @@ class ImportFile:
             raise ImportFileError(f"cannot be unpacked: {error}; download it again") from error
 
 
-class Utf8Stream(io.RawIOBase):
+class PieceStream(io.RawIOBase):
+    """A stream that gives what `piece` returns."""
+
+    @abstractmethod
+    def piece(self, size: int) -> bytes:
+        """Return at most `size` further bytes; none at the end."""
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer)
+        content = self.piece(len(view))
+        view[: len(content)] = content
+        return len(content)
+
+
+class Utf8Stream(PieceStream):
     """A stream that ends in ImportFileError at bytes that are no UTF-8: what reads it then never meets any."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -79,40 +99,28 @@ class Utf8Stream(io.RawIOBase):
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer)
-        content = self._stream.read(len(view))
+    def piece(self, size: int) -> bytes:
+        content = self._stream.read(size)
         try:
             self._decoder.decode(content, final=not content)
         except UnicodeDecodeError as error:
             raise ImportFileError("is not UTF-8; save it as UTF-8") from error
-        view[: len(content)] = content
-        return len(content)
+        return content
 
 
-class _Bounded(io.RawIOBase):
+class _Bounded(PieceStream):
     """A stream that ends in an error behind so many bytes, whatever its archive declared."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._left = stream, MAX_IMPORT_TEXT_BYTES
 
     @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer)
-        content = self._stream.read(len(view))
+    def piece(self, size: int) -> bytes:
+        content = self._stream.read(size)
         self._left -= len(content)
         if self._left < 0:
             raise ImportFileError(f"unpacks to more than {MAX_IMPORT_TEXT_BYTES // 2**20:,} MiB; split it")
-        view[: len(content)] = content
-        return len(content)
+        return content
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from typing_extensions import Buffer, override
+from typing_extensions import override
 
 from local.cli.data.importing.columns import BINANCE, FREQTRADE
 from local.cli.data.importing.feather import open_feather
-from local.cli.data.importing.files import ImportFile, ImportFileError, Utf8Stream
+from local.cli.data.importing.files import ImportFile, ImportFileError, PieceStream, Utf8Stream
 from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.limits import MAX_IMPORT_LINE_BYTES
 
@@ -163,7 +163,7 @@ def _text_table(file: ImportFile, form: TextForm, rows: Callable[[IO[bytes]], io
     return table
 
 
-class _JsonRows(io.RawIOBase):
+class _JsonRows(PieceStream):
     """`[[1,2],[3,4]]` as the lines `1,2` and `3,4`, without holding more than a piece of it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -173,12 +173,7 @@ class _JsonRows(io.RawIOBase):
         self._began = False
 
     @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer)
+    def piece(self, size: int) -> bytes:
         while not self._ready:
             content = self._stream.read(1 << 20)
             if not content:
@@ -192,10 +187,8 @@ class _JsonRows(io.RawIOBase):
             self._ready, self._held = joined[:cut].replace(b"],", b"\n").replace(b"]", b"\n"), joined[cut:]
             if self._held.startswith(b"],"):
                 self._ready, self._held = self._ready + b"\n", self._held[2:]
-        size = min(len(view), len(self._ready))
-        view[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
+        content, self._ready = self._ready[:size], self._ready[size:]
+        return content
 
 
 def _parquet(file: ImportFile) -> TableFile:
