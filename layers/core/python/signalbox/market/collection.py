@@ -140,9 +140,8 @@ def _collect_symbol(
         first = accept_rows(symbol, source.fetch(symbol, since, cycle_at), since=since, until=cycle_at)
     except VenueError as error:
         return SymbolCollection(symbol, since, AcceptedCandles((), ()), error.problem, str(error))
-    unseen = (
-        since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)
-    )  # an earlier run has looked at the older minutes
+    # an earlier run has looked at the older minutes
+    unseen = since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)
     found = _Looks(source, symbol, since, cycle_at, first, unseen)
     for pause in again.pauses:
         wanted = found.wanted()

@@ -22,9 +22,8 @@ from signalbox.market.lake import coarse_steps
 
 OMITS_EMPTY_MINUTES: Final = frozenset({"coinbase", "kucoin"})  # docs/venues.md, checked by the venues' tests
 LONGEST_RUN: Final = timedelta(minutes=30)  # of empty minutes in a row; a longer run may be an outage and stays a gap
-LEAD: Final = (
-    4 * LONGEST_RUN
-)  # period before the wanted minutes that is looked at too, for the bar before a run and the usual step of bars
+# The period before the wanted minutes is looked at too, for the bar before a run and the usual step of bars.
+LEAD: Final = 4 * LONGEST_RUN
 _FEWEST_STEPS: Final = 3  # minimum number of steps to recognise bars of a longer timeframe
 
 

@@ -190,9 +190,7 @@ class AccountState(Changing):
         )
 
 
-KEEP_CLOSED: Final = timedelta(
-    hours=1
-)  # a closed order stays in an account state in memory; the ledger brings any back by its id
+KEEP_CLOSED: Final = timedelta(hours=1)  # how long a closed order stays in memory; the ledger loads any order by its id
 
 
 def counts(order: Order, trades: Iterable[Trade]) -> bool:

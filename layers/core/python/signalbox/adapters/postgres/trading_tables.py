@@ -25,9 +25,8 @@ class LedgerTable:
     columns: Mapping[str, str]
     key: tuple[str, ...]
     replaced: tuple[str, ...] = ()
-    lines: frozenset[str] = (
-        frozenset()
-    )  # JSON columns without line breaks: their texts are joined by line breaks and need no quotes
+    # JSON columns without line breaks: their texts are joined by line breaks and need no quotes.
+    lines: frozenset[str] = frozenset()
     is_numbered: bool = False  # whether the table has the column `booked`
 
     def parameters(self, rows: Sequence[Row]) -> list[str]:

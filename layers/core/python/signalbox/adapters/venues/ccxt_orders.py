@@ -62,12 +62,9 @@ from signalbox.orders.venue_port import (
 from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade, VenueTransfer, VenueView
 
 TIMEOUT_SECONDS: Final = 5.0
-MINIMUM_INTERVAL_MS: Final = (
-    200  # between two requests of one client; two functions may run at once, and the limit is 15 per second
-)
-SKEW_LIMIT: Final = timedelta(
-    seconds=5
-)  # for new risk; the exchange tolerates 30 s, but a wrong clock makes every deadline wrong
+MINIMUM_INTERVAL_MS: Final = 200  # between requests of one client; two functions may run at once, and the limit is 15 a second
+# For new risk. The exchange tolerates 30 s, but a wrong clock makes every deadline wrong.
+SKEW_LIMIT: Final = timedelta(seconds=5)
 TOLERATED_SKEW: Final = timedelta(seconds=25)  # for anything else; the exchange refuses requests signed more than 30 s off
 MARKETS_KEPT_FOR: Final = timedelta(hours=1)
 STOP_ALLOWANCE: Final = Decimal("0.05")

@@ -184,9 +184,8 @@ class Mt5Venue:
             MessageGroupId=request.account,
             MessageDeduplicationId=f"{request.account}-{sequence}",
         )
-        self._expect(
-            sequence, request.event_id
-        )  # after the send: after a crash in between, the request is sent again as a new command
+        # after the send: after a crash in between, the request is sent again as a new command
+        self._expect(sequence, request.event_id)
 
 
 def _signed(of: Envelope) -> str:
