@@ -71,7 +71,7 @@ def wait_until(
         if alive is not None and not alive():
             raise ServiceError(f"{what}: the process ended before it was ready")
         if time.monotonic() > deadline:
-            raise ServiceError(f"{what}: expected within {seconds:.0f} s, got not")
+            raise ServiceError(f"{what}: expected within {seconds:.0f} s, got nothing")
         time.sleep(every)
 
 

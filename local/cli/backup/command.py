@@ -97,7 +97,7 @@ class Backups:
     def _deployed(self, stage: str | None, database: str | None) -> str | None:
         if database is not None:
             if stage is not None:
-                raise DataError("expected --stage or --database, were both")
+                raise DataError("expected --stage or --database, got both")
             return None
         if stage is None and self.settings.stage is None:
             return None  # the local cloud, running or not

@@ -153,7 +153,7 @@ def open_envelope(envelope: Mapping[str, Any], keys: AcceptedKeys) -> Sealed:
         raise UnsealedError(f"{kind[:60]}: expected a valid seal, got one with {error.error_count()} faults or none") from None
     key = keys.find(seal.key)
     if key is None:
-        raise UnknownKeyError(f"{kind[:60]}: expected a seal of the current or the previous key, got of key {seal.key}")
+        raise UnknownKeyError(f"{kind[:60]}: expected a seal of the current or the previous key, got one of key {seal.key}")
     unsigned = {name: value for name, value in detail[SEAL].items() if name != "signature"}
     if not is_signed(_signed(kind, _text({**detail, SEAL: unsigned})), seal.signature, key.secret):
         raise ForgedError(f"{kind[:60]}: the signature does not match; the event was changed or sealed by somebody else")

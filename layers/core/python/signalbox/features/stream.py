@@ -208,7 +208,8 @@ def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
         raise FeatureSchemaError(f"expected a stream state of format {STATE_FORMAT}, got {written[0]}")
     if written[2] != schema.hash:
         raise FeatureSchemaError(
-            f"expected a stream state of {schema.name} ({schema.hash}), got of {written[1]} ({written[2]}); start from history"
+            f"expected a stream state of {schema.name} ({schema.hash}), got one of {written[1]}"
+            f" ({written[2]}); start from history"
         )
     if written[3] != zlib.crc32(body):
         raise FeatureSchemaError("the feature stream's state is damaged; start from history")

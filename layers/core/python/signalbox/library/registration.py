@@ -155,7 +155,8 @@ def _further(job: FinishedJob, sha256: str, artifacts: ArtifactStore) -> Version
     given = read_evaluation(content, uri, source=job.evaluation.source, at=job.finished_at)
     if (given.model, given.bundle_sha256) != (job.model, sha256):
         raise ArtifactError(
-            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, got of {given.model} with {given.bundle_sha256}"
+            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, got one of {given.model}"
+            f" with {given.bundle_sha256}"
         )
     return given.evaluation
 

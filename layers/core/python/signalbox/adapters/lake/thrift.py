@@ -69,7 +69,7 @@ class ThriftReader:
         found = []
         for inner in self.items(kind):
             if inner != _I64:
-                raise UnfitParquetError(f"expected a list of whole numbers, got of kind {inner}")
+                raise UnfitParquetError(f"expected a list of whole numbers, got one of kind {inner}")
             found.append(self._zigzag())
         return found
 
