@@ -11,6 +11,9 @@ from hypothesis import settings
 
 from tests.examples import IN_CI
 
+# Threads of OpenMP that wait for each other spin. Beside other workers of the tests that cost four times what they computed.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251 - read when the library is loaded
+
 TESTS: Final = Path(__file__).parent
 # Parts in the order in which they are handed out: what takes longest in one piece starts first, so that no worker ends alone.
 PARTS: Final = ("e2e", "unit/local/simulation", "infrastructure", "integration", "unit/training", "unit")
