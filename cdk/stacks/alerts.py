@@ -37,8 +37,8 @@ _ACCOUNTS = (
 
 
 _ALARMS = (
-    (Metric.ALERTS_UNDELIVERABLE, "an alert went to nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
-    (Metric.CHATS_MOVED, "a chat has another id now; it is followed, and the log has both: put the new one into the secret"),
+    (Metric.ALERTS_UNDELIVERABLE, "an alert reached nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
+    (Metric.CHATS_MOVED, "a chat has a new id; alerts go there already: put the new id, which is in the log, into the secret"),
 )
 
 
