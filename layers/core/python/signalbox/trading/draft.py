@@ -406,7 +406,7 @@ class AccountDraft:
         self.events.append(event)
 
     def warn(self, warning: StandingWarning) -> bool:
-        """Add a standing warning. Return False if it is already in force and must not be repeated."""
+        """Add an issued warning. Return False if it is already in force and must not be repeated."""
         if warning in self.warned:
             return False
         self.warned |= {warning}

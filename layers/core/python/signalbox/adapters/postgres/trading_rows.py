@@ -474,7 +474,7 @@ def rule_state_of(text: str | None) -> FtmoRuleState | None:
 
 
 def warning_texts(warned: Iterable[StandingWarning]) -> list[str]:
-    """Return the standing warnings as sorted texts for the account's row."""
+    """Return the issued warnings as sorted texts for the account's row."""
     return sorted(map(_warning_text, warned))
 
 
