@@ -43,7 +43,7 @@ _ALARMS = (
 
 
 class AlertsStack(FunctionStack):
-    """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
+    """send_alerts with two queues: incoming events, and the alerts made from them, with one message group per chat."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "alerts", description="alerts through Telegram")

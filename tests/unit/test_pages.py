@@ -90,7 +90,7 @@ def test_every_rule_is_two_links_from_the_readme() -> None:
     assert [page for page in pages() if page not in found and not page.startswith(RECORDS)] == []
 
 
-def test_every_rule_of_style_and_section_of_architecture_is_cited_by_a_name_that_exists() -> None:
+def test_every_rule_and_section_that_code_cites_exists() -> None:
     rules = {name.upper() for name in anchors("docs/style.md") if re.fullmatch(r"r\d+", name)}
     sections = set(re.findall(r"^## (\d+)\. ", text_of("docs/architecture.md"), re.MULTILINE))
     assert len(rules) > 25
