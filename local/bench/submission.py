@@ -71,7 +71,7 @@ def open_bench_account(ledger: TradingLedger, number: int) -> None:
 
 
 def parse_roomy(text: str) -> TradingAccount:
-    """Read a configuration as a RoomyAccount."""
+    """Read a configuration as an UnthrottledAccount."""
     return UnthrottledAccount.model_validate_json(text)
 
 
