@@ -103,7 +103,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _has_a_recipient(self) -> StageConfig:
         if self.recipient_required and not self.alarm_emails:
-            raise ValueError("expected at least one address in alarm_emails, got none: nobody would be told of an alarm")
+            raise ValueError("expected at least one address in alarm_emails, got none: nobody would receive alarms")
         return self
 
     def stack_name(self, concern: str) -> str:

@@ -49,6 +49,6 @@ class LakeStack(FunctionStack):
         self.run_on_schedule("EveryNight", compact, "cron(20 0 * * ? *)", maximum_age=Duration.hours(1))
         self.alarm_at(
             Metric.LAKE_FILES_QUARANTINED,
-            "a file of the lake did not verify; it is in quarantine with a report and was written again",
+            "a file of the lake failed verification; it is in quarantine with a report, and a new one was written",
             construct_id="BadDayFile",
         )

@@ -127,7 +127,7 @@ def main() -> None:
 
 
 def _split(words: list[str]) -> tuple[list[str], set[str]]:
-    """Split the words into those of the command, and options that may stand anywhere. After `--` every word is an argument."""
+    """Split the command line into the command's words and the options accepted anywhere. After `--` all are arguments."""
     end = words.index("--") if "--" in words else len(words)
     asked = {word for word in words[:end] if word in EVERYWHERE}
     return [word for word in words[:end] if word not in asked] + words[end:], asked

@@ -206,6 +206,19 @@ def _htx(asked: Asked) -> Any:
     return {"ch": "market.btcusdt.kline.1min", "status": "ok", "ts": asked.market.now, "data": found}
 
 
+def _binance_form(name: str, limited: int, message: str) -> VenueForm:
+    """Return the form of a Binance exchange that answers `limited` to too many requests."""
+    return VenueForm(
+        name,
+        "BTC-USDT",
+        "/klines",
+        {"/exchangeInfo": _binance_markets()},
+        _binance,
+        Reply(limited, {"code": -1003, "msg": message}, headers={"Retry-After": "2"}),
+        Reply(503, {"code": -1016, "msg": "This service is no longer available."}),
+    )
+
+
 def _binance_markets() -> dict[str, Any]:
     filters = [
         {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
@@ -239,24 +252,8 @@ FORMS: Sequence[VenueForm] = (
         Reply(503, {"message": "Service Unavailable"}),
         omits_quiet=True,
     ),
-    VenueForm(
-        "binance",
-        "BTC-USDT",
-        "/klines",
-        {"/exchangeInfo": _binance_markets()},
-        _binance,
-        Reply(429, {"code": -1003, "msg": "Too much request weight used"}, headers={"Retry-After": "2"}),
-        Reply(503, {"code": -1016, "msg": "This service is no longer available."}),
-    ),
-    VenueForm(
-        "binanceus",
-        "BTC-USDT",
-        "/klines",
-        {"/exchangeInfo": _binance_markets()},
-        _binance,
-        Reply(418, {"code": -1003, "msg": "Way too much request weight used; IP banned"}, headers={"Retry-After": "2"}),
-        Reply(503, {"code": -1016, "msg": "This service is no longer available."}),
-    ),
+    _binance_form("binance", 429, "Too much request weight used"),
+    _binance_form("binanceus", 418, "Way too much request weight used; IP banned"),
     VenueForm(
         "kraken",
         "BTC-USD",

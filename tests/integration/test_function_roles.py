@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from signalbox.adapters.postgres.trading_save import _joined, _numbered
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_COLUMNS, HALTS, LOTS
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, EventType, Function, database_user
 from tests.fakes.postgres_server import SUPERUSER, PostgresServer, app_source
-from tests.integration.function_statements import USES, Ledger
+from tests.integration.function_statements import use_every_function
 from tests.unit.orders.samples import submission, terms
 
 pytestmark = pytest.mark.integration
@@ -42,14 +42,7 @@ def used(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     postgres.execute(f"ALTER DATABASE {database} SET log_statement = 'all'")
     postgres.execute(f"ALTER DATABASE {database} SET log_parameter_max_length = 0")
     begin = postgres.log.stat().st_size
-    with ExitStack() as stack:
-        ledger = Ledger(
-            lambda user: stack.enter_context(app_source(postgres, database, user=user)),
-            f"host={postgres.socket_folder} dbname={database}",
-            tmp_path_factory.mktemp("used"),
-        )
-        for use in USES.values():
-            use(ledger)
+    use_every_function(postgres, database, tmp_path_factory.mktemp("used"))
     yield database, logged(postgres.log, begin, database)
     postgres.drop_database(database)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +34,7 @@ from signalbox.backup.manifest import MANIFEST, DumpManifest, read_manifest
 from signalbox.contracts import ADMIN_DATABASE_USER, Function, database_user
 from signalbox.risk.snapshot import HaltLevel
 from tests.fakes.postgres_server import PostgresServer, app_source
-from tests.integration.function_statements import USES, Ledger
+from tests.integration.function_statements import use_every_function
 from tests.unit.trading.test_live_service import NAME
 
 pytestmark = pytest.mark.integration
@@ -51,14 +50,7 @@ def busy(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     """A ledger in which every function did its work."""
     database = postgres.create_database(template="template0")
     migrate(postgres.settings(database, ADMIN_DATABASE_USER), "")
-    with ExitStack() as stack:
-        ledger = Ledger(
-            lambda user: stack.enter_context(app_source(postgres, database, user=user)),
-            f"host={postgres.socket_folder} dbname={database}",
-            tmp_path_factory.mktemp("busy"),
-        )
-        for use in USES.values():
-            use(ledger)
+    use_every_function(postgres, database, tmp_path_factory.mktemp("busy"))
     # a view that came in part, and a live account that nobody halted
     postgres.execute(
         "INSERT INTO venue_view_parts (account, view, asked_at, part, parts, payload)"
@@ -395,7 +387,7 @@ def test_a_full_disk_of_this_machine_leaves_no_dump_and_says_what_to_do(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("local.cli.backup.folder.os.fsync", full)
-    with pytest.raises(DumpStorageError, match="No space left on device; it is no dump without its manifest: make room"):
+    with pytest.raises(DumpStorageError, match="No space left on device; the dump is incomplete; make room"):
         dump(postgres.settings(busy, DUMPS), lambda: "", store, AT)
     monkeypatch.undo()
     assert store.get(MANIFEST) is None

@@ -328,61 +328,38 @@ def raise_deliberately() -> None:
     raise DeliberateError
 
 
-def test_error_after_any_statement_of_a_save_leaves_nothing(
-    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+def kill_backends(postgres: PostgresServer, database: str) -> None:
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        f" AND usename = '{FUNCTIONS_USER}'"
+    )
+
+
+@pytest.mark.parametrize(("kills", "expected"), [(False, DeliberateError), (True, LedgerUnavailableError)])
+def test_error_or_killed_backend_in_any_statement_of_a_save_leaves_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, kills: bool, expected: type[Exception]
 ) -> None:
     before = loaded(ledger)
     untouched = content(postgres, database)
     count = statements_of_a_full_save(ledger)
     assert count == 2  # locks make room for the new ones; everything else is one statement
     after, changes = everything(before)
-    for statements in range(count):
-        with (
-            pytest.raises(DeliberateError),
-            failing_after(statements, raise_deliberately),
-            ledger.transaction(ACCOUNT.account) as tx,
-        ):
-            tx.save(before, after, changes)
-        assert content(postgres, database) == untouched, f"after {statements} statements"
-    with suppress(DeliberateError), ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-        raise_deliberately()
-    assert content(postgres, database) == untouched
-    with ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-    assert loaded(ledger, NOON + minutes(1)) == countable(after, NOON + minutes(1))
 
-
-def test_backend_killed_after_any_statement_of_a_save_leaves_nothing(
-    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
-) -> None:
-    before = loaded(ledger)
-    untouched = content(postgres, database)
-    count = statements_of_a_full_save(ledger)
-    after, changes = everything(before)
-
-    def kill() -> None:
-        postgres.execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-            f" AND usename = '{FUNCTIONS_USER}'"
-        )
+    def fail() -> None:
+        kill_backends(postgres, database) if kills else raise_deliberately()
 
     for statements in range(count):
-        with (
-            pytest.raises(LedgerUnavailableError),
-            failing_after(statements, kill),
-            ledger.transaction(ACCOUNT.account) as tx,
-        ):
+        with pytest.raises(expected), failing_after(statements, fail), ledger.transaction(ACCOUNT.account) as tx:
             tx.save(before, after, changes)
         assert content(postgres, database) == untouched, f"after {statements} statements"
 
-    def save_and_kill() -> None:
+    def save_and_fail() -> None:
         with ledger.transaction(ACCOUNT.account) as tx:
             tx.save(before, after, changes)
-            kill()
+            fail()
 
-    with pytest.raises(LedgerUnavailableError):
-        save_and_kill()
+    with pytest.raises(expected):
+        save_and_fail()
     assert content(postgres, database) == untouched
     with ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, after, changes)

@@ -32,7 +32,7 @@ class FolderDumpStore:
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             raise DumpStorageError(
-                f"cannot write {path}: {error.strerror}; it is no dump without its manifest: make room and repeat the command"
+                f"cannot write {path}: {error.strerror}; the dump is incomplete; make room and repeat the command"
             ) from error
 
     def get(self, file: str) -> bytes | None:

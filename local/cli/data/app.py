@@ -10,12 +10,12 @@ import typer
 
 from local.cli.options import Data, End, Json, Start
 
-data_app = typer.Typer(help="Check recorded candles.", no_args_is_help=True)
+data_app = typer.Typer(help="Import, export and check candles.", no_args_is_help=True)
 
 
 @data_app.callback()
 def _group() -> None:
-    """Check recorded candles."""
+    """Import, export and check candles."""
 
 
 def collect(  # noqa: PLR0917 - typer passes by keyword
@@ -69,11 +69,13 @@ def report(
 
 @data_app.command("import")
 def import_files(  # noqa: PLR0917 - typer passes by keyword
-    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders with all that is below them.")],
-    out: Annotated[Path, typer.Option(help="Folder of the lake; what it holds stays.")],
-    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, where the files do not say it.")] = None,
-    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, where the files do not say it.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="Zone of times that state none: UTC, or such as Europe/Berlin.")] = None,
+    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders, which are read with their subfolders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the lake; bars that it has are kept.")],
+    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, if the files do not say it.")] = None,
+    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, if the files do not say it.")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Time zone of times that state none, such as UTC or Europe/Berlin.")
+    ] = None,
     base_volume: Annotated[str | None, typer.Option(help="The column of volume in base currency (BTC of BTC-USD).")] = None,
     quote_volume: Annotated[
         str | None, typer.Option(help="The column of volume in quote currency; it is divided by each bar's mean price.")
@@ -138,8 +140,8 @@ def export(  # noqa: PLR0917 - typer passes by keyword
 @data_app.command("sample")
 def sample(
     out: Annotated[Path, typer.Option(help="Folder of the lake.")],
-    days: Annotated[int, typer.Option(help="How many days.", min=1, max=730)] = 30,
-    seed: Annotated[int, typer.Option(help="Another seed, another market.", min=0)] = 7,
+    days: Annotated[int, typer.Option(help="Number of days.", min=1, max=730)] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the simulator; another seed gives another market.", min=0)] = 7,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Write a small synthetic lake, marked as such, to try things with no data at all."""

@@ -61,7 +61,7 @@ def run_verify(day: date, data: str | None, database: str | None, *, venue: str,
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
     if not _reach(bars, day, signals):
-        _tell_no_bars(day, data or "the ledger and its lake", len(signals), json_output=json_output)
+        _report_no_bars(day, data or "the ledger and its lake", len(signals), json_output=json_output)
         return NO_BARS
     found = verify_signals(signals, bars, revisions=revisions)
     if json_output:
@@ -117,7 +117,7 @@ def _reach(bars: Mapping[Symbol, Bars], day: date, signals: Sequence[Signal]) ->
     return any(bool(len(one) and one.open_time_ms[-1] >= first) for one in bars.values())
 
 
-def _tell_no_bars(day: date, where: str, signals: int, *, json_output: bool) -> None:
+def _report_no_bars(day: date, where: str, signals: int, *, json_output: bool) -> None:
     text = f"no bars of {day} in {where} yet: a day is written to the lake at 00:20 UTC on the next day"
     if json_output:
         sys.stdout.write(json.dumps({"day": day.isoformat(), "signals": signals, "verified": 0, "why": text}) + "\n")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, Inexact
 from functools import cache
 from typing import Any
@@ -33,7 +33,7 @@ from signalbox.trading.readiness import LIVE_GATES
 from signalbox.trading.service import NOT_READY, AccountOutcome, TradingService, UnexpectedEventError
 from signalbox.trading.state import AccountState
 from tests.fakes.memory_trading import AccountRows, MemoryTradingDatabase, MemoryTradingLedger
-from tests.unit.trading.market import BTC, ETH, SOL, START, TOLD, flat, paper, signal, wave
+from tests.unit.trading.market import AT_VENUE, BTC, ETH, SOL, START, flat, paper, signal, wave
 
 PAPER = "paper-100k"
 LIVE = TradingAccount.model_validate(paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "coinbase"})
@@ -99,12 +99,18 @@ def test_a_resume_releases_the_halt_that_was_looked_at_and_none_that_came_after_
     assert halt.why == "worse news"
 
 
-def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it() -> None:
+def with_two_bought() -> tuple[Floor, datetime]:
+    """Return accounts of which one bought two SOL by hand, and the time of the newest cycle."""
     floor = Floor()
     floor.deliver(cycle())
     floor.service.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
     minute = START + timedelta(minutes=5)
     floor.deliver(cycle(minute))
+    return floor, minute
+
+
+def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it() -> None:
+    floor, minute = with_two_bought()
     assert floor.state().books.position(SOL).quantity == 2
     resting: dict[str, Any] = {"side": "SELL", "type": "LIMIT", "limit_price": "103", "quantity": "2", "reduce_only": True}
     kept = floor.service.on_command(order(minute, request_id="req-tp-1", **resting), "ada").order
@@ -119,11 +125,7 @@ def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it(
 
 
 def test_a_flatten_whose_order_the_venue_ended_is_retried_each_minute_until_flat() -> None:
-    floor = Floor()
-    floor.deliver(cycle())
-    floor.service.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
-    minute = START + timedelta(minutes=5)
-    floor.deliver(cycle(minute))
+    floor, minute = with_two_bought()
     floor.service.on_command(command("halt", minute, why="out", level="FLATTEN"), "ada")
     (first,) = [o for o in floor.state().orders.values() if o.terms.strategy == "kill-switch"]
     end = OrderCanceled(client_order_id=first.client_order_id, at=minute, reason="VENUE")  # the venue would not
@@ -368,7 +370,7 @@ def made_ready(floor: Floor) -> None:
 
 def compared(floor: Floor) -> None:
     rows = floor.rows("live-1")
-    rows.state = replace(rows.state, compared_at=START, at_venue=TOLD)
+    rows.state = replace(rows.state, compared_at=START, at_venue=AT_VENUE)
 
 
 class TestLive:

@@ -14,7 +14,6 @@ from signalbox.exact import exactly
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.orders.events import OrderEvent, OrderFilled, OrderInitialized
 from signalbox.orders.lifecycle import replay
-from signalbox.orders.terms import Leg, OrderTerms
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Fill
 from signalbox.risk.snapshot import HaltLevel
@@ -27,7 +26,7 @@ from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, opening_transfer
 from tests.examples import examples
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, since, state_at
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, manual_terms, paper, signal, since, state_at
 
 LENGTH = 130
 WITH_TARGET = DIR60_STANDARD.model_copy(update={"target_volatilities": Decimal(2), "version": "with-target.1"})
@@ -167,20 +166,7 @@ def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: St
 def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: list[tuple[Symbol, int]]) -> None:
     account = paper("paper-100k", WITH_TARGET)
     state = state_at(account)
-    terms = [
-        OrderTerms(
-            account=account.account,
-            strategy=f"manual-{i}",
-            symbol=symbol,
-            decided_at=START,
-            leg=Leg.ENTRY,
-            side="BUY",
-            type="MARKET",
-            quantity=(Decimal(hundreds * 100) / BASE[symbol]).quantize(Decimal("0.01")) or Decimal("0.01"),
-            send_before=START + timedelta(minutes=5),
-        )
-        for i, (symbol, hundreds) in enumerate(orders)
-    ]
+    terms = [manual_terms(account, i, symbol, hundreds) for i, (symbol, hundreds) in enumerate(orders)]
     state, changes = operator_orders.submit(state, terms, START)
     again, nothing = operator_orders.submit(state, terms, START)
     assert (again, nothing) == (state, NO_CHANGES)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from local.cli.data.bar import BarView
 from local.cli.data.importing.recognise import RecognisedFile
 from local.cli.data.importing.run import ImportedSeries, ImportEnding, ImportResult
 from local.cli.data.quality_json import gap_json
@@ -26,24 +26,15 @@ ADVICE: Final = {
 }
 
 
-class ImportConsole:
+class ImportConsole(BarView):
     """ImportView on a console. A context manager, so that the terminal is left as it was."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         self._shown: dict[tuple[str, ...], int] = {}
         self._refused = 0
         rate = TextColumn("{task.fields[rate]:,.0f} rows/s")
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), rate, TimesColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("looking at the files", total=None, rate=0.0)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        super().__init__(console, *columns, task="looking at the files")
 
     def recognised(self, found: RecognisedFile) -> None:
         series = found.series

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from local.cli.deploy import command
 from local.cli.deploy.command import StageDeployment
-from local.cli.rollback.release import LOOK_SECONDS, WATCHED, Release
+from local.cli.rollback.release import POLL_SECONDS, WATCHED, Release
 from local.errors import DeployError
 from local.settings import Settings, load_settings
 from signalbox.contracts import LIVE_ALIAS, Function, function_name
@@ -168,7 +168,7 @@ def test_an_alarm_of_the_stage_that_begins_to_ring_takes_the_release_back(settin
         assert any(name in line for line in person.shown)
     else:
         assert stays
-        assert len(looks) == WATCHED.total_seconds() / LOOK_SECONDS
+        assert len(looks) == WATCHED.total_seconds() / POLL_SECONDS
         assert versions == {"1", "2"}
 
 

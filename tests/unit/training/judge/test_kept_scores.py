@@ -96,12 +96,12 @@ def test_a_killed_run_leaves_what_it_had_scored(ensemble: Ensemble, data: Datase
     half = data.select(np.sort(np.concatenate(days[: len(days) // 2])))
     score(ensemble, half, kept=kept)
 
-    def tell(fraction: float) -> None:
+    def note(fraction: float) -> None:
         assert fraction > len(half) / len(data)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score(ensemble, data, tell, kept)
+        score(ensemble, data, note, kept)
     assert kept.reused == len(half)
     np.testing.assert_array_equal(score(ensemble, data, kept=kept).probability_up, score(ensemble, data).probability_up)
 

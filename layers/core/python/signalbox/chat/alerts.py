@@ -41,7 +41,7 @@ class Alert:
 
 
 def render_alert(event: Event) -> Alert | None:
-    """Return the message of an event, or None if nobody needs to know of it."""
+    """Return the message of an event, or None if nobody needs to be alerted."""
     if isinstance(event, get_args(TradingEvent)):
         return Alert(event.event_id, render_trading(event))
     if isinstance(event, get_args(LibraryEvent)):

@@ -54,7 +54,7 @@ class FeatureSchema:
 
     @property
     def reference_symbol(self) -> Symbol | None:
-        """The symbol whose bars are needed too. None if there is none: then another symbol's outage does no harm."""
+        """A second symbol whose bars the schema also needs, or None. Without one, another symbol's outage does no harm."""
         return None if self.reference is None else self.reference.symbol
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Tells minutes in which nobody traded from minutes that are missing.
+"""Distinguishes minutes in which nobody traded from minutes that are missing.
 
 Some venues publish no bar for a minute without a trade. Others publish a flat bar without volume, and the models learnt from
 those. At a venue of the first kind a minute is empty if the venue was asked twice and returned no row for it, has a bar before it

@@ -25,7 +25,7 @@ _FILE: Final = re.compile(r"^([A-Z0-9]{2,12}-[A-Z0-9]{2,12})-1m\.parquet$")
 _OTHER_FRAME: Final = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}-(\d+[mhdw])\.parquet$")
 _DOLLARS: Final = frozenset({"USD", "USDT", "USDC"})  # quotes that count as US dollars
 _SHOWN: Final = 3  # files that a message names
-_LOOKED_AT: Final = 1_000  # entries of a folder, to say what is in it
+_MAX_ENTRIES: Final = 1_000  # entries of a folder, to say what is in it
 _EXPECTED: Final = "expected candles such as BTC-USDT-1m.parquet, or a lake (candles/venue=...)"
 
 
@@ -146,7 +146,7 @@ def _seen(folder: Path) -> str:
     """Return which files there are instead, and what makes candles of them."""
     names = []
     for place, path in enumerate(folder.rglob("*")):
-        if place == _LOOKED_AT:
+        if place == _MAX_ENTRIES:
             break
         if path.is_file() and not path.name.startswith("."):
             names.append(path.relative_to(folder).as_posix())
