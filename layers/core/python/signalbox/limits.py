@@ -56,6 +56,9 @@ MAX_DAY_FOOTER_BYTES: Final = 64 * _KIB
 MAX_RECORDED_ROWS: Final = 12_000_000
 MAX_RECORDED_UNPACKED_BYTES: Final = 1024 * _MIB
 MAX_RECORDED_FOOTER_BYTES: Final = 8 * _MIB
+# List elements of a Parquet footer. A column of a row group has ten of them: enough for 3,000 row groups of six columns. Arrow
+# makes up to a kilobyte of each.
+MAX_FOOTER_ITEMS: Final = 200_000
 MAX_PAGES: Final = 200_000  # of a Parquet file; writers make pages of a megabyte or of 20,000 rows
 
 # Files of others that the workbench converts (signalbox data import). Twelve years of minutes as CSV are 600 MB.
