@@ -16,6 +16,8 @@ from boto3.session import Session
 from typing_extensions import override
 
 from local.cli.accounts.command import OrdersApi
+from local.cli.mt5.command import Mailbox, begin_rotation, finish_rotation
+from local.cli.secrets.rotation import KEYS, rotate_key
 from local.cloud.local_cloud import LocalCloud
 from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
@@ -40,6 +42,7 @@ from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Ord
 from signalbox.signing import SigningKey
 from signalbox_mt5.agent import Agent
 from signalbox_mt5.checked_clock import CheckedClock
+from signalbox_mt5.config import read_keys
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
@@ -221,8 +224,8 @@ def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(desk: Desk) -> No
 
 def test_both_keys_are_changed_while_orders_go_on(desk: Desk) -> None:
     secrets = desk.cloud.emulator.client("secretsmanager")
-    for name, letter in ((StackOutput.REQUEST_KEY_ARN, "q"), (StackOutput.REPORT_KEY_ARN, "r")):
-        secrets.put_secret_value(SecretId=desk.cloud.outputs[name], SecretString=letter * 64)
+    for name in KEYS:
+        rotate_key(secrets, desk.cloud.outputs, name, datetime.now(UTC), leaked=False)
     old = desk.ask(LIVE, "coinbase", strategy="sealed-before")
     desk.publish(old)  # by a ledger that still keeps the key before
     assert "OrderFilled" in kinds(desk.reports(old))
@@ -257,6 +260,20 @@ def test_an_order_for_metatrader_goes_through_its_mailbox_to_a_terminal_and_back
     assert kinds(desk.reports(request)) == ["OrderSubmitted"]
     assert agent.step() == 1
     assert kinds(desk.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+
+
+def test_an_agents_key_is_replaced_while_orders_go_on(desk: Desk, agent: Agent, tmp_path: Path) -> None:
+    """Begun: the cloud signs with the old key, the agent with the new one. Finished: both with the new one."""
+    mailbox, out = Mailbox(desk.api.session, "local", FTMO, desk.cloud.emulator.url), tmp_path / "signing.key"
+    for replace_key in (lambda: begin_rotation(mailbox, out), lambda: finish_rotation(mailbox)):
+        replace_key()
+        change_environment(desk.cloud, Function.EXECUTE_ORDERS, Env.VENUE_URL, desk.exchange.url)  # a new process reads the keys
+        agent._keys = read_keys(out)  # as after its restart
+        request = desk.ask(FTMO, "mt5", strategy=f"rotated-{len(mailbox.keys())}")
+        desk.publish(request)
+        assert kinds(desk.reports(request)) == ["OrderSubmitted"]
+        assert agent.step() == 1
+        assert "OrderFilled" in kinds(desk.reports(request))
 
 
 def test_whoever_may_put_reports_puts_no_request_for_another_account(desk: Desk) -> None:

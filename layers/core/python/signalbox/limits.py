@@ -66,3 +66,6 @@ MAX_IMPORT_FILES: Final = 20_000  # ten years of daily files of five symbols
 MAX_IMPORT_ZIP_BYTES: Final = 512 * _MIB  # read as a whole
 MAX_IMPORT_TEXT_BYTES: Final = 4096 * _MIB  # unpacked and streamed, so it costs time, not memory
 MAX_IMPORT_LINE_BYTES: Final = 8 * _MIB  # of a block of lines; a longer line is refused
+
+# Backups. A part has 16 MiB of text before it is compressed, and one row more; the manifest of a thousand parts has 200 kB.
+MAX_DUMP_FILE_BYTES: Final = 512 * _MIB  # of a file of a dump, read as a whole; below a function's memory
