@@ -73,7 +73,7 @@ def _heard(reading: int) -> bytes | None:
             piece = os.read(reading, _CHUNK)
             if not piece:
                 return said
-            said += piece
+            said = (said + piece)[:_CHUNK]  # of what went wild in the child, no more is kept
     return None
 
 
