@@ -19,7 +19,7 @@ import pyarrow.csv as pa_csv
 from typing_extensions import override
 
 from local.cli.data.importing.columns import BINANCE, FREQTRADE
-from local.cli.data.importing.feather import open_feather
+from local.cli.data.importing.feather import is_plain, open_feather
 from local.cli.data.importing.files import ImportFile, ImportFileError, PieceStream, Utf8Stream
 from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.limits import MAX_IMPORT_LINE_BYTES
@@ -206,8 +206,8 @@ def _parquet(file: ImportFile) -> TableFile:
             for batch in opened.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
                 yield [_without_dictionary(batch.column(name)) for name in names]
 
-    if any(pa.types.is_nested(one.type) for one in schema):
-        raise ImportFileError("has nested columns, which candles have not")
+    if not all(is_plain(one.type) for one in schema):
+        raise ImportFileError("has nested columns or views, which candles have not")
     return TableFile(tuple(schema.names), "Parquet", blocks)
 
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import struct
 import sys
 import zipfile
 from pathlib import Path
@@ -126,6 +127,17 @@ def odd_feather(folder: Path) -> None:
     (folder / "BTC_USDT-1m.feather").write_bytes(sink.getvalue())
 
 
+def odd_views_in_feather(folder: Path) -> None:
+    """Less than a megabyte: every row refers to the same text, and each is checked to be UTF-8, 200 GB in minutes."""
+    view = struct.pack("<i4sii", 2**20, b"0000", 0, 0)
+    texts = pa.Array.from_buffers(pa.string_view(), 200_000, [None, pa.py_buffer(view * 200_000), pa.py_buffer(b"0" * 2**20)])
+    times = pa.array(range(START_MS, START_MS + 200_000 * 60_000, 60_000))
+    table = pa.table({"open_time": times, **dict.fromkeys(NAMES[1:], texts)})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(folder / "BTC_USDT-1m.feather", table.schema, options=options) as out:
+        out.write_table(table)
+
+
 def odd_zone_in_feather(folder: Path) -> None:
     times = pa.array([START_MS] * 60).cast(pa.timestamp("ms", tz="Nowhere/\x1b[2J"))
     feather.write_feather(pa.table({**columns(), "open_time": times}), str(folder / "BTC_USDT-1m.feather"))
@@ -139,8 +151,8 @@ def nothing_but_a_link(folder: Path) -> None:
 @pytest.mark.parametrize(
     "harm",
     [
-        odd_number, odd_number_in_json, odd_text_in_parquet, odd_symbol_in_parquet, odd_zip, odd_feather, odd_zone_in_feather,
-        nothing_but_a_link,
+        odd_number, odd_number_in_json, odd_text_in_parquet, odd_symbol_in_parquet, odd_zip, odd_feather, odd_views_in_feather,
+        odd_zone_in_feather, nothing_but_a_link,
     ],
     ids=lambda found: found.__name__,
 )  # fmt: skip
