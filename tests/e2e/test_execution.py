@@ -265,8 +265,9 @@ def test_an_order_for_metatrader_goes_through_its_mailbox_to_a_terminal_and_back
 def test_an_agents_key_is_replaced_while_orders_go_on(desk: Desk, agent: Agent, tmp_path: Path) -> None:
     """Begun: the cloud signs with the old key, the agent with the new one. Finished: both with the new one."""
     mailbox, out = Mailbox(desk.api.session, "local", FTMO, desk.cloud.emulator.url), tmp_path / "signing.key"
-    for replace_key in (lambda: begin_rotation(mailbox, out), lambda: finish_rotation(mailbox)):
-        replace_key()
+    steps: tuple[Callable[[], str], ...] = (lambda: begin_rotation(mailbox, out), lambda: finish_rotation(mailbox))
+    for step in steps:
+        step()
         change_environment(desk.cloud, Function.EXECUTE_ORDERS, Env.VENUE_URL, desk.exchange.url)  # a new process reads the keys
         agent._keys = read_keys(out)  # as after its restart
         request = desk.ask(FTMO, "mt5", strategy=f"rotated-{len(mailbox.keys())}")

@@ -21,7 +21,7 @@ from signalbox.signing import UnknownKeyError, open_message
 from tests.fakes.keys import message_of, sealed
 from tests.unit.test_signing import EVENTS
 
-OUTPUTS = {StackOutput.REQUEST_KEY_ARN: "request", StackOutput.REPORT_KEY_ARN: "report"}
+OUTPUTS: dict[str, str] = {StackOutput.REQUEST_KEY_ARN: "request", StackOutput.REPORT_KEY_ARN: "report"}
 
 
 @pytest.fixture
