@@ -122,8 +122,15 @@ def main() -> None:
             closing.enter_context(contextlib.redirect_stderr(closing.enter_context(open(os.devnull, "w"))))  # noqa: PTH123 - no file
         code, message = _run(words, is_verbose="--verbose" in asked)
     if message:
-        errors.write(f"{message}\n")
+        errors.write(f"{message if '--verbose' in asked else _shown(message)}\n")
     sys.exit(code)
+
+
+def _shown(message: str) -> str:
+    """Return a message as a terminal may have it: what it quotes of files and answers may hold what moves a cursor."""
+    from signalbox.wire import in_one_line  # noqa: PLC0415 - pydantic, only once something went wrong
+
+    return "\n".join(in_one_line(line) for line in message.split("\n"))
 
 
 def _split(words: list[str]) -> tuple[list[str], set[str]]:

@@ -16,6 +16,8 @@ from boto3.session import Session
 from typing_extensions import override
 
 from local.cli.accounts.command import OrdersApi
+from local.cli.mt5.command import Mailbox, begin_rotation, finish_rotation
+from local.cli.secrets.rotation import KEYS, rotate_key
 from local.cloud.local_cloud import LocalCloud
 from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
@@ -40,6 +42,7 @@ from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Ord
 from signalbox.signing import SigningKey
 from signalbox_mt5.agent import Agent
 from signalbox_mt5.checked_clock import CheckedClock
+from signalbox_mt5.config import read_keys
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
@@ -221,8 +224,8 @@ def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(stage: LiveStage)
 
 def test_both_keys_are_changed_while_orders_go_on(stage: LiveStage) -> None:
     secrets = stage.cloud.emulator.client("secretsmanager")
-    for name, letter in ((StackOutput.REQUEST_KEY_ARN, "q"), (StackOutput.REPORT_KEY_ARN, "r")):
-        secrets.put_secret_value(SecretId=stage.cloud.outputs[name], SecretString=letter * 64)
+    for name in KEYS:
+        rotate_key(secrets, stage.cloud.outputs, name, datetime.now(UTC), leaked=False)
     old = stage.ask(LIVE, "coinbase", strategy="sealed-before")
     stage.publish(old)  # by a ledger that still keeps the key before
     assert "OrderFilled" in kinds(stage.reports(old))
@@ -257,6 +260,23 @@ def test_an_order_for_metatrader_goes_through_its_mailbox_to_a_terminal_and_back
     assert kinds(stage.reports(request)) == ["OrderSubmitted"]
     assert agent.step() == 1
     assert kinds(stage.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+
+
+def test_an_agents_key_is_replaced_while_orders_go_on(stage: LiveStage, agent: Agent, tmp_path: Path) -> None:
+    """Begun: the cloud signs with the old key, the agent with the new one. Finished: both with the new one."""
+    mailbox, out = Mailbox(stage.api.session, "local", FTMO, stage.cloud.emulator.url), tmp_path / "signing.key"
+    steps: tuple[Callable[[], str], ...] = (lambda: begin_rotation(mailbox, out), lambda: finish_rotation(mailbox))
+    for step in steps:
+        step()
+        change_environment(
+            stage.cloud, Function.EXECUTE_ORDERS, Env.VENUE_URL, stage.exchange.url
+        )  # a new process reads the keys
+        agent._keys = read_keys(out)  # as after its restart
+        request = stage.ask(FTMO, "mt5", strategy=f"rotated-{len(mailbox.keys())}")
+        stage.publish(request)
+        assert kinds(stage.reports(request)) == ["OrderSubmitted"]
+        assert agent.step() == 1
+        assert "OrderFilled" in kinds(stage.reports(request))
 
 
 def test_whoever_may_put_reports_puts_no_request_for_another_account(stage: LiveStage) -> None:

@@ -38,7 +38,7 @@ from signalbox.backup.manifest import DumpManifest, dump_name
 from signalbox.backup.store import DumpStore
 from signalbox.contracts import DUMPS_FOLDER, Function, StackOutput, function_name
 from signalbox.ledger_errors import LedgerUnavailableError
-from signalbox.wire import parse_object
+from signalbox.wire import in_one_line, parse_object
 
 _PATIENT: Final = Config(connect_timeout=5, read_timeout=920, retries={"total_max_attempts": 1})  # a retry would run beside it
 
@@ -209,10 +209,10 @@ def print_restore(done: RestoreProgress, *, as_json: bool) -> None:
     if done.moved_to:
         print(f"what was there before is in the schema {done.moved_to}; remove it with DROP SCHEMA {done.moved_to} CASCADE")
     for difference in done.differences:
-        print(f"  differs: {difference}")
+        print(f"  differs: {in_one_line(difference)}")
     if done.differences:
         print("the ledger stays closed to the functions: repeat the command with --rebuild to rebuild them from their events")
         return
     print(f"{done.accounts} accounts were rebuilt from their events and match their tables")
-    for account in done.halted:
+    for account in map(in_one_line, done.halted):
         print(f"{account} is live and halted: compare it with its venue, then `signalbox accounts resume {account}`")

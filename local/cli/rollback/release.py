@@ -6,6 +6,7 @@ All functions go back together, since functions of one release are only tested w
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from signalbox.wire import WireError, parse_object
 
 WATCHED: Final = timedelta(minutes=15)  # three cycles
 POLL_SECONDS: Final = 20.0
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")  # $LATEST is whatever somebody uploads next
 _ABSENT: Final = ("ResourceNotFoundException", "ParameterNotFound")
 
 
@@ -137,7 +139,11 @@ class Release:
             found = parse_object(text)
         except WireError as error:
             raise DeployError(f"{self._parameter('previous')}: {error}") from error
-        return {str(name): str(version) for name, version in found.items() if name in {one.value for one in Function}}
+        ours = {one.value for one in Function}
+        kept = {name: version for name, version in found.items() if name in ours}
+        if odd := [name for name, version in kept.items() if not isinstance(version, str) or not _VERSION.fullmatch(version)]:
+            raise DeployError(f"{self._parameter('previous')}: {odd[0]}: expected the number of a version, got something else")
+        return kept
 
 
 @contextmanager

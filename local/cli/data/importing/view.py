@@ -15,6 +15,7 @@ from local.cli.data.importing.run import ImportedSeries, ImportEnding, ImportRes
 from local.cli.data.quality_json import gap_json
 from signalbox.adapters.lake.merging import Conflict
 from signalbox.market.candles import MINUTE_MS, from_ms
+from signalbox.wire import in_one_line
 from training.bar_columns import TimesColumn
 
 SHOWN: Final = 12  # files, gaps and refusals that are named; --json has them all
@@ -33,7 +34,14 @@ class ImportConsole(BarView):
         self._shown: dict[tuple[str, ...], int] = {}
         self._refused = 0
         rate = TextColumn("{task.fields[rate]:,.0f} rows/s")
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), rate, TimesColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            rate,
+            TimesColumn(),
+        )
         super().__init__(console, *columns, task="looking at the files")
 
     def recognised(self, found: RecognisedFile) -> None:
@@ -60,17 +68,17 @@ class ImportConsole(BarView):
         self._bar.update(self._task, total=total_bytes)
 
     def progress(self, done_bytes: int, name: str, rows_per_second: float) -> None:
-        self._bar.update(self._task, completed=done_bytes, description=name[-40:], rate=rows_per_second)
+        self._bar.update(self._task, completed=done_bytes, description=in_one_line(name[-40:]), rate=rows_per_second)
 
     def _line(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _say(self._console, text)
 
 
 def show_result(console: Console, result: ImportResult) -> None:
     """Print what was imported, what was not and why, and what to do."""
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _say(console, text)
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name in ("symbol", "rows", "new", "from", "to", "gaps", "missing", "dup", "bad", "differ"):
@@ -92,6 +100,11 @@ def show_result(console: Console, result: ImportResult) -> None:
         say(result.error)
     if result.ending in ADVICE:
         say(ADVICE[result.ending])
+
+
+def _say(console: Console, text: str) -> None:
+    """Print a line. Names of files and columns are of whoever made them, and may hold what moves a terminal's cursor."""
+    console.print(in_one_line(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _lines(one: ImportedSeries) -> list[str]:

@@ -73,7 +73,7 @@ def _heard(reading: int) -> bytes | None:
             piece = os.read(reading, _CHUNK)
             if not piece:
                 return outcome
-            outcome += piece
+            outcome = (outcome + piece)[:_CHUNK]  # of what went wild in the child, no more is kept
     return None
 
 

@@ -93,7 +93,7 @@ class Bot:
         if role is None:
             return None
         kind, data = press.data[:2], press.data[2:]
-        if len(press.data.encode()) > MAX_DATA or kind not in {_RUN, _YES, _NO}:
+        if len(press.data.encode(errors="surrogatepass")) > MAX_DATA or kind not in {_RUN, _YES, _NO}:
             return _expired()
         if kind == _RUN:
             return self._guarded(lambda: self._typed(ChatMessage(press.user, press.chat, data, press.at), role))
