@@ -27,6 +27,7 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
         ("messaging", "relay_outbox", "cron(* * * * ? *)", 60),
         ("trading", "monitor_risk", "cron(* * * * ? *)", 60),
         ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
+        ("alternative", "collect_alternative", "cron(3/15 * * * ? *)", 600),
         ("reports", "publish_reports", "cron(40 1 * * ? *)", 3600),
         ("backups", "dump_database", "cron(30 2 * * ? *)", 7200),
     ],
