@@ -85,7 +85,7 @@ def _binance(path: str, asked: Asked, facts: Statistics) -> Any:
 
 
 def _bybit(path: str, asked: Asked, facts: Statistics) -> Any:
-    def answer(rows: list[dict[str, str]]) -> dict[str, Any]:
+    def answer(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"retCode": 0, "retMsg": "OK", "result": {"category": "linear", "list": rows}, "time": facts.now}
 
     if path == "/v5/market/instruments-info":

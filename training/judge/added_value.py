@@ -67,7 +67,7 @@ def measure_added_value(data: Dataset, additional: NDArray[np.float32], *, folds
 
     Raises MarketDataError for too few days, or without any additional value.
     """
-    there = np.isfinite(additional).any(axis=1)
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(additional).any(axis=1))
     if not there.any():
         raise MarketDataError("no alternative value was known at any decision; see when they were known (signalbox data report)")
     spans = _folds(data.decided_at_ms, folds)
@@ -130,7 +130,8 @@ def _scored(train: NDArray[np.float32], label: NDArray[np.float32], test: NDArra
 
 
 def _loss(probability: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.float64]:
-    return -np.log(np.clip(np.where(label > 0, probability, 1 - probability), 1e-6, None))
+    loss: NDArray[np.float64] = -np.log(np.clip(np.where(label > 0, probability, 1 - probability), 1e-6, None))
+    return loss
 
 
 def _precision(probability: NDArray[np.float64], label: NDArray[np.float64]) -> float:

@@ -19,7 +19,7 @@ from local.cli.data.alternative.report import read_observations
 from local.errors import DataError
 from signalbox.adapters.lake.series import find_series, require_bars
 from signalbox.alternative.features import NAMES, SCHEMA_NAME, alternative_features
-from signalbox.alternative.observations import Observation
+from signalbox.alternative.observations import MarketObservation
 from signalbox.features import get_schema
 from training.data.dataset import Dataset, build_dataset
 from training.judge.added_value import AddedValue, AddedValueVerdict, measure_added_value
@@ -73,7 +73,7 @@ def run_value(options: ValueOptions) -> AddedValue:
     return found
 
 
-def features_of(data: Dataset, observations: tuple[Observation, ...], assume_lag: float | None) -> NDArray[np.float32]:
+def features_of(data: Dataset, observations: tuple[MarketObservation, ...], assume_lag: float | None) -> NDArray[np.float32]:
     """Return the alternative features of each decision, (n, 14) float32."""
     lag = None if assume_lag is None else timedelta(minutes=assume_lag)
     found = np.full((len(data), len(NAMES)), np.nan, dtype=np.float32)

@@ -14,7 +14,7 @@ import pytest
 from signalbox.adapters.lake.alternative import ObservationFileError, StoredObservations, decode_observations, encode_observations
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.alternative.collection import ObservationDay, ObservationSource, SeriesOutcome, collect_observations
-from signalbox.alternative.observations import WHOLE_MARKET, Observation, ObservationKind, as_known
+from signalbox.alternative.observations import WHOLE_MARKET, MarketObservation, ObservationKind, as_known
 from signalbox.bootstrap.collect_alternative import observation_source
 from signalbox.events import CollectionProblem
 from signalbox.market.candles import to_ms
@@ -101,7 +101,7 @@ class Room:
             found = collect_observations([*sources, chosen], (BTC,), lake=self.lake, clock=lambda: self.now)
         return {f"{one.source} {one.kind}": one for one in found}
 
-    def stored(self, kind: ObservationKind = K.OPEN_INTEREST) -> list[Observation]:
+    def stored(self, kind: ObservationKind = K.OPEN_INTEREST) -> list[MarketObservation]:
         return [one for day in self.lake.days(self.venue.name, kind) for one in self.lake.read(day)]
 
 
@@ -182,7 +182,7 @@ DAY_OF = ObservationDay("okx", K.OPEN_INTEREST, NOW.date())
 
 
 def test_a_file_gives_back_every_digit_and_refuses_what_is_not_its_own() -> None:
-    one = Observation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal("70000.000000000000000001"), "x")
+    one = MarketObservation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal("70000.000000000000000001"), "x")
     content = encode_observations(DAY_OF, (one,))
     assert decode_observations(DAY_OF, content) == (one,)
     with pytest.raises(ObservationFileError, match="the footer states"):

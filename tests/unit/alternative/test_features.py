@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.alternative.features import NAMES, SCHEMA_NAME, alternative_features
-from signalbox.alternative.observations import WHOLE_MARKET, Observation, ObservationKind, as_known
+from signalbox.alternative.observations import WHOLE_MARKET, MarketObservation, ObservationKind, as_known
 from signalbox.features import SCHEMAS
 from signalbox.market.candles import to_ms
 from tests.builders import NOON, minutes
@@ -21,7 +21,7 @@ K = ObservationKind
 DECISIONS = np.array([to_ms(NOON + minutes(5 * i)) for i in range(24 * 12)], dtype=np.int64)
 
 
-def column(observations: list[Observation], name: str, lag: timedelta | None = None) -> np.ndarray:
+def column(observations: list[MarketObservation], name: str, lag: timedelta | None = None) -> np.ndarray:
     return alternative_features(observations, "BTC-USD", DECISIONS, lag=lag)[:, NAMES.index(name)]
 
 
@@ -45,7 +45,7 @@ def test_a_value_counts_from_when_it_was_known_until_it_is_outdated() -> None:
     assert np.isfinite(assumed[to_ms(NOON + minutes(5)) == DECISIONS]).all()
 
 
-def test_sources_of_other_units_are_compared_by_their_changes_and_other_symbols_do_not_count() -> None:
+def test_sources_of_other_units_are_compared_by_their_changes() -> None:
     made = [
         observation(NOON + minutes(5 * i), str(scale * (1 if i < 12 else 2)), after=0, source=source)
         for source, scale in (("okx", 10), ("bybit", 7_000))
@@ -69,7 +69,7 @@ def test_liquidations_of_the_last_hour_are_summed_by_side() -> None:
     assert column(made, "liquidated_short_1h")[3] == pytest.approx(np.log1p(2))
 
 
-def test_an_important_release_is_counted_down_to_and_one_that_was_not_announced_is_not() -> None:
+def test_an_important_release_is_counted_down_to_if_it_was_announced() -> None:
     due = NOON + timedelta(hours=6)
     announced = observation(due, "3", kind=K.ECONOMIC_EVENT, subject=WHOLE_MARKET, item="CPI")
     announced = replace(announced, published_at=NOON - timedelta(days=3), known_at=NOON - timedelta(days=1))
@@ -97,7 +97,7 @@ _SOME = st.lists(
 
 
 @given(_SOME, st.integers(0, len(DECISIONS) - 1))
-def test_no_feature_knows_what_was_fetched_after_the_decision(made: list[Observation], row: int) -> None:
+def test_no_feature_knows_what_was_fetched_after_the_decision(made: list[MarketObservation], row: int) -> None:
     at = NOON + minutes(5 * row)
     known = [one for one in made if one.known_at <= at]
     whole = alternative_features(made, "BTC-USD", DECISIONS)

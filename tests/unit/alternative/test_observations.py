@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from signalbox.alternative.calendar import CalendarError, parse_calendar
 from signalbox.alternative.observations import (
     WHOLE_MARKET,
-    Observation,
+    MarketObservation,
     ObservationError,
     ObservationKind,
     as_known,
@@ -26,12 +26,12 @@ from tests.builders import NOON, minutes
 KIND = ObservationKind.OPEN_INTEREST
 
 
-def observation(at: datetime = NOON, value: str = "1", after: float = 1, **changes: Any) -> Observation:
+def observation(at: datetime = NOON, value: str = "1", after: float = 1, **changes: Any) -> MarketObservation:
     facts: dict[str, Any] = {
         "source": "okx", "kind": KIND, "subject": "BTC-USD", "observed_at": at, "published_at": at,
         "known_at": at + minutes(after), "value": Decimal(value),
     }  # fmt: skip
-    return Observation(**{**facts, **changes})
+    return MarketObservation(**{**facts, **changes})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ _MADE = st.builds(
 
 @given(st.lists(_MADE, max_size=12), st.lists(_MADE, max_size=12), st.integers(0, 60))
 def test_what_is_fetched_later_changes_nothing_that_was_known(
-    first: list[Observation], second: list[Observation], known: int
+    first: list[MarketObservation], second: list[MarketObservation], known: int
 ) -> None:
     kept = merge((), first)
     now = max((one.known_at for one in first), default=NOON)

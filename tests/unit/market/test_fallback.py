@@ -100,7 +100,7 @@ def test_a_venue_that_answers_is_the_only_one_asked() -> None:
     assert all("market" not in one for one in stage.newest().to_detail()["symbols"])
 
 
-def test_every_hour_the_fallback_is_kept_current_and_its_whole_history_comes_the_first_time() -> None:
+def test_every_hour_the_fallback_is_kept_current() -> None:
     stage = Stage()
     stage.cursors.at.clear()
     assert stage.decided_on(NOON) == everywhere("coinbase")
@@ -111,7 +111,7 @@ def test_every_hour_the_fallback_is_kept_current_and_its_whole_history_comes_the
     assert {since for _, since, _ in stage.fallbacks[0].asked} == {NOON - minutes(10)}
 
 
-def test_a_fallback_that_is_down_while_it_is_kept_current_changes_no_decision_and_is_told() -> None:
+def test_a_fallback_that_cannot_be_kept_current_changes_no_decision_and_is_told() -> None:
     stage = Stage()
     stage.fallbacks[0].fail()
     report = stage.run(NOON)
@@ -120,7 +120,7 @@ def test_a_fallback_that_is_down_while_it_is_kept_current_changes_no_decision_an
     assert stage.newest().others == ()
 
 
-def test_a_venue_that_is_down_is_replaced_by_a_whole_series_of_the_fallback_and_marked() -> None:
+def test_a_venue_that_is_down_is_replaced_by_a_whole_series_and_marked() -> None:
     stage = Stage()
     stage.own.fail()
     assert stage.decided_on(AT) == everywhere("kraken")
@@ -132,7 +132,7 @@ def test_a_venue_that_is_down_is_replaced_by_a_whole_series_of_the_fallback_and_
     assert parse_event(event.type.value, event.to_detail()) == event
 
 
-def test_only_the_symbol_that_failed_is_replaced_and_the_fallback_brings_the_others_for_reference() -> None:
+def test_only_the_symbol_that_failed_is_replaced_with_the_others_for_reference() -> None:
     stage = Stage()
     stage.own.fail(SOL)
     assert stage.decided_on(AT) == {BTC: "coinbase", ETH: "coinbase", SOL: "kraken"}

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from signalbox.adapters.lake.alternative import ObservationFileError, StoredObservations
 from signalbox.adapters.lake.stores import FolderStore
-from signalbox.alternative.observations import Observation, ObservationQuality, assess_observations
+from signalbox.alternative.observations import MarketObservation, ObservationQuality, assess_observations
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class AlternativeFacts:
         return not self.series and not self.bad_files
 
 
-def read_observations(lake: Path) -> tuple[tuple[Observation, ...], tuple[str, ...]]:
+def read_observations(lake: Path) -> tuple[tuple[MarketObservation, ...], tuple[str, ...]]:
     """Return every observation in a lake's folder, and why files could not be read."""
     stored = StoredObservations(FolderStore(lake))
-    found: list[Observation] = []
+    found: list[MarketObservation] = []
     bad: list[str] = []
     for day in stored.all_days():
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,20 @@ from tests.fakes.http_server import Reply, serving
 RELEASES = "scheduled_at,name,importance\n2031-12-10T13:30:00Z,CPI,3\n"
 
 
+def called(*words: str) -> int:
+    """Return the exit code of a command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["signalbox", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return int(ended.value.code or 0)
+
+
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any, str]:
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--json"])
+    code = called(*words, "--json")
     told = capsys.readouterr()
-    return int(ended.value.code or 0), json.loads(told.out), told.err
+    return code, json.loads(told.out), told.err
 
 
 @pytest.fixture
@@ -77,14 +86,10 @@ def test_no_answer_at_all_is_exit_3_with_the_reason(
     ],
 )
 def test_bad_words_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["collect", "alt", "--out", str(tmp_path / "lake"), *words])
-    assert ended.value.code == 2
+    assert called("collect", "alt", "--out", str(tmp_path / "lake"), *words) == 2
     assert says in capsys.readouterr().err
 
 
 def test_candles_still_need_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["collect", "--symbols", "BTC-USD"])
-    assert ended.value.code == 2
+    assert called("collect", "--symbols", "BTC-USD") == 2
     assert "--out is missing" in capsys.readouterr().err

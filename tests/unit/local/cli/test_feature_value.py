@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from local.cli.command import main
 from local.cli.data.sample import run_data_sample
 from local.errors import DataError
 from signalbox.adapters.lake.alternative import StoredObservations
 from signalbox.adapters.lake.series import find_series
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.alternative.collection import ObservationDay
-from signalbox.alternative.observations import Observation, ObservationKind
+from signalbox.alternative.observations import MarketObservation, ObservationKind
+from tests.unit.local.cli.test_collect_alternative import called
 
 DAYS = 44
 SUBJECT = "BTC-USD"
@@ -40,11 +40,11 @@ def write(root: Path, value: Callable[[int, np.random.Generator], float], *, lat
     rng = np.random.default_rng(11)
     (series,) = find_series(root)
     start, end = series.ends()
-    by_day: dict[datetime, list[Observation]] = {}
+    by_day: dict[datetime, list[MarketObservation]] = {}
     at, place = start, 0
     while at < end:
         ratio = Decimal(repr(round(float(np.exp(value(place, rng))), 6)))
-        made = Observation("okx", ObservationKind.LONG_SHORT_RATIO, SUBJECT, at, at, at + late, ratio)
+        made = MarketObservation("okx", ObservationKind.LONG_SHORT_RATIO, SUBJECT, at, at, at + late, ratio)
         by_day.setdefault(at.replace(hour=0, minute=0), []).append(made)
         at, place = at + timedelta(minutes=5), place + 5
     stored = StoredObservations(FolderStore(root))
@@ -54,9 +54,7 @@ def write(root: Path, value: Callable[[int, np.random.Generator], float], *, lat
 
 def measured(root: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, object]:
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main(["features", "value", "--data", str(root), *more, "--json"])
-    assert ended.value.code in {0, None}
+    assert called("features", "value", "--data", str(root), *more, "--json") == 0
     found: dict[str, object] = json.loads(capsys.readouterr().out)
     return found
 

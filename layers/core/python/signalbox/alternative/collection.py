@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Protocol
 
-from signalbox.alternative.observations import RULES, WHOLE_MARKET, Observation, ObservationError, ObservationKind, merge
+from signalbox.alternative.observations import RULES, WHOLE_MARKET, MarketObservation, ObservationError, ObservationKind, merge
 from signalbox.events import CollectionProblem
 from signalbox.market.collection import VenueError
 
@@ -67,10 +67,10 @@ class ObservationLake(Protocol):
     def days(self, source: str, kind: ObservationKind) -> Sequence[ObservationDay]:
         """Return the days there are files of, oldest first."""
 
-    def read(self, day: ObservationDay) -> tuple[Observation, ...]:
+    def read(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
         """Return a day's observations; none without a file that can be read. A bad file is set aside."""
 
-    def write(self, day: ObservationDay, observations: Sequence[Observation]) -> None:
+    def write(self, day: ObservationDay, observations: Sequence[MarketObservation]) -> None:
         """Replace a day's file as one step."""
 
 
@@ -137,7 +137,7 @@ def _collect(  # noqa: PLR0917 - what, from where, of which period
     for one in raw:
         try:
             found.append(
-                Observation(
+                MarketObservation(
                     source.name,
                     kind,
                     subject,
@@ -150,7 +150,7 @@ def _collect(  # noqa: PLR0917 - what, from where, of which period
             )
         except ObservationError as error:
             refused.append(str(error))
-    by_day: dict[ObservationDay, list[Observation]] = {}
+    by_day: dict[ObservationDay, list[MarketObservation]] = {}
     for observation in found:
         day = ObservationDay(source.name, kind, observation.observed_at.astimezone(UTC).date())
         by_day.setdefault(day, []).append(observation)

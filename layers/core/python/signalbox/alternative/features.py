@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.alternative.observations import WHOLE_MARKET, Observation, ObservationKind
+from signalbox.alternative.observations import WHOLE_MARKET, MarketObservation, ObservationKind
 from signalbox.market.candles import to_ms
 
 SCHEMA_NAME: Final = "v64x"
@@ -52,7 +52,7 @@ _Values = NDArray[np.float64]
 
 
 def alternative_features(
-    observations: Iterable[Observation], symbol: str, decided_at_ms: NDArray[np.int64], *, lag: timedelta | None = None
+    observations: Iterable[MarketObservation], symbol: str, decided_at_ms: NDArray[np.int64], *, lag: timedelta | None = None
 ) -> _Values:
     """Return the features of a symbol at decisions, (n, 14) float64 in the order of NAMES.
 
@@ -100,7 +100,7 @@ def _change(series: _Series, kind: ObservationKind, at: NDArray[np.int64], span:
 class _Steps:
     """The newest value of one source as a step function of when it was known."""
 
-    def __init__(self, versions: Sequence[Observation], known_ms: Sequence[int]) -> None:
+    def __init__(self, versions: Sequence[MarketObservation], known_ms: Sequence[int]) -> None:
         order = np.argsort(np.array(known_ms, dtype=np.int64), kind="stable")
         observed = np.array([to_ms(one.observed_at) for one in versions], dtype=np.int64)[order]
         values = np.array([float(one.value) for one in versions])[order]
@@ -121,8 +121,8 @@ class _Steps:
 class _Series:
     """The observations that concern a symbol, by kind and source."""
 
-    def __init__(self, observations: Iterable[Observation], symbol: str, lag: timedelta | None) -> None:
-        versions: dict[ObservationKind, dict[str, list[tuple[int, Observation]]]] = {}
+    def __init__(self, observations: Iterable[MarketObservation], symbol: str, lag: timedelta | None) -> None:
+        versions: dict[ObservationKind, dict[str, list[tuple[int, MarketObservation]]]] = {}
         seen = set()
         for one in sorted(observations, key=lambda found: found.known_at):
             if one.subject not in {symbol, WHOLE_MARKET}:

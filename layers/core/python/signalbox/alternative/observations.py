@@ -63,7 +63,7 @@ ObservationKey: TypeAlias = tuple[str, ObservationKind, str, str, datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class MarketObservation:
     """One version of one value. Instants are UTC. subject: a symbol, or WHOLE_MARKET. item: tells values of one instant apart.
 
     Raises ObservationError if a text is empty or too long, the value is not a bounded number, or the instants are in an
@@ -104,18 +104,18 @@ class Observation:
         return self.known_at - self.published_at > RULES[self.kind].late_after
 
 
-def merge(kept: Sequence[Observation], fetched: Iterable[Observation]) -> tuple[Observation, ...]:
+def merge(kept: Sequence[MarketObservation], fetched: Iterable[MarketObservation]) -> tuple[MarketObservation, ...]:
     """Return the kept versions and those fetched that say something new, sorted by what they are of and when they were known.
 
     A fetched value that equals the newest version is no news. A version that was known before the newest one is out of order and
     is dropped: it would change what was known.
     """
-    newest: dict[ObservationKey, Observation] = {}
+    newest: dict[ObservationKey, MarketObservation] = {}
     for one in kept:
         before = newest.get(one.key)
         if before is None or before.known_at < one.known_at:
             newest[one.key] = one
-    added: list[Observation] = []
+    added: list[MarketObservation] = []
     for one in sorted(fetched, key=lambda found: found.known_at):
         before = newest.get(one.key)
         if before is None or (before.value != one.value and before.known_at < one.known_at):
@@ -124,9 +124,9 @@ def merge(kept: Sequence[Observation], fetched: Iterable[Observation]) -> tuple[
     return tuple(sorted((*kept, *added), key=lambda one: (one.observed_at, one.subject, one.item, one.known_at)))
 
 
-def as_known(observations: Iterable[Observation], at: datetime) -> tuple[Observation, ...]:
+def as_known(observations: Iterable[MarketObservation], at: datetime) -> tuple[MarketObservation, ...]:
     """Return the newest version of each value that was known at an instant, sorted by `observed_at`."""
-    found: dict[ObservationKey, Observation] = {}
+    found: dict[ObservationKey, MarketObservation] = {}
     for one in observations:
         if one.known_at <= at and (one.key not in found or found[one.key].known_at < one.known_at):
             found[one.key] = one
@@ -149,16 +149,16 @@ class ObservationQuality:
     revised: int  # versions that replaced a value
 
 
-def assess_observations(observations: Iterable[Observation]) -> tuple[ObservationQuality, ...]:
+def assess_observations(observations: Iterable[MarketObservation]) -> tuple[ObservationQuality, ...]:
     """Return the facts of every series, sorted by source, kind and subject."""
-    series: dict[tuple[str, ObservationKind, str], list[Observation]] = {}
+    series: dict[tuple[str, ObservationKind, str], list[MarketObservation]] = {}
     for one in observations:
         series.setdefault((one.source, one.kind, one.subject), []).append(one)
     return tuple(_assess(*key, series[key]) for key in sorted(series))
 
 
-def _assess(source: str, kind: ObservationKind, subject: str, found: Sequence[Observation]) -> ObservationQuality:
-    first_versions: dict[ObservationKey, Observation] = {}
+def _assess(source: str, kind: ObservationKind, subject: str, found: Sequence[MarketObservation]) -> ObservationQuality:
+    first_versions: dict[ObservationKey, MarketObservation] = {}
     for one in sorted(found, key=lambda version: version.known_at):
         first_versions.setdefault(one.key, one)
     instants = sorted({one.observed_at for one in found})

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from signalbox.adapters.lake.judged import DAY, judge_pages, open_parquet
 from signalbox.adapters.lake.stores import LakeStore
 from signalbox.alternative.collection import ObservationDay
-from signalbox.alternative.observations import Observation, ObservationError, ObservationKind
+from signalbox.alternative.observations import MarketObservation, ObservationError, ObservationKind
 from signalbox.errors import SignalboxError
 from signalbox.limits import MAX_DAY_FILE_BYTES
 from signalbox.market.candles import from_ms, to_ms
@@ -57,7 +57,7 @@ class StoredObservations:
         """Return the days of every source and kind."""
         return sorted(_days(self._store.paths(f"{FOLDER}/")))
 
-    def read(self, day: ObservationDay) -> tuple[Observation, ...]:
+    def read(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
         """Return a day's observations; none without a file that can be read. A bad file is set aside and logged."""
         content = self._store.read(day.path)
         if content is None:
@@ -71,12 +71,12 @@ class StoredObservations:
             _log.error("observation_file_quarantined", extra={"path": day.path, "to": to, "reason": str(error)})
             return ()
 
-    def look_at(self, day: ObservationDay) -> tuple[Observation, ...]:
+    def look_at(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
         """Return a day's observations and change nothing. Raises ObservationFileError for a bad file."""
         content = self._store.read(day.path)
         return () if content is None else decode_observations(day, content)
 
-    def write(self, day: ObservationDay, observations: Sequence[Observation]) -> None:
+    def write(self, day: ObservationDay, observations: Sequence[MarketObservation]) -> None:
         """Replace a day's file as one step."""
         self._store.write(day.path, encode_observations(day, observations))
 
@@ -87,7 +87,7 @@ def _days(paths: Sequence[str]) -> Iterator[ObservationDay]:
             yield ObservationDay(match[1], ObservationKind(match[2]), date.fromisoformat(match[3]))
 
 
-def encode_observations(day: ObservationDay, observations: Sequence[Observation]) -> bytes:
+def encode_observations(day: ObservationDay, observations: Sequence[MarketObservation]) -> bytes:
     """Return a day's observations as a file. Raises ObservationFileError for one of another day, source or kind."""
     for one in observations:
         if (one.source, one.kind, one.observed_at.date()) != (day.source, day.kind, day.day):
@@ -110,7 +110,7 @@ def encode_observations(day: ObservationDay, observations: Sequence[Observation]
     return content
 
 
-def decode_observations(day: ObservationDay, content: bytes) -> tuple[Observation, ...]:
+def decode_observations(day: ObservationDay, content: bytes) -> tuple[MarketObservation, ...]:
     """Return the observations in a file's content, verified. Raises ObservationFileError."""
     try:
         found = _verified(day, content)
@@ -121,7 +121,7 @@ def decode_observations(day: ObservationDay, content: bytes) -> tuple[Observatio
     return found
 
 
-def _verified(day: ObservationDay, content: bytes) -> tuple[Observation, ...]:
+def _verified(day: ObservationDay, content: bytes) -> tuple[MarketObservation, ...]:
     if len(content) > MAX_DAY_FILE_BYTES:
         raise ObservationFileError(f"expected at most {MAX_DAY_FILE_BYTES} bytes, got {len(content)}")
     buffer = pa.py_buffer(content)
@@ -141,10 +141,10 @@ def _verified(day: ObservationDay, content: bytes) -> tuple[Observation, ...]:
 
 def _observation(  # noqa: PLR0917 - the columns
     day: ObservationDay, observed: int, published: int, known: int, subject: str, item: str, value: str
-) -> Observation:
+) -> MarketObservation:
     try:
         instants: tuple[datetime, ...] = from_ms(observed), from_ms(published), from_ms(known)
-        found = Observation(day.source, day.kind, subject, *instants, Decimal(value), item)
+        found = MarketObservation(day.source, day.kind, subject, *instants, Decimal(value), item)
     except (ObservationError, InvalidOperation) as error:
         raise ObservationFileError(str(error)) from error
     if found.observed_at.date() != day.day:
