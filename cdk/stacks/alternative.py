@@ -27,7 +27,7 @@ class AlternativeStack(FunctionStack):
             "CollectAlternative",
             name=Function.COLLECT_ALTERNATIVE,
             context=platform.context,
-            layers=(LayerName.CORE, LayerName.EXCHANGE, LayerName.DATA),
+            layers=(LayerName.CORE, LayerName.EXCHANGE),
             environment={
                 Env.MARKET_DATA_BUCKET: data.market_data.bucket_name,
                 Env.SYMBOLS: ",".join(stage.symbols),

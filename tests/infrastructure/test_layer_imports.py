@@ -23,7 +23,7 @@ LAYERS = {
     Function.EXECUTE_ORDERS: (LayerName.EXCHANGE,),
     Function.GENERATE_SIGNALS: (LayerName.INFERENCE,),
     Function.COMPACT_CANDLES: (LayerName.DATA,),
-    Function.COLLECT_ALTERNATIVE: (LayerName.EXCHANGE, LayerName.DATA),
+    Function.COLLECT_ALTERNATIVE: (LayerName.EXCHANGE,),
     Function.REGISTER_MODEL: (LayerName.INFERENCE,),
 }
 RUNTIME = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "simplejson"}  # what Lambda brings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from signalbox.adapters.lake.alternative import ObservationFileError, StoredObservations, decode_observations, encode_observations
+from signalbox.adapters.lake.alternative import (
+    MAX_UNPACKED_BYTES,
+    ObservationFileError,
+    StoredObservations,
+    decode_observations,
+    encode_observations,
+)
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.alternative.collection import ObservationDay, ObservationSource, SeriesOutcome, collect_observations
 from signalbox.alternative.observations import WHOLE_MARKET, MarketObservation, ObservationKind, as_known
@@ -172,7 +179,7 @@ def test_a_damaged_file_is_set_aside_and_fetched_again(tmp_path: Path, caplog: p
     with caplog.at_level(logging.ERROR):
         assert room.lake.read(day) == ()
     assert "observation_file_quarantined" in caplog.text
-    assert list((tmp_path / "quarantine").rglob("*.parquet.*"))
+    assert list((tmp_path / "quarantine").rglob("*.jsonl.gz.*"))
     room.now = NOW + minutes(5)
     room.run()
     assert {one.observed_at for one in whole} <= {one.observed_at for one in room.lake.read(day)}
@@ -185,7 +192,7 @@ def test_a_file_gives_back_every_digit_and_refuses_what_is_not_its_own() -> None
     one = MarketObservation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal("70000.000000000000000001"), "x")
     content = encode_observations(DAY_OF, (one,))
     assert decode_observations(DAY_OF, content) == (one,)
-    with pytest.raises(ObservationFileError, match="the footer states"):
+    with pytest.raises(ObservationFileError, match="the file states"):
         decode_observations(replace(DAY_OF, source="bybit"), content)
     with pytest.raises(ObservationFileError, match="expected its own"):
         encode_observations(replace(DAY_OF, source="bybit"), (one,))
@@ -196,3 +203,17 @@ def test_a_file_that_was_cut_is_refused(cut: int) -> None:
     content = encode_observations(DAY_OF, ())
     with pytest.raises(ObservationFileError):
         decode_observations(DAY_OF, content[:cut])
+
+
+def test_a_small_file_that_asks_for_gigabytes_is_refused() -> None:
+    bomb = gzip.compress(b"[" * (MAX_UNPACKED_BYTES + 1))
+    assert len(bomb) < 100_000
+    with pytest.raises(ObservationFileError, match="at most"):
+        decode_observations(DAY_OF, bomb)
+
+
+def test_a_row_that_was_changed_is_found() -> None:
+    one = MarketObservation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal(5))
+    text = gzip.decompress(encode_observations(DAY_OF, (one,))).replace(b'"5"', b'"6"')
+    with pytest.raises(ObservationFileError, match="not those that it states"):
+        decode_observations(DAY_OF, gzip.compress(text))

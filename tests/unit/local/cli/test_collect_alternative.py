@@ -55,7 +55,7 @@ def test_a_lake_is_filled_and_reported(tmp_path: Path, capsys: pytest.CaptureFix
         "funding_rate": 0, "open_interest": 0, "long_short_ratio": 0, "economic_event": 0,
     }  # fmt: skip
     assert "alternative data" in shown
-    file = next((lake / "alt/source=okx/kind=open_interest").glob("*.parquet"))
+    file = next((lake / "alt/source=okx/kind=open_interest").glob("*.jsonl.gz"))
     file.write_bytes(b"damaged")
     code, report, _ = run(capsys, "data", "report", "--data", str(lake))
     assert code == 1

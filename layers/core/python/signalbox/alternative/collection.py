@@ -58,7 +58,7 @@ class ObservationDay:
 
     @property
     def path(self) -> str:
-        return f"alt/source={self.source}/kind={self.kind}/date={self.day.isoformat()}.parquet"
+        return f"alt/source={self.source}/kind={self.kind}/date={self.day.isoformat()}.jsonl.gz"
 
 
 class ObservationLake(Protocol):

@@ -1,41 +1,35 @@
-"""Files of alternative data in the lake: one Parquet file for a source, kind and UTC day, verified as a whole when it is read.
+"""Files of alternative data in the lake: one for a source, kind and UTC day, verified as a whole when it is read.
 
-Values are text, so they are exact. The footer states what the file holds, its rows and a checksum of them. A bad file is set
-aside in `quarantine/` and treated as absent, so the next run fetches what the source still has.
+A file is gzip of JSON lines: a line that states what it holds, its rows and their checksum, then a list a row, values as text.
+It is no Parquet, because the function that writes it has the exchanges' layer, and Arrow beside that would be too large for
+Lambda. A bad file is set aside in `quarantine/` and treated as absent, so the next run fetches what the source still has.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from signalbox.adapters.lake.judged import DAY, judge_pages, open_parquet
 from signalbox.adapters.lake.stores import LakeStore
 from signalbox.alternative.collection import ObservationDay
-from signalbox.alternative.observations import MarketObservation, ObservationError, ObservationKind
+from signalbox.alternative.observations import MarketObservation, ObservationKind
 from signalbox.errors import SignalboxError
-from signalbox.limits import MAX_DAY_FILE_BYTES
 from signalbox.market.candles import from_ms, to_ms
+from signalbox.wire import parse, parse_object
 
 FOLDER: Final = "alt"
+MAX_UNPACKED_BYTES: Final = 32 * 2**20  # a hundred times a busy day of liquidations
 _FORMAT: Final = "1"
-_INSTANTS: Final = ("observed_at", "published_at", "known_at")
-_TEXTS: Final = ("subject", "item", "value")
-_SCHEMA: Final = pa.schema(
-    [pa.field(name, pa.timestamp("ms", tz="UTC"), nullable=False) for name in _INSTANTS]
-    + [pa.field(name, pa.string(), nullable=False) for name in _TEXTS]
-)
-_PHYSICAL: Final = {**dict.fromkeys(_INSTANTS, "INT64"), **dict.fromkeys(_TEXTS, "BYTE_ARRAY")}
-_FACTS: Final = ("format", "source", "kind", "date", "rows", "sha256")
-_PATH: Final = re.compile(r"^alt/source=([a-z0-9]+)/kind=([a-z_]+)/date=(\d{4}-\d{2}-\d{2})\.parquet$")
+_PATH: Final = re.compile(r"^alt/source=([a-z0-9]+)/kind=([a-z_]+)/date=(\d{4}-\d{2}-\d{2})\.jsonl\.gz$")
+_GZIP: Final = 31  # zlib's window bits for a gzip file
 _log: Final = logging.getLogger(__name__)
 
 
@@ -92,70 +86,55 @@ def encode_observations(day: ObservationDay, observations: Sequence[MarketObserv
     for one in observations:
         if (one.source, one.kind, one.observed_at.date()) != (day.source, day.kind, day.day):
             raise ObservationFileError(f"{day.path}: expected its own observations, got {one.key}")
-    columns: dict[str, list[Any]] = {name: [to_ms(getattr(one, name)) for one in observations] for name in _INSTANTS}
-    columns |= {"subject": [one.subject for one in observations], "item": [one.item for one in observations]}
-    columns["value"] = [str(one.value) for one in observations]
-    table = pa.table(
-        [pa.array(columns[name], pa.int64()).cast(pa.timestamp("ms", tz="UTC")) for name in _INSTANTS]
-        + [pa.array(columns[name], pa.string()) for name in _TEXTS],
-        schema=_SCHEMA,
-    )
-    facts = {"format": _FORMAT, "source": day.source, "kind": day.kind.value, "date": day.day.isoformat()}
-    facts |= {"rows": str(len(observations)), "sha256": _checksum(columns)}
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd", use_dictionary=False, store_schema=False) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({f"signalbox.{name}": facts[name] for name in _FACTS})
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    rows = [
+        [*(to_ms(at) for at in (one.observed_at, one.published_at, one.known_at)), one.subject, one.item, str(one.value)]
+        for one in observations
+    ]
+    body = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    facts = {**_facts(day), "rows": len(rows), "sha256": hashlib.sha256(body.encode()).hexdigest()}
+    return gzip.compress((json.dumps(facts, separators=(",", ":")) + "\n" + body).encode(), mtime=0)
 
 
 def decode_observations(day: ObservationDay, content: bytes) -> tuple[MarketObservation, ...]:
     """Return the observations in a file's content, verified. Raises ObservationFileError."""
     try:
-        found = _verified(day, content)
+        found = _verified(day, _unpacked(content))
     except ObservationFileError as error:
         raise ObservationFileError(f"{day.path}: {error}") from error
-    except Exception as error:  # Arrow raises a dozen error classes for damaged bytes
+    except (ValueError, TypeError, LookupError, ArithmeticError, OSError, zlib.error, SignalboxError) as error:
         raise ObservationFileError(f"{day.path}: {type(error).__name__}: {str(error)[:200]}") from error
     return found
 
 
-def _verified(day: ObservationDay, content: bytes) -> tuple[MarketObservation, ...]:
-    if len(content) > MAX_DAY_FILE_BYTES:
-        raise ObservationFileError(f"expected at most {MAX_DAY_FILE_BYTES} bytes, got {len(content)}")
-    buffer = pa.py_buffer(content)
-    file = open_parquet(buffer, DAY)
-    stated = {name: (file.metadata.metadata or {}).get(f"signalbox.{name}".encode(), b"").decode() for name in _FACTS}
-    wanted = {"format": _FORMAT, "source": day.source, "kind": day.kind.value, "date": day.day.isoformat()}
-    if {name: stated[name] for name in wanted} != wanted:
-        raise ObservationFileError(f"expected {wanted}, the footer states {stated}")
-    judge_pages(buffer, file, _PHYSICAL, DAY)
-    table = file.read(use_threads=False)
-    columns = {name: table.column(name).cast(pa.int64()).to_pylist() for name in _INSTANTS}
-    columns |= {name: table.column(name).to_pylist() for name in _TEXTS}
-    if str(table.num_rows) != stated["rows"] or _checksum(columns) != stated["sha256"]:
-        raise ObservationFileError("its rows are not those that the footer states")
-    return tuple(_observation(day, *row) for row in zip(*(columns[name] for name in (*_INSTANTS, *_TEXTS)), strict=True))
+def _facts(day: ObservationDay) -> dict[str, str]:
+    return {"format": _FORMAT, "source": day.source, "kind": day.kind.value, "date": day.day.isoformat()}
 
 
-def _observation(  # noqa: PLR0917 - the columns
-    day: ObservationDay, observed: int, published: int, known: int, subject: str, item: str, value: str
-) -> MarketObservation:
-    try:
-        instants: tuple[datetime, ...] = from_ms(observed), from_ms(published), from_ms(known)
-        found = MarketObservation(day.source, day.kind, subject, *instants, Decimal(value), item)
-    except (ObservationError, InvalidOperation) as error:
-        raise ObservationFileError(str(error)) from error
-    if found.observed_at.date() != day.day:
-        raise ObservationFileError(f"expected values of {day.day}, got {found.observed_at.isoformat()}")
+def _unpacked(content: bytes) -> str:
+    """Return a file's text. A small file may ask for gigabytes, so it is unpacked up to a limit."""
+    unpacking = zlib.decompressobj(_GZIP)
+    found = unpacking.decompress(content, MAX_UNPACKED_BYTES)
+    if not unpacking.eof or unpacking.unused_data:
+        raise ObservationFileError(f"expected one whole gzip file of at most {MAX_UNPACKED_BYTES} bytes")
+    return found.decode()
+
+
+def _verified(day: ObservationDay, text: str) -> tuple[MarketObservation, ...]:
+    head, _, body = text.partition("\n")
+    stated = parse_object(head)
+    if {name: stated.get(name) for name in _facts(day)} != _facts(day):
+        raise ObservationFileError(f"expected {_facts(day)}, the file states {head[:200]}")
+    lines = body.splitlines()
+    if stated.get("rows") != len(lines) or stated.get("sha256") != hashlib.sha256(body.encode()).hexdigest():
+        raise ObservationFileError("its rows are not those that it states")
+    found = tuple(_observation(day, parse(line)) for line in lines)
+    if other := next((one for one in found if one.observed_at.date() != day.day), None):
+        raise ObservationFileError(f"expected values of {day.day}, got {other.observed_at.isoformat()}")
     return found
 
 
-def _checksum(columns: dict[str, list[Any]]) -> str:
-    found = hashlib.sha256()
-    for name in (*_INSTANTS, *_TEXTS):
-        for value in columns[name]:
-            text = str(value).encode()
-            found.update(len(text).to_bytes(4, "big") + text)
-    return found.hexdigest()
+def _observation(day: ObservationDay, row: Any) -> MarketObservation:
+    observed, published, known, subject, item, value = row
+    return MarketObservation(
+        day.source, day.kind, str(subject), from_ms(observed), from_ms(published), from_ms(known), Decimal(value), str(item)
+    )
