@@ -31,6 +31,7 @@ from signalbox.trading.changes import ChangeSet
 from signalbox.trading.state import AccountState, TradeState
 from signalbox.trading.warnings import DepletionWarning
 from tests.builders import BTC, NOON, minutes
+from tests.examples import examples
 from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source
 from tests.integration.samples import DeliberateError
 from tests.integration.test_trading_ledger_contract import everything
@@ -579,7 +580,7 @@ def test_account_that_is_locked_vouches_for_its_own_rows_alone(source: Connectio
         max_size=4,
     )
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_read_as_they_were_offered(ledger: PostgresTradingLedger, given_rows: list[dict[str, Any]]) -> None:
     known = {"account": ACCOUNT.account, "kind": "TEST", "at": NOON.isoformat(), "code": "c", "who": "w"}
     rows = [{**dict.fromkeys(RISK_EVENTS.columns), **known, "key": str(place), **given} for place, given in enumerate(given_rows)]

@@ -21,6 +21,7 @@ from signalbox.market.fallback import Standing
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 from signalbox.signals.publishing import publish_pending
 from tests.builders import BTC, NOON, minutes
+from tests.examples import examples
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
 
@@ -155,7 +156,7 @@ def test_a_symbol_never_seen_has_no_cursor(cursors: DynamoCursorStore) -> None:
     assert cursors.newest("coinbase", BTC) is None
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=6))
 def test_a_cursor_only_moves_forward(cursors: DynamoCursorStore, offsets: list[int]) -> None:
     symbol = f"S{hash(tuple(offsets))}-USD"

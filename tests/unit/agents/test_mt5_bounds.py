@@ -19,6 +19,7 @@ from signalbox_mt5.bounded_terminal import MOST_AT_ONCE, BoundedTerminal, Record
 from signalbox_mt5.broker_clock import BrokerClock
 from signalbox_mt5.terminal import OrderKind
 from tests.builders import NOON
+from tests.examples import examples
 from tests.unit.agents.world import World, asked, details, entry, exit_of, kinds, stop_of, viewed
 
 OTHER = "ETHUSD"
@@ -96,7 +97,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     found.journal.close()
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(PLACES), value=st.sampled_from(ABSURD), leaves=st.booleans())
 def test_no_value_of_the_terminal_ends_the_agent(
     tmp_path_factory: pytest.TempPathFactory, place: tuple[str, str], value: Any, *, leaves: bool

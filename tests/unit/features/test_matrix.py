@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from signalbox.features import FeatureMatrix, FeatureSchemaError, compute_features, get_schema, why_incomplete
 from signalbox.features.stream import FeatureStream
 from signalbox.market.candles import MINUTE_MS, Bars
+from tests.examples import examples
 from tests.unit.features.synthetic_bars import BTC, flat, minutes, select, walk, without
 
 SCHEMA = get_schema("v31")
@@ -60,7 +61,7 @@ def test_changing_the_future_changes_nothing(bars: Bars, matrix: FeatureMatrix) 
     np.testing.assert_array_equal(changed.values[:stop], matrix.values[:stop])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     step=st.sampled_from([1e-7, 1e-5, 4e-4, 5e-2]),
@@ -146,7 +147,7 @@ def test_constant_prices_have_defined_values(price: float, volume: float) -> Non
     assert row["realised_vol_ratio_15_240"] == 1.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     weather=st.sampled_from(["still", "jumps", "no volume", "one price moves", "tiny", "giant"]),

@@ -22,6 +22,7 @@ from signalbox.signals.publishing import publish_pending
 from signalbox.signals.rows import IncompleteRows, newest_rows
 from signalbox.signals.signal import DeploymentStage, Direction, Thresholds, Tier
 from tests.builders import BTC, ETH, NOON, SOL, SYMBOLS, candles, event, minutes
+from tests.examples import examples
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
 
 SCHEMA = get_schema("v31")
@@ -379,7 +380,7 @@ def cycle_events(first: datetime) -> list[CandlesClosed]:
     return [event(first + minutes(5 * i), count=5 + 5 * i + 10) for i in range(3)]
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(st.integers(0, 2), min_size=3, max_size=8).filter(lambda order: set(order) == {0, 1, 2}))
 def test_any_order_with_any_repeats_gives_the_same_signals_once(order: list[int]) -> None:
     def outcome_of(indices: list[int]) -> set[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from signalbox.events import SignalGenerated
@@ -36,6 +37,11 @@ def bar(symbol: Symbol, open_time: datetime, first: str | Decimal, **changes: st
 
 def wave(symbol: Symbol, since: datetime, count: int) -> list[Candle]:
     """`count` bars from `since`, each a small deterministic move: about 0.05 % a minute."""
+    return list(_wave(symbol, since, count))
+
+
+@cache  # hundreds of tests and examples begin with the same hours
+def _wave(symbol: Symbol, since: datetime, count: int) -> tuple[Candle, ...]:
     found = []
     for i in range(count):
         at = since + ONE_MINUTE * i
@@ -43,7 +49,7 @@ def wave(symbol: Symbol, since: datetime, count: int) -> list[Candle]:
         first, last = (_price(symbol, minute + k) for k in (0, 1))
         span = first / 4_000
         found.append(Candle(symbol, at, first, max(first, last) + span, min(first, last) - span, last, Decimal(5 + minute % 7)))
-    return found
+    return tuple(found)
 
 
 def _price(symbol: Symbol, minute: int) -> Decimal:

@@ -26,6 +26,7 @@ from signalbox.trading.entries import enter
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, opening_transfer
+from tests.examples import examples
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, since, state_at
 
 LENGTH = 130
@@ -87,7 +88,7 @@ def followed(
     return state, changes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     story=stories(), stops=st.sets(st.integers(1, LENGTH), max_size=30), kind=st.sampled_from(("paper-100k", "ftmo-1step-100k"))
 )
@@ -103,7 +104,7 @@ def test_splitting_repeating_and_reordering_deliveries_gives_the_same_desk(story
     assert {(r.kind, r.key) for r in changes.risk} == {(r.kind, r.key) for r in more.risk}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(story=stories())
 def test_books_orders_and_facts_agree_to_the_last_digit(story: Story) -> None:
     account = paper("paper-100k", WITH_TARGET)
@@ -135,7 +136,7 @@ def by_order(events: tuple[OrderEvent, ...]) -> dict[str, list[OrderEvent]]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(story=stories(), flatten_at=st.none() | st.integers(1, LENGTH))
 def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: Story, flatten_at: int | None) -> None:
     state = state_at(paper("paper-100k", WITH_TARGET))
@@ -161,7 +162,7 @@ def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: St
         assert state.is_idle
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(story=stories(), orders=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.integers(1, 400)), max_size=8))
 def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: list[tuple[Symbol, int]]) -> None:
     account = paper("paper-100k", WITH_TARGET)

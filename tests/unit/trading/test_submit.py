@@ -22,6 +22,7 @@ from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.errors import CommandError
 from signalbox.trading.snapshot import risk_snapshot
 from signalbox.trading.state import AccountState
+from tests.examples import examples
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, history, paper, signal, state_at
 
 PAPER = paper()
@@ -70,7 +71,7 @@ def one_by_one(state: AccountState, wanted: list[OrderTerms]) -> tuple[AccountSt
     return state, changes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(account=st.sampled_from((PAPER, LIVE, paper("ftmo-2step-100k"))), wanted=WANTED, again=st.integers(0, 3))
 def test_batch_is_judged_as_its_orders_one_after_the_other(
     account: TradingAccount, wanted: list[tuple[Symbol, Side, int, bool, bool]], again: int
@@ -110,7 +111,7 @@ def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
         operator_orders.submit(begun(LIVE), [orders[0], late], START)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
 def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[Symbol, Side, int]]) -> None:
     orders = terms_of(LIVE, [(*one, False, False) for one in wanted])

@@ -43,6 +43,7 @@ from signalbox.trading.service import AccountOutcome
 from signalbox.trading.state import AccountState, opening_transfer
 from signalbox.trading.venue_comparison import OVERLAP, needs_comparison, request_view
 from signalbox.trading.view import account_view
+from tests.examples import examples
 from tests.unit.trading.market import BTC, ETH, START, TOLD, history, signal, state_at
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, entered, fill, opened, reported
 from tests.unit.trading.test_live_service import NAME, World
@@ -381,7 +382,7 @@ MANUAL = OrderTerms(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_books_end_as_the_venues_fills_and_no_halt_remains_whatever_each_view_shows(data: st.DataObject) -> None:
     """A venue takes an order or not, fills parts of it, ends it, and shows orders, fills and balances late, or torn."""
