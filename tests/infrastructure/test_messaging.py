@@ -84,7 +84,7 @@ def test_what_a_rule_cannot_deliver_is_kept(assembly: Assembly) -> None:
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 7
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 8
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 
