@@ -79,7 +79,8 @@ def test_a_planted_signal_is_found_and_noise_is_not(lake: Path, tmp_path: Path, 
 
     # the same signal, fetched a day after it was of use: it is in the file, and was not known
     write(lake, telling, late=timedelta(days=1))
-    assert measured(lake, capsys)["verdict"] != "ADDS"
+    assert called("features", "value", "--data", str(lake), "--json") == 2
+    assert "no alternative value was known at any decision" in capsys.readouterr().err
     assert measured(lake, capsys, "--assume-lag", "0")["verdict"] == "ADDS"
 
 
