@@ -29,8 +29,7 @@ class LakeStack(FunctionStack):
             layers=(LayerName.CORE, LayerName.DATA),
             environment={
                 Env.MARKET_DATA_BUCKET: data.market_data.bucket_name,
-                Env.VENUE: stage.venue,
-                Env.SYMBOLS: ",".join(stage.symbols),
+                **stage.market_environment,
             },
             timeout_seconds=300,
             memory_megabytes=512,

@@ -107,7 +107,7 @@ class TradingStack(FunctionStack):
             layers=(LayerName.CORE,),
             bus=platform.messaging.bus,
             environment={
-                Env.VENUE: self.config.venue,
+                Env.VENUE: self.config.venues[0],
                 Env.REQUEST_KEY_ARN: request_key.secret_arn,
             },
             timeout_seconds=_TIMEOUT_SECONDS,

@@ -79,6 +79,10 @@ class VenueForm:
     maintenance: Reply
     omits_quiet: bool = False
     bounds_unsaid: bool = False
+    trades_path: str = ""
+    trades: Callable[[Sequence[int]], Any] | None = (
+        None  # of those instants, ms, newest first; for venues that omit quiet minutes
+    )
 
 
 @dataclass
@@ -97,6 +101,10 @@ class CandleVenue:
         for path, body in self.form.markets.items():
             if url.path == path:
                 return Reply(200, body)
+        if self.form.trades is not None and url.path == self.form.trades_path:
+            now = self.market.now
+            made = [t for t in range(now - now % 10_000, now - 20 * MINUTE, -10_000) if t - t % MINUTE not in self.market.quiet]
+            return Reply(200, self.form.trades(made[:100]))
         if not url.path.startswith(self.form.path):
             return Reply(404, {"error": f"no such path {url.path}"})
         self.asked.append({"path": url.path, **query})
@@ -197,6 +205,16 @@ def _gate(asked: Asked) -> Any:
     return found
 
 
+def _coinbase_trades(times: Sequence[int]) -> Any:
+    told = [f"{datetime.fromtimestamp(t / 1000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for t in times]
+    return [{"trade_id": n, "side": "sell", "size": "0.1", "price": "60000", "time": time} for n, time in enumerate(told)]
+
+
+def _kucoin_trades(times: Sequence[int]) -> Any:
+    rows = [{"sequence": str(t), "price": "60000", "size": "0.1", "side": "sell", "time": t * 1_000_000} for t in times]
+    return {"code": "200000", "data": rows}
+
+
 def _htx(asked: Asked) -> Any:
     first, last = asked.number("from", 0) * 1000, asked.number("to", asked.market.now // 1000) * 1000
     found = []
@@ -251,6 +269,8 @@ FORMS: Sequence[VenueForm] = (
         Reply(429, {"message": "Public rate limit exceeded"}),
         Reply(503, {"message": "Service Unavailable"}),
         omits_quiet=True,
+        trades_path="/products/BTC-USD/trades",
+        trades=_coinbase_trades,
     ),
     _binance_form("binance", 429, "Too much request weight used"),
     _binance_form("binanceus", 418, "Way too much request weight used; IP banned"),
@@ -352,6 +372,8 @@ FORMS: Sequence[VenueForm] = (
         Reply(429, {"code": "429000", "msg": "Too Many Requests"}),
         Reply(503, {"code": "503000", "msg": "Service Unavailable"}),
         omits_quiet=True,
+        trades_path="/api/v1/market/histories",
+        trades=_kucoin_trades,
         bounds_unsaid=True,
     ),
     VenueForm(

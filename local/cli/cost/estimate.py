@@ -114,8 +114,9 @@ def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappin
     for name, count in usage["runs_a_cycle"].items():
         if name in functions:
             runs[name] += round(cycles * count)
-    seconds = usage["seconds_a_run"]
-    memory = sum(count * seconds * functions[name]["MemorySize"] / 1024 for name, count in runs.items())
+    longer = usage.get("seconds_of", {})
+    seconds = {name: longer.get(name, usage["seconds_a_run"]) for name in runs}
+    memory = sum(count * seconds[name] * functions[name]["MemorySize"] / 1024 for name, count in runs.items())
     total = sum(runs.values())
     yield CostItem("Lambda: requests", total, million["lambda_request"] / MILLION, free["lambda_request"])
     yield CostItem("Lambda: GB-seconds", memory, prices["other"]["lambda_gigabyte_second"], free["lambda_gigabyte_second"])

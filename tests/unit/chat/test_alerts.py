@@ -43,6 +43,14 @@ def test_a_shadow_signal_says_so_and_names_side_price_confidence_horizon_and_tim
         assert part in alert.text
 
 
+def test_a_signal_on_prices_of_a_fallback_venue_says_so() -> None:
+    alert, usual = render_alert(signal(market="kraken")), render_alert(signal())
+    assert alert is not None
+    assert usual is not None
+    assert "Prices of kraken: the usual venue does not answer." in alert.text
+    assert "Prices of" not in usual.text
+
+
 def test_an_active_signal_has_no_shadow_badge() -> None:
     alert = render_alert(signal(stage="active"))
     assert alert is not None

@@ -28,12 +28,13 @@ from local.errors import DataError
 from signalbox.adapters.lake.lake import DayMerge, Lake
 from signalbox.adapters.lake.merging import Conflict, FreshDay
 from signalbox.adapters.lake.stores import LakeStorageError
+from signalbox.market.candle_rules import RowFault, price_faults
 from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, MarketDataError, from_ms, to_ms
 from signalbox.market.clock import Gap
 from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES
 from signalbox.market.gaps import find_gaps
 from signalbox.market.lake import DAY_MS, DayKey, SeriesKey, day_of, outside_calendar
-from signalbox.market.row_faults import FAULT_WORDS, RowFault, price_faults
+from signalbox.market.row_faults import FAULT_WORDS
 
 WRITERS: Final = 2  # packing and writing release the lock of the interpreter
 WAITING: Final = 8  # days that may wait for a writer

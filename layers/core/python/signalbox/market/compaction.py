@@ -86,7 +86,7 @@ class CompactionReport:
 
 def compact(
     scheduled_at: datetime,
-    venue: str,
+    venues: Sequence[str],
     symbols: Sequence[Symbol],
     *,
     ledger: CandleLedger,
@@ -96,14 +96,15 @@ def compact(
 ) -> CompactionReport:
     """Write the days that had ended by `scheduled_at`: recent ones first, then days without a file, oldest first.
 
+    venues: the stage's own and its fallbacks; each has day files of its own.
+
     Raises the errors of the ledger and of the lake's storage. A day whose rows break a rule is reported and stops no other.
     """
-    today = DayKey(SeriesKey(venue, symbols[0]), day_of(scheduled_at)).start
+    today = DayKey(SeriesKey(venues[0], symbols[0]), day_of(scheduled_at)).start
     young, old = [], []
-    for symbol in symbols:
-        series = SeriesKey(venue, symbol)
+    for series in (SeriesKey(venue, symbol) for venue in venues for symbol in symbols):
         there = {key.day for key in lake.days(series)}
-        for day in ledger.days(venue, symbol, today):
+        for day in ledger.days(series.venue, series.symbol, today):
             key = DayKey(series, day)
             if today - key.start <= timedelta(days=lookback_days):
                 young.append(key)

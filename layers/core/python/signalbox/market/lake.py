@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.exact import plain
+from signalbox.market.candle_rules import impossible_rows
 from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol, from_ms, to_ms
 
 CANDLES: Final = "candles"
@@ -256,15 +257,6 @@ def outside_calendar(open_time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.ones(len(open_time_ms), dtype=np.bool_)
     outside: NDArray[np.bool_] = (open_time_ms < _FIRST_MS) | (open_time_ms >= _END_MS)
     return outside
-
-
-def impossible_rows(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Return which rows break the contract of `Candle`, (n,); `values` as in `check_rows`."""
-    open_, high, low, close, volume = values
-    finite = np.isfinite(open_) & np.isfinite(high) & np.isfinite(low) & np.isfinite(close) & np.isfinite(volume)
-    sane = (low > 0) & (volume >= 0) & (low <= np.minimum(open_, close)) & (high >= np.maximum(open_, close))
-    bad: NDArray[np.bool_] = ~(finite & sane)
-    return bad
 
 
 def coarse_steps(open_time_ms: NDArray[np.int64]) -> tuple[int, datetime] | None:

@@ -95,8 +95,15 @@ def canonical_symbol(pair: str) -> Symbol:
 def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     """Return the series of a lake (given its root, its `candles` folder or one `venue=...`) or of a folder of recorded files.
 
-    The result is in the product's symbol order. Raises MarketDataError if the folder is missing or holds no series, if it holds
-    two series of one symbol, or if it holds both a lake and recorded files.
+    The result is in the product's symbol order. Raises MarketDataError as `every_series`, and for two series of one symbol.
+    """
+    return _in_order(every_series(folder))
+
+
+def every_series(folder: Path) -> Sequence[CandleSeries]:
+    """Return all series of a folder as `find_series`, a symbol's of several venues each.
+
+    Raises MarketDataError if the folder is missing or holds no series, or if it holds both a lake and recorded files.
     """
     if not folder.is_dir():
         raise MarketDataError(f"{folder} is not a directory: {_EXPECTED}")
@@ -108,7 +115,7 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     series: Sequence[CandleSeries] = in_lake or files
     if not series:
         raise MarketDataError(f"{folder}: {_EXPECTED}, found none{_other_frames(folder)}; {_seen(folder)}")
-    return _in_order(series)
+    return series
 
 
 def lake_of(folder: Path) -> tuple[Lake, str] | None:
