@@ -127,57 +127,59 @@ def on(market: str, what: CandlesClosed, *symbols: Symbol) -> CandlesClosed:
 
 
 def test_a_symbol_on_a_fallback_is_decided_on_that_venues_bars_alone_and_marked() -> None:
-    room = Room()
+    setup = CycleSetup()
     own = candles(BTC, NOON, HISTORY + 30)
     other = [replace(c, open=3 * c.open, high=3 * c.high, low=3 * c.low, close=3 * c.close) for c in own]
-    with room.ledger.transaction() as tx:
+    with setup.ledger.transaction() as tx:
         tx.add_candles("kraken", other)
     what = event()
     rows = tuple(CandleRow(t=c.open_time, o=c.open, h=c.high, l=c.low, c=c.close, v=c.volume) for c in other[-10:])
     btc = what.symbols[0].model_copy(update={"market": "kraken", "candles": rows})
-    outcome = room.run(what.model_copy(update={"symbols": (btc, *what.symbols[1:])}))
+    outcome = setup.run(what.model_copy(update={"symbols": (btc, *what.symbols[1:])}))
     found = {s.symbol: s for s in outcome.signals}
     assert {symbol: s.market for symbol, s in found.items()} == {BTC: "kraken", ETH: None, SOL: None}
     assert found[BTC].price == other[-1].close
-    usual = {s.symbol: s for s in Room().run(event()).signals}
+    usual = {s.symbol: s for s in CycleSetup().run(event()).signals}
     # its features are of one venue: three times the price changes no return, a mixed window would
     assert np.allclose(found[BTC].features, usual[BTC].features, rtol=1e-6, atol=1e-9)
     assert found[ETH] == usual[ETH]
     announced = {
-        a["symbol"]: a.get("market") for a in map(json.loads, (e.detail for e in room.events(EventType.SIGNAL_GENERATED)))
+        a["symbol"]: a.get("market") for a in map(json.loads, (e.detail for e in setup.events(EventType.SIGNAL_GENERATED)))
     }
     assert announced == {BTC: "kraken", ETH: None, SOL: None}
 
 
 def test_a_fallback_without_enough_history_refuses_and_takes_none_of_the_other_venue() -> None:
-    room = Room()
-    outcome = room.run(on("kraken", event(), BTC))
+    setup = CycleSetup()
+    outcome = setup.run(on("kraken", event(), BTC))
     assert [(r.symbol, r.reason) for r in outcome.refusals] == [(BTC, "INSUFFICIENT_HISTORY")]
     assert {s.symbol for s in outcome.signals} == {ETH, SOL}
 
 
 def test_the_reference_symbol_is_of_the_same_venue_or_there_is_no_decision() -> None:
     schema = get_schema("v50")
-    room = Room(history=schema.history_bars + 30)
-    room.choice = ModelChoice(DeployedModel("m1", DeploymentStage.SHADOW, FixedScorer(schema=schema), Thresholds(0.03, 0.08), 60))
-    with room.ledger.transaction() as tx:
+    setup = CycleSetup(history=schema.history_bars + 30)
+    setup.choice = ModelChoice(
+        DeployedModel("m1", DeploymentStage.SHADOW, FixedScorer(schema=schema), Thresholds(0.03, 0.08), 60)
+    )
+    with setup.ledger.transaction() as tx:
         tx.add_candles("kraken", candles(SOL, NOON - minutes(10), schema.history_bars + 30))
-    outcome = room.run(on("kraken", event(), SOL))
+    outcome = setup.run(on("kraken", event(), SOL))
     assert {r.symbol for r in outcome.refusals} == {SOL}  # BTC is there, but at coinbase
-    with room.ledger.transaction() as tx:
+    with setup.ledger.transaction() as tx:
         tx.add_candles("kraken", candles(BTC, NOON + minutes(5), schema.history_bars + 60))
-    again = room.run(on("kraken", event(NOON + minutes(5)), SOL))
+    again = setup.run(on("kraken", event(NOON + minutes(5)), SOL))
     assert {s.symbol: s.market for s in again.signals} == {BTC: None, ETH: None, SOL: "kraken"}
 
 
 def test_bars_of_other_venues_are_recorded_with_their_venue_and_decide_nothing() -> None:
-    room = Room()
+    setup = CycleSetup()
     what = event()
     beside = what.symbols[0].model_copy(update={"market": "kraken"})
-    outcome = room.run(what.model_copy(update={"others": (beside,)}))
-    assert {venue for venue, candle in room.database.candles if candle.open_time == NOON - minutes(1)} == {"coinbase", "kraken"}
+    outcome = setup.run(what.model_copy(update={"others": (beside,)}))
+    assert {venue for venue, candle in setup.database.candles if candle.open_time == NOON - minutes(1)} == {"coinbase", "kraken"}
     assert {s.market for s in outcome.signals} == {None}
-    assert outcome.writes.inserted == Room().run(event()).writes.inserted + len(beside.candles)
+    assert outcome.writes.inserted == CycleSetup().run(event()).writes.inserted + len(beside.candles)
 
 
 def test_a_bar_that_the_venue_revised_is_what_the_next_cycle_decides_on() -> None:
