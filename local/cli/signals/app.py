@@ -35,7 +35,7 @@ def list_signals(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     period, where = parse_period(start, end), (stage, database, load_settings())
-    run_list(*period, symbol, where, is_issued=issued, as_json=json_output)
+    run_list(*period, _symbol(symbol), where, is_issued=issued, as_json=json_output)
 
 
 @signals_app.command("show")
@@ -47,11 +47,12 @@ def show(
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Show a signal with its features and the trades that followed it."""
+    from local.cli.arguments import symbol_name  # noqa: PLC0415 - see catalogue.py
     from local.cli.signals.command import run_show  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     instant = parse_instant(at, "AT") or datetime.now(UTC)
-    run_show(symbol.upper(), instant, (stage, database, load_settings()), as_json=json_output)
+    run_show(symbol_name(symbol, "SYMBOL"), instant, (stage, database, load_settings()), as_json=json_output)
 
 
 @signals_app.command("outcome")
@@ -69,4 +70,10 @@ def outcome(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     period, where = parse_period(start, end), (stage, database, load_settings())
-    run_outcome(*period, symbol, where, minutes=minutes, as_json=json_output)
+    run_outcome(*period, _symbol(symbol), where, minutes=minutes, as_json=json_output)
+
+
+def _symbol(text: str | None) -> str | None:
+    from local.cli.arguments import symbol_name  # noqa: PLC0415 - see catalogue.py
+
+    return None if text is None else symbol_name(text)
