@@ -30,7 +30,7 @@ COMMANDS: Final = (
     _c("doctor", "Try it", "Check this machine and say what is missing and what to do.", "local.cli.doctor:doctor"),
     _c("config", "Try it", "Show the settings and where each one comes from.", "local.cli.config:config_app"),
     _c("collect", "Data", "Back-fill 1-minute candles of an exchange into a lake.", "local.cli.data.app:collect"),
-    _c("data", "Data", "Check recorded candles.", "local.cli.data.app:data_app"),
+    _c("data", "Data", "Import, export and check candles.", "local.cli.data.app:data_app"),
     _c("features", "Data", "Compute features of candles, and verify stored features.", "local.cli.features.app:features_app"),
     _c("train", "Models", "Train a model on recorded candles and write a bundle.", "local.cli.train:train"),
     _c("evaluate", "Models", "Score a bundle on any period and judge it by the gates.", "local.cli.evaluate:evaluate"),

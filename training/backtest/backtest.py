@@ -263,15 +263,14 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         )
         if found is None:
             found = run(grid, decisions.signals, plan, on_progress)
+            if runs is not None and inputs is not None:  # now: whoever interrupts the start dates has the account's run
+                runs.keep_run(inputs.key(_RUN_OF, plan), found)
         traded = time.monotonic()
         if attempted is not None:
             progress.stage("start dates", 0.55)
             attempts = attempted(progress.advance)
-    if runs is not None and inputs is not None:
-        if not reused:
-            runs.keep_run(inputs.key(_RUN_OF, plan), found)
-        if attempted is not None and attempts is not None:
-            runs.keep_attempts(inputs.key(_ATTEMPTS_OF, plan, dates), attempts)
+            if runs is not None and inputs is not None:
+                runs.keep_attempts(inputs.key(_ATTEMPTS_OF, plan, dates), attempts)
     passing = judge_attempts(attempts, end) if attempts else None
     progress.stage("figures", 0.05)
     minutes = minute_equity(grid, found, start, found.ended_at)

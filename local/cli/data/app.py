@@ -10,12 +10,12 @@ import typer
 
 from local.cli.options import Data, End, Json, Start
 
-data_app = typer.Typer(help="Check recorded candles.", no_args_is_help=True)
+data_app = typer.Typer(help="Import, export and check candles.", no_args_is_help=True)
 
 
 @data_app.callback()
 def _group() -> None:
-    """Check recorded candles."""
+    """Import, export and check candles."""
 
 
 def collect(  # noqa: PLR0917 - typer passes by keyword
