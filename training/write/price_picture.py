@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -106,10 +107,10 @@ def _gaps(axes: Any, chart: PriceChart, candles: Candles) -> None:
 
 def _trades(axes: Any, chart: PriceChart, trades: Sequence[ChartTrade]) -> None:
     if len(trades) <= _CROWDED:
-        for colour, levels in ((DOWN, [one.stop for one in trades]), (UP, [one.target for one in trades])):
-            drawn = [
-                (float(y), _day(one.opened_at), _end(one, chart)) for y, one in zip(levels, trades, strict=True) if y is not None
-            ]
+        stops: list[Decimal | None] = [one.stop for one in trades]
+        for colour, levels in ((DOWN, stops), (UP, [one.target for one in trades])):
+            pairs = zip(levels, trades, strict=True)
+            drawn = [(float(level), _day(one.opened_at), _end(one, chart)) for level, one in pairs if level is not None]
             if drawn:
                 axes.hlines(*zip(*drawn, strict=True), colors=colour, linestyles="dotted", linewidth=1.1, zorder=3)
     axes.plot(
