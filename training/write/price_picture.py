@@ -93,7 +93,7 @@ def _bars(axes: Any, at: Floats, bottom: Floats, top: Floats, width: float, **st
     """Draw all bars as one collection: a patch for each would take most of a picture's time."""
     left, right = at - width / 2, at + width / 2
     corners = np.stack([np.stack(pair, 1) for pair in ((left, bottom), (right, bottom), (right, top), (left, top))], 1)
-    axes.add_collection(PolyCollection(corners, linewidths=0, **style))
+    axes.add_collection(PolyCollection(list(corners), linewidths=0, **style))
     axes.autoscale_view()
 
 

@@ -13,6 +13,7 @@ import pytest
 from local.bench import backtest
 from local.bench.backtest import ENVIRONMENT, BacktestBenchOptions, agrees, bench_signals, run_backtest_bench
 from local.errors import ServiceError
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import Leg, Side
 from tests.unit.training.synthetic import walk, write_candles
 from training.backtest.bar_grid import BarGrid
@@ -20,9 +21,9 @@ from training.backtest.record import TradeRow
 
 DECIDED = datetime(2024, 1, 2, 8, tzinfo=UTC)
 TRADE = TradeRow(
-    "entry", "BTC-USD", Side.BUY, "shadow", DECIDED, DECIDED, DECIDED + timedelta(minutes=30), Leg.STOP_LOSS,
+    ClientOrderId("entry"), "BTC-USD", Side.BUY, "shadow", DECIDED, DECIDED, DECIDED + timedelta(minutes=30), Leg.STOP_LOSS,
     *(Decimal(text) for text in ("1", "100", "99", "99", "101", "0", "-1")),
-)  # type: ignore[arg-type]  # fmt: skip
+)  # fmt: skip
 
 
 def test_where_the_other_engine_is_not_installed_the_command_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
