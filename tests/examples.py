@@ -14,6 +14,4 @@ IN_CI: Final = 75
 
 def examples(in_ci: int) -> int:
     """Return `in_ci` examples in CI and as many more or fewer as the profile in use has."""
-    profile = settings.default
-    assert profile is not None
-    return max(1, round(in_ci * profile.max_examples / IN_CI))
+    return max(1, round(in_ci * settings().max_examples / IN_CI))
