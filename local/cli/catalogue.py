@@ -48,7 +48,7 @@ COMMANDS: Final = (
     _c("secrets", "Operations", "Set a stage's credentials, and replace its signing keys.", "local.cli.secrets.app:secrets_app"),
     _c("cost", "Operations", "Estimate the monthly cost of a stage at list prices.", "local.cli.cost.app:cost"),
     _c("backup", "Operations", "Dump a complete ledger as of one instant.", "local.cli.backup.app:backup"),
-    _c("restore", "Operations", "Restore a dump into a ledger.", "local.cli.backup.app:restore"),
+    _c("restore", "Operations", "Restore a dump into an empty ledger.", "local.cli.backup.app:restore"),
     _c("bench", "Development", "Measure this machine, beside another implementation.", "local.cli.bench:bench_app"),
 )  # fmt: skip
 

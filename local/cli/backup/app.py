@@ -14,7 +14,7 @@ def backup(
     database: Annotated[str | None, typer.Option(help="Another ledger: a libpq connection string, without a password.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Dump a ledger, whole and at one instant. Without options: that of the local cloud."""
+    """Dump a complete ledger as of one instant. Without options: that of the local cloud."""
     from local.cli.backup.command import Backups, print_dump  # noqa: PLC0415 - loads boto3 and psycopg
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
