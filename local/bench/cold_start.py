@@ -9,7 +9,7 @@ Python and the wheels for it. What is on Lambda and not here: the runtime's own 
 from __future__ import annotations
 
 import json
-import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -108,17 +108,13 @@ def _start(settings: Settings, one: Deployed, cache: Path, script: str, *, write
     flags = ["-I", "-S", "-X", f"pycache_prefix={cache}", *([] if writes else ["-B"])]
     paths = [str(settings.repository / "lambdas" / one.function.value), *map(str, _layers(settings))]
     environment = {**settings.base_env, **one.environment, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}
-    child = subprocess.Popen(
-        [sys.executable, *flags, "-c", script, *paths], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None  # noqa: S101 - a pipe was asked for
-    assert child.stderr is not None  # noqa: S101 - as above
-    printed, complaint = child.stdout.read(), child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise WorkbenchError(f"{one.function.value} cannot be imported: {complaint.strip().splitlines()[-1]}")
-    return usage.ru_utime + usage.ru_stime, printed
+    command = [sys.executable, *flags, "-c", script, *paths]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
+        raise WorkbenchError(f"{one.function.value} cannot be imported: {done.stderr.strip().splitlines()[-1]}")
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, done.stdout
 
 
 def run_cold_start_bench(functions: Sequence[Function], repeats: int, *, json_output: bool) -> bool:

@@ -30,6 +30,7 @@ from signalbox.contracts import (
     Function,
     MailboxQueue,
     Metric,
+    SealKey,
     StackOutput,
     mailbox_key_name,
     mailbox_queue_name,
@@ -45,7 +46,7 @@ from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC
 from tests.e2e.released import change_environment
-from tests.fakes.keys import Sealers
+from tests.fakes.keys import Sealers, change_key
 from tests.unit.orders.samples import submission, terms
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -220,9 +221,9 @@ def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(desk: Desk) -> No
 
 
 def test_both_keys_are_changed_while_orders_go_on(desk: Desk) -> None:
-    secrets = desk.cloud.emulator.client("secretsmanager")
-    for name, letter in ((StackOutput.REQUEST_KEY_ARN, "q"), (StackOutput.REPORT_KEY_ARN, "r")):
-        secrets.put_secret_value(SecretId=desk.cloud.outputs[name], SecretString=letter * 64)
+    tables, table = desk.cloud.emulator.client("dynamodb"), desk.cloud.outputs[StackOutput.SIGNING_KEYS_TABLE]
+    for name, letter in ((SealKey.REQUESTS, "q"), (SealKey.REPORTS, "r")):
+        change_key(tables, table, name, letter * 64)
     old = desk.ask(LIVE, "coinbase", strategy="sealed-before")
     desk.publish(old)  # by a ledger that still keeps the key before
     assert "OrderFilled" in kinds(desk.reports(old))
