@@ -48,7 +48,7 @@ def made_keys(client: DynamoDBClient, table: str, texts: Mapping[SealKey, str]) 
 
 
 def change_key(client: DynamoDBClient, table: str, name: SealKey, text: str) -> None:
-    """Change a key as the operator does: docs/runbooks/signing-keys.md."""
+    """Replace a key at once; `signalbox secrets rotate` waits for an overlap."""
     client.update_item(
         TableName=table,
         Key={"name": {"S": name}},

@@ -41,7 +41,7 @@ def test_every_resource_that_is_paid_for_is_counted(dev: Assembly) -> None:
     assert items["metrics of alarms"].quantity == len(dev.resources("AWS::CloudWatch::Alarm"))  # of one metric each
     zones = sum(len(e.properties.get("SubnetIds", ())) for e in dev.resources("AWS::EC2::VPCEndpoint"))
     assert sum(i.quantity for name, i in items.items() if name.startswith("interface endpoint")) == zones * 730
-    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 3 * 31
+    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 2_976 + 3 * 31
     polled = 31 * 86_400 / 20 * 5
     queues = items["SQS: requests of idle queues"].quantity + items["SQS, FIFO: requests of idle queues"].quantity
     of_queues = [m for m in dev.resources("AWS::Lambda::EventSourceMapping") if m.stack != "messaging"]  # a stream is read freely
@@ -88,7 +88,7 @@ def test_a_run_is_as_long_as_its_memory_makes_it() -> None:
     small, whole, more = (_billed_seconds("monitor_risk", {"MemorySize": size}, usage) for size in (256, 1769, 3538))
     assert small - usage["wait_seconds_a_run"] == pytest.approx(usage["cpu_seconds_a_run"] * 1769 / 256)
     assert whole == more == pytest.approx(usage["cpu_seconds_a_run"] + usage["wait_seconds_a_run"])
-    assert _billed_seconds("dump_database", {"MemorySize": 256}, usage) == usage["nightly_seconds"]["dump_database"]
+    assert _billed_seconds("dump_database", {"MemorySize": 256}, usage) == usage["seconds_of"]["dump_database"]
 
 
 def test_what_has_no_price_is_not_taken_for_free() -> None:

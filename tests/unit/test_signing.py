@@ -165,6 +165,13 @@ class Rotated:
     def keys(self) -> StoredKeys:
         return StoredKeys(self.client, "keys", SealKey.REQUESTS, lambda: self.seconds)
 
+    def both_sides(self) -> tuple[StoredKeys, StoredKeys, SigningKey]:
+        """Return a signer and a verifier that have read the key, and the key."""
+        signer, verifier = self.keys(), self.keys()
+        key = signer.current()
+        assert verifier.find(key.key_id) == key
+        return signer, verifier, key
+
     def put(self, text: str) -> str:
         """Change the key to that text, or to the letter 64 times."""
         whole = text * 64 if len(text) == 1 and text.isalpha() else text
@@ -218,9 +225,8 @@ def counted(stored: Rotated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_cached_key_serves_while_the_table_is_away_others_are_unavailable(
     stored: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer, verifier, late = stored.keys(), stored.keys(), stored.keys()
-    key = signer.current()
-    assert verifier.find(key.key_id) == key
+    signer, verifier, key = stored.both_sides()
+    late = stored.keys()
     counted(stored, monkeypatch)
     stored.seconds = 10 * KEPT_SECONDS
     assert signer.current() == key
@@ -234,9 +240,8 @@ def test_a_cached_key_serves_while_the_table_is_away_others_are_unavailable(
 def test_a_table_that_is_away_is_asked_once_in_a_while_and_not_at_every_seal(
     stored: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer, verifier, late = stored.keys(), stored.keys(), stored.keys()
-    key = signer.current()
-    assert verifier.find(key.key_id) == key
+    signer, verifier, key = stored.both_sides()
+    late = stored.keys()
     asked = counted(stored, monkeypatch)
     stored.seconds = KEPT_SECONDS
     for _ in range(100):
@@ -290,11 +295,11 @@ def test_a_new_value_that_is_no_key_stops_nobody(stored: Rotated, bad: str, capl
     assert any("signing_key_unusable: keys, requests: current" in line for line in lines)
     assert key.secret.decode() not in caplog.text
     assert bad.strip() == "" or bad not in caplog.text
-    mended = stored.put("b")  # now the value that is no key is the one before
+    repaired = stored.put("b")  # now the value that is no key is the one before
     stored.seconds += RETRY_SECONDS
     for signer, verifier in ((stored.keys(), stored.keys()), (warm_signer, warm_verifier)):
-        assert signer.current().key_id == mended
-        assert verifier.find(mended) is not None
+        assert signer.current().key_id == repaired
+        assert verifier.find(repaired) is not None
     assert warm_verifier.find(key.key_id) == key  # what was sealed until now and arrives late
 
 

@@ -76,11 +76,11 @@ def resources_of(templates: Iterable[Mapping[str, Any]]) -> list[Resource]:
 
 def estimate(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> list[CostItem]:
     """Return the items of a month, most expensive first. Raises CostError for a resource without a price."""
-    items = [*_standing(found, prices, usage), *_running(found, prices, usage)]
+    items = [*_fixed_items(found, prices, usage), *_running(found, prices, usage)]
     return sorted((item for item in items if item.quantity), key=lambda item: -item.listed)
 
 
-def _standing(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[CostItem]:
+def _fixed_items(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[CostItem]:
     """Yield the items that cost money all the time, used or not."""
     hours, free, each = prices["hours"], prices["always_free"], prices["each"]
     for database in _of(found, "AWS::RDS::DBInstance"):
@@ -143,7 +143,7 @@ def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappin
 def _billed_seconds(name: str, function: Mapping[str, Any], usage: Mapping[str, Any]) -> float:
     """Return how long a run is: its CPU time is that of a whole vCPU, of which a function has as much as its memory buys."""
     share = min(function["MemorySize"] / VCPU_MEGABYTES, 1.0)
-    return float(usage["nightly_seconds"].get(name, usage["cpu_seconds_a_run"] / share + usage["wait_seconds_a_run"]))
+    return float(usage["seconds_of"].get(name, usage["cpu_seconds_a_run"] / share + usage["wait_seconds_a_run"]))
 
 
 def _of(found: Sequence[Resource], kind: str) -> list[Mapping[str, Any]]:

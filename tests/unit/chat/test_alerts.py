@@ -43,6 +43,14 @@ def test_a_shadow_signal_says_so_and_names_side_price_confidence_horizon_and_tim
         assert part in alert.text
 
 
+def test_a_signal_on_prices_of_a_fallback_venue_says_so() -> None:
+    alert, usual = render_alert(signal(market="kraken")), render_alert(signal())
+    assert alert is not None
+    assert usual is not None
+    assert "Prices of kraken: the usual venue does not answer." in alert.text
+    assert "Prices of" not in usual.text
+
+
 def test_an_active_signal_has_no_shadow_badge() -> None:
     alert = render_alert(signal(stage="active"))
     assert alert is not None
@@ -115,7 +123,7 @@ class MemoryMoves:
         self.to[chat_id] = new_id
 
 
-class Desk:
+class Bench:
     """Everything a delivery needs, and what was told."""
 
     def __init__(self, errors: dict[str, Exception] | None = None) -> None:
@@ -142,19 +150,19 @@ def test_an_alert_without_a_chat_is_undeliverable_and_keeps_its_text() -> None:
 
 
 def test_the_same_delivery_three_times_is_one_message() -> None:
-    desk = Desk()
+    desk = Bench()
     assert [desk.deliver("1").is_duplicate for _ in range(3)] == [False, True, True]
     assert desk.messenger.sent == [("1", "hi")]
 
 
 def test_a_chat_that_blocked_the_bot_is_final_and_the_text_is_kept() -> None:
-    report = Desk({"1": MessengerRefusedError("HTTP 403: blocked")}).deliver("1")
+    report = Bench({"1": MessengerRefusedError("HTTP 403: blocked")}).deliver("1")
     assert report.undeliverable == AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403: blocked", text="hi")
 
 
 @pytest.mark.parametrize("error", [MessengerBusyError(3), MessengerUnavailableError("HTTP 500")])
 def test_a_passing_failure_is_raised_and_the_next_try_sends(error: Exception) -> None:
-    desk = Desk({"2": error})
+    desk = Bench({"2": error})
     with pytest.raises(type(error)):
         desk.deliver("2")
     desk.messenger.errors.clear()
@@ -163,7 +171,7 @@ def test_a_passing_failure_is_raised_and_the_next_try_sends(error: Exception) ->
 
 
 def test_a_chat_that_moved_is_followed_at_once_remembered_and_told_once() -> None:
-    desk = Desk({"-5": ChatMovedError("-1005")})
+    desk = Bench({"-5": ChatMovedError("-1005")})
     assert desk.deliver("-5").undeliverable is None
     assert desk.deliver("-5", "b").undeliverable is None
     assert desk.deliver("-5").is_duplicate  # redelivered
@@ -172,7 +180,7 @@ def test_a_chat_that_moved_is_followed_at_once_remembered_and_told_once() -> Non
 
 
 def test_a_chat_that_moved_and_is_busy_there_keeps_where_it_went() -> None:
-    desk = Desk({"-5": ChatMovedError("-1005"), "-1005": MessengerBusyError(900)})
+    desk = Bench({"-5": ChatMovedError("-1005"), "-1005": MessengerBusyError(900)})
     with pytest.raises(MessengerBusyError):
         desk.deliver("-5")
     desk.messenger.errors = {"-5": MessengerRefusedError("must not be asked again")}
@@ -181,6 +189,6 @@ def test_a_chat_that_moved_and_is_busy_there_keeps_where_it_went() -> None:
 
 
 def test_chats_that_point_at_each_other_end() -> None:
-    report = Desk({"1": ChatMovedError("2"), "2": ChatMovedError("1")}).deliver("1")
+    report = Bench({"1": ChatMovedError("2"), "2": ChatMovedError("1")}).deliver("1")
     assert report.undeliverable is not None
     assert "moved 3 times" in report.undeliverable.reason

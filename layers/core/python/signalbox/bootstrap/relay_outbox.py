@@ -28,12 +28,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRelay:
-    """Two steps, so that what waits is told before anybody tries to reach the bus.
+    """Two steps, so that the waiting events are counted before the bus is contacted.
 
     publish: returns how many went, raises PartlyPublishedError for those that did not, and the errors of ledger and bus.
     """
 
-    look: Callable[[], Waiting]
+    read_waiting: Callable[[], Waiting]
     publish: Callable[[], int]
 
 
@@ -47,7 +47,7 @@ def compose(settings: LedgerSettings | None = None) -> OutboxRelay:
 def relay_of(outbox: PostgresOutbox, table: OutgoingEvents, clock: Callable[[], float]) -> OutboxRelay:
     """Return the relay of an outbox and the table that its events go through. clock: seconds since the epoch."""
 
-    def look() -> Waiting:
+    def read_waiting() -> Waiting:
         ages = [outbox.oldest_unpublished(), *(one.created_at for one in table.waiting()[:1])]
         return Waiting(min((at for at in ages if at is not None), default=None), tuple(outbox.too_large()))
 
@@ -56,4 +56,4 @@ def relay_of(outbox: PostgresOutbox, table: OutgoingEvents, clock: Callable[[], 
         again = table.send_again(late)
         return again + publish_pending(outbox=outbox, publisher=table)
 
-    return OutboxRelay(look, publish)
+    return OutboxRelay(read_waiting, publish)

@@ -21,6 +21,7 @@ _REASONS: Final = {
     "STALE_DATA": "the newest bar is missing",
     "INSUFFICIENT_HISTORY": "not enough history yet",
     "GAP_IN_WINDOW": "bars of the last hour are missing",
+    "TOO_MANY_EMPTY": "too many minutes without a trade",
     "NO_MODEL": "no model is loaded",
     "NO_CANDLES": "the exchange returned nothing",
     "CANDLES_REFUSED": "the exchange returned bars that cannot be right",
@@ -41,7 +42,7 @@ class Alert:
 
 
 def render_alert(event: Event) -> Alert | None:
-    """Return the message of an event, or None if nobody needs to know of it."""
+    """Return the message of an event, or None if nobody needs to be alerted."""
     if isinstance(event, get_args(TradingEvent)):
         return Alert(event.event_id, render_trading(event))
     if isinstance(event, get_args(LibraryEvent)):
@@ -70,8 +71,9 @@ def _text(event: Event) -> str | None:
 
 def _signal(event: SignalGenerated) -> str:
     badge = "" if event.stage == "active" else "\nSHADOW: this model has not passed its gates. Recorded, not for trading."
+    market = "" if event.market is None else f"\nPrices of {event.market}: the usual venue does not answer."
     return (
         f"{_ARROWS[event.direction]} {event.symbol} at {price(event.price)}\n"
         f"{event.confidence:.1%} for the next {event.horizon_minutes} minutes, tier {event.tier}, {clock(event.decided_at)}"
-        f"{badge}"
+        f"{market}{badge}"
     )
