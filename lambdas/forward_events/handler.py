@@ -20,7 +20,7 @@ def make_handler(app: ForwardEvents) -> Callable[[dict[str, Any], LambdaContext]
 
     @logger.inject_lambda_context
     def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-        found = [one for record in event["Records"] if (one := event_in_record(record)) is not None]
+        found = [one for one in map(event_in_record, event["Records"]) if one is not None]
         done = app.forward(found)
         for one in done.events:
             logger.info("event_forwarded", event_type=one.event_type, event_id=one.event_id)

@@ -108,7 +108,7 @@ def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assem
         )
 
 
-def test_the_stream_of_outgoing_events_is_read_from_its_start_until_each_batch_is_taken(assembly: Assembly) -> None:
+def test_the_stream_of_outgoing_events_is_read_from_its_start_until_all_is_taken(assembly: Assembly) -> None:
     (mapping,) = (m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == "messaging")
     found = mapping.properties
     assert "OutgoingEvents" in json.dumps(found["EventSourceArn"])

@@ -140,22 +140,22 @@ def test_an_event_that_comes_again_goes_again(table: Table) -> None:
     assert table.events.waiting() == []
 
 
-def test_what_the_bus_refuses_blocks_nothing_is_seen_and_is_sent_again_when_it_is_late(table: Table) -> None:
+def test_what_the_bus_refuses_blocks_nothing_and_is_sent_again_when_it_is_late(table: Table) -> None:
     outbox, bus = MemoryOutbox(MemoryDatabase()), Bus("id-1")
     relay = relay_of(outbox, table.events, lambda: table.seconds)  # type: ignore[arg-type]
-    assert relay.look().oldest is None
+    assert relay.read_waiting().oldest is None
     table.events.publish([outbox_event(1), outbox_event(2)])
-    assert relay.look().oldest == outbox_event(1).created_at  # on its way counts as waiting
+    assert relay.read_waiting().oldest == outbox_event(1).created_at  # on its way counts as waiting
     assert forward(table, bus) == ["refused"]
     assert bus.taken == ["id-2"]
-    assert relay.look().oldest == outbox_event(1).created_at
+    assert relay.read_waiting().oldest == outbox_event(1).created_at
     table.seconds += LATE_SECONDS - 1
     assert (relay.publish(), table.records()[0]["eventName"]) == (0, "REMOVE")  # the deletion of the other, and no more
     table.seconds += 1
     assert relay.publish() == 1
     bus.refuses.clear()
     assert forward(table, bus) == []
-    assert (bus.taken, relay.look().oldest) == (["id-2", "id-1"], None)
+    assert (bus.taken, relay.read_waiting().oldest) == (["id-2", "id-1"], None)
     assert relay.publish() == 0
 
 
