@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench nautilus agent docs gallery lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan templates sbom audit format bench nautilus agent docs gallery lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -135,6 +135,17 @@ $(AUDIT)/.ready: requirements/audit.lock $(READY)
 	@$(AUDIT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/audit.lock
 	@touch $@
 
+CHECKOV := .venv-checkov
+
+$(CHECKOV)/.ready: requirements/checkov.lock $(READY)
+	@test -x $(CHECKOV)/bin/python || $(PYTHON) -m venv $(CHECKOV)
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(CHECKOV)/bin/python --require-hashes requirements/checkov.lock || \
+	  $(CHECKOV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/checkov.lock
+	@touch $@
+
+templates: $(CHECKOV)/.ready  ## checkov over the synthesised templates (.ci/accepted-templates.toml has the reasons)
+	@$(BIN)/python .ci/templates.py $(CURDIR)/$(CHECKOV)/bin/checkov
+
 sbom: $(AUDIT)/.ready  ## what is in it: out/sbom/*.cdx.json (CycloneDX) from each lock file
 	@mkdir -p out/sbom
 	@for lock in requirements/*.lock layers/*/requirements.txt agents/*/requirements.lock; do \
@@ -156,11 +167,11 @@ gallery: $(READY)  ## docs/gallery.md with a picture of each page (needs Chromiu
 	@PYTHONPATH=layers/core/python:agents/mt5:. $(BIN)/python -m tests.gallery
 
 lock: $(READY)  ## resolve the requirements again (needs the package index)
-	@cd requirements && for name in setup run training training-cpu training-gpu audit nautilus; do \
+	@cd requirements && for name in setup run training training-cpu training-gpu audit checkov nautilus; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    $$(test $$name != training-gpu || echo --no-deps) --output-file $$name.lock $$name.in || exit 1; done
 	@cd agents/mt5 && ../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --constraints ../../requirements/run.lock --output-file requirements.lock requirements.in
 
 clean:  ## remove the environment and everything the local cloud stored
-	rm -rf $(VENV) $(AUDIT) .signalbox out
+	rm -rf $(VENV) $(AUDIT) $(CHECKOV) .signalbox out

@@ -50,11 +50,11 @@ OPERATOR_ERRORS: Final = (
 def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     """Add the stacks of one stage to the app."""
     secrets = SecretsStack(app, stage)
-    network = NetworkStack(app, stage, secrets=secrets)
+    network = NetworkStack(app, stage)
     operations = OperationsStack(app, stage)
     context = FunctionContext(stage=stage, sources=sources, alarm_topic=operations.alarms)
     data = DataStack(app, stage, network=network, alarm_topic=operations.alarms, sources=sources)
-    schema = SchemaStack(app, context, network=network, data=data)
+    schema = SchemaStack(app, context, network=network, data=data, secrets=secrets)
     messaging = MessagingStack(app, context, data=data)
     platform = Platform(context=context, data=data, secrets=secrets, messaging=messaging)
     market = MarketStack(app, platform)

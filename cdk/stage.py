@@ -67,6 +67,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     database_multi_az: bool
     database_backup_days: int = Field(ge=1, le=35)
     dump_days: int = Field(ge=1, le=3650)  # how long the nightly dumps of the ledger are kept
+    budget_usd: int = Field(ge=1)  # a month, of the whole account: who receives alarms hears when it will be passed
     # verify-full needs RDS's certificate authorities in the library (cdk/sources.py says where from)
     database_sslmode: Literal["require", "verify-ca", "verify-full"] = "require"
     log_days: int = Field(gt=0)
@@ -75,7 +76,8 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     schedules_enabled: bool  # false: somebody else's clock fires them
     check_rules: bool  # cdk-nag at synth
     bootstrap_rule: bool  # the template refuses an account without `cdk bootstrap`
-    s3_prefix_list_id: str | None = None  # pl-…, narrows the ledger functions' way out to S3
+    s3_prefix_list_id: str | None = None  # pl-…; both together narrow the ledger functions' way out to S3 and DynamoDB
+    dynamodb_prefix_list_id: str | None = None
     alarm_emails: tuple[EmailAddress, ...] = ()  # who receives alarms
     recipient_required: bool  # refuse the stage when nobody receives alarms
     collect_concurrency: int | None = Field(default=None, ge=1)  # reserved executions; not for a new account
@@ -148,6 +150,7 @@ CONTEXT_KEYS: Final = (
     "alarm_emails",
     "collect_concurrency",
     "s3_prefix_list_id",
+    "dynamodb_prefix_list_id",
     "venue",
     "symbols",
     "accounts",
@@ -158,7 +161,7 @@ CONTEXT_KEYS: Final = (
 )
 
 
-_TAKEN_AS_GIVEN: Final = ("s3_prefix_list_id", "venue", "collect_concurrency")
+_TAKEN_AS_GIVEN: Final = ("s3_prefix_list_id", "dynamodb_prefix_list_id", "venue", "collect_concurrency")
 _NOT_IN_FILE: Final = ("name", "endpoints")
 
 

@@ -1,6 +1,6 @@
-"""A function: its deployed name, code, layers, log group, a role of its own, an error alarm, and the size it may have.
+"""A function: its deployed name, code, layers, log group, a role of its own, and the size it may have.
 
-An edge function gets no network; a ledger function gets `network` and with it nothing but the ledger, S3 and the bus
+An edge function gets no network; a ledger function gets `network` and with it nothing but the ledger, S3 and two tables
 (docs/architecture.md, principle 1).
 """
 
@@ -14,11 +14,10 @@ from aws_cdk import Duration, RemovalPolicy, Stack, aws_dynamodb, aws_ec2, aws_e
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm
 from cdk.constructs.layers import RUNTIME, LayerName, Layers
 from cdk.sources import SourceTree, source_files
 from cdk.stage import StageConfig
-from signalbox.contracts import EVENT_SOURCE, LIVE_ALIAS, METRIC_NAMESPACE, Env, Function, emitted_by
+from signalbox.contracts import EVENT_SOURCE, FORWARDED_EVENTS, LIVE_ALIAS, METRIC_NAMESPACE, Env, EventType, Function, emitted_by
 
 _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a function in a VPC
     "ec2:CreateNetworkInterface",
@@ -29,12 +28,11 @@ _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a 
     "ec2:UnassignPrivateIpAddresses",
 ]
 _INTERFACES_REASON: Final = "Lambda places a function in a VPC with these ec2 actions, which know no resource at that time."
-# A person runs these, and sees them fail.
-_UNALARMED: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE, Function.RESTORE_DATABASE})
+_BY_HAND: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE, Function.RESTORE_DATABASE})
 # A trace a cycle, from the schedule that starts it to the alert: the trace header travels through bus and queues. What runs every
 # minute, by hand, or with the database alone, starts none of its own: it would be most of the cost and show nothing
 # (docs/tracing.md).
-UNTRACED: Final = _UNALARMED | {Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.DUMP_DATABASE}
+UNTRACED: Final = _BY_HAND | {Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.DUMP_DATABASE}
 _RETENTION: Final = {
     1: aws_logs.RetentionDays.ONE_DAY,
     30: aws_logs.RetentionDays.ONE_MONTH,
@@ -101,9 +99,13 @@ class SignalboxFunction(Construct):
         ledger: LedgerAccess | None = None,
         network: LedgerNetwork | None = None,
         bus: aws_events.IEventBus | None = None,
+        outgoing: aws_dynamodb.ITable | None = None,
         reserved_concurrency: int | None = None,
     ) -> None:
-        """ledger: gives access to the ledger. network: only places it in the VPC, for an own login. bus: for events."""
+        """ledger: gives access to the ledger. network: only places it in the VPC, for an own login.
+
+        bus: for events of an edge function. outgoing: the table for events of a ledger function.
+        """
         super().__init__(scope, construct_id)
         stage = context.stage
         network = ledger.network if ledger else network
@@ -146,6 +148,7 @@ class SignalboxFunction(Construct):
                 "POWERTOOLS_SERVICE_NAME": stage.service,  # a dimension of the metrics; a log line names its function
                 "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
                 **({Env.EVENT_BUS_NAME.value: bus.event_bus_name} if bus else {}),
+                **({Env.OUTGOING_EVENTS_TABLE.value: outgoing.table_name} if outgoing else {}),
                 **{key.value: value for key, value in (environment or {}).items()},
             },
             # versions of earlier releases stay: the alias goes back to one of them (decision 0104)
@@ -159,19 +162,12 @@ class SignalboxFunction(Construct):
         reasons += [] if name in UNTRACED else ["The two actions of X-Ray know no resource."]
         if reasons:
             acknowledge(self.role, "IAM5[Resource::*]", " ".join(reasons))
-        if name not in _UNALARMED:
-            TopicAlarm(
-                self,
-                "Errors",
-                metric=self.function.metric_errors(period=Duration.minutes(5), statistic="Sum"),
-                threshold=1,
-                description=f"{self.name} failed",
-                topic=context.alarm_topic,
-            )
         if ledger is not None:
             ledger.grant(self)
         if bus is not None:
-            self._allow_events(bus)
+            self.allow_events(bus, FORWARDED_EVENTS if name is Function.FORWARD_EVENTS else emitted_by(name))
+        if outgoing is not None:
+            self.allow_items(["dynamodb:PutItem"], outgoing, emitted_by(name))
 
     def allow(self, actions: Sequence[str], *resources: str) -> None:
         """Give the function's role exactly these actions on these resources."""
@@ -181,8 +177,24 @@ class SignalboxFunction(Construct):
         """Let the function remember in a table what it has done, as Powertools' idempotency does."""
         self.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.table_arn)
 
-    def _allow_events(self, bus: aws_events.IEventBus) -> None:
-        """Let the function put the types of events on the bus that contracts.EMITTERS names it for, and no other.
+    def allow_items(self, actions: Sequence[str], table: aws_dynamodb.ITable, keys: Sequence[str]) -> None:
+        """Let the function's role do this to items of a table with these partition keys, and to no other.
+
+        As in `allow_events`, a request without a key does not pass: a scan has none.
+        """
+        self.role.add_to_policy(
+            aws_iam.PolicyStatement(
+                actions=list(actions),
+                resources=[table.table_arn],
+                conditions={
+                    "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [str(key) for key in keys]},
+                    "Null": {"dynamodb:LeadingKeys": "false"},
+                },
+            )
+        )
+
+    def allow_events(self, bus: aws_events.IEventBus, kinds: Sequence[EventType]) -> None:
+        """Let the function put these types of events on the bus, and no other.
 
         A request carries the source and the type of each of its entries. `ForAllValues` refuses one with a foreign value among
         them, but is true of a key that is absent, so `Null` asks for the key to be there.
@@ -194,7 +206,7 @@ class SignalboxFunction(Construct):
                 conditions={
                     "ForAllValues:StringEquals": {
                         "events:source": [EVENT_SOURCE],
-                        "events:detail-type": [kind.value for kind in emitted_by(self.kind)],
+                        "events:detail-type": [kind.value for kind in kinds],
                     },
                     "Null": {"events:source": "false", "events:detail-type": "false"},
                 },

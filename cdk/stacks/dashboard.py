@@ -23,7 +23,7 @@ _GRAPHS = (  # title, statistic, metrics; two in a row
     ("Trades", "Sum", (Metric.TRADES_OPENED, Metric.TRADES_CLOSED)),
     ("Not traded", "Sum", (Metric.ORDERS_REFUSED, Metric.SIGNALS_HELD_BACK)),
     ("Accounts: stops", "Sum", (Metric.TRADING_HALTS, Metric.RULES_BREACHED)),
-    ("One message of the trading queue, p99", "p99", (Metric.TRADING_DURATION,)),
+    ("Outbox: sent by the relay", "Sum", (Metric.OUTBOX_PUBLISHED,)),
     ("Lake", "Sum", (Metric.DAYS_COMPACTED, Metric.LAKE_FILES_QUARANTINED)),
     ("Lake: missing candles", "Sum", (Metric.CANDLES_MISSING,)),
     ("Candles changed after the fact", "Sum", (Metric.CANDLES_REVISED, Metric.CANDLES_CONFLICTING)),

@@ -53,7 +53,9 @@ class DataStack(SignalboxStack):
         # which orders were sent; only execute_orders has access, because deleting a record could get an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
         self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert was sent to which chat
+        self.outgoing = self._table("OutgoingEvents", key="event_type", sort="event_id", streamed=True)
         self._name_database()
+        self.output(StackOutput.OUTGOING_EVENTS_TABLE, self.outgoing.table_name)
         self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
@@ -187,11 +189,16 @@ class DataStack(SignalboxStack):
                 topic=self._alarm_topic,
             )
 
-    def _table(self, name: str, *, key: str, expires: str | None = None) -> aws_dynamodb.Table:
+    def _table(
+        self, name: str, *, key: str, sort: str | None = None, expires: str | None = None, streamed: bool = False
+    ) -> aws_dynamodb.Table:
+        text = aws_dynamodb.AttributeType.STRING
         return aws_dynamodb.Table(
             self,
             name,
-            partition_key=aws_dynamodb.Attribute(name=key, type=aws_dynamodb.AttributeType.STRING),
+            partition_key=aws_dynamodb.Attribute(name=key, type=text),
+            sort_key=aws_dynamodb.Attribute(name=sort, type=text) if sort else None,
+            stream=aws_dynamodb.StreamViewType.NEW_IMAGE if streamed else None,
             billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=aws_dynamodb.TableEncryption.AWS_MANAGED,
             time_to_live_attribute=expires,

@@ -1,8 +1,8 @@
-"""The event bus, the schedules' group, and the relay that publishes what a crash left in the outbox."""
+"""The event bus, the way of the ledger's events to it, the schedules' group, and the relay of what a crash left behind."""
 
 from __future__ import annotations
 
-from aws_cdk import Aws, Duration, aws_events, aws_iam, aws_scheduler, aws_sqs
+from aws_cdk import Aws, Duration, aws_events, aws_iam, aws_lambda, aws_scheduler, aws_sqs
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
@@ -13,7 +13,7 @@ from cdk.constructs.queues import DeadLetterQueue
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
-from signalbox.contracts import EVENT_SOURCE, PRODUCT, Function, Metric, StackOutput
+from signalbox.contracts import EVENT_SOURCE, FORWARDED_EVENTS, PRODUCT, Env, Function, Metric, StackOutput
 
 _OUTBOX_AGE_SECONDS = 180  # three runs of the relay
 
@@ -44,11 +44,14 @@ class MessagingStack(SignalboxStack):
             name=Function.RELAY_OUTBOX,
             context=context,
             layers=(LayerName.CORE,),
-            bus=self.bus,
+            outgoing=data.outgoing,
             timeout_seconds=50,
             memory_megabytes=256,
             ledger=data.ledger,
         )
+        relay.allow_items(["dynamodb:UpdateItem"], data.outgoing, FORWARDED_EVENTS)
+        relay.allow(["dynamodb:Scan"], data.outgoing.table_arn)  # how old is what waits there
+        self._forward(context, data)
         job = JobSchedule(
             self,
             "EveryMinute",
@@ -73,6 +76,36 @@ class MessagingStack(SignalboxStack):
         )
         self.output(StackOutput.EVENT_BUS_NAME, self.bus.event_bus_name)
         self.output(StackOutput.SCHEDULE_GROUP, self.schedule_group)
+
+    def _forward(self, context: FunctionContext, data: DataStack) -> None:
+        """Add forward_events on the stream of outgoing events. A batch comes again until it is taken, for a day at most."""
+        forward = SignalboxFunction(
+            self,
+            "ForwardEvents",
+            name=Function.FORWARD_EVENTS,
+            context=context,
+            layers=(LayerName.CORE,),
+            bus=self.bus,
+            environment={Env.OUTGOING_EVENTS_TABLE: data.outgoing.table_name},
+            timeout_seconds=20,
+            memory_megabytes=512,
+        )
+        stream = data.outgoing.table_stream_arn or ""
+        forward.allow(
+            ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"], stream
+        )
+        forward.allow_items(["dynamodb:DeleteItem"], data.outgoing, FORWARDED_EVENTS)
+        mapping = aws_lambda.EventSourceMapping(
+            self,
+            "Outgoing",
+            target=forward.live,
+            event_source_arn=stream,
+            starting_position=aws_lambda.StartingPosition.TRIM_HORIZON,  # what was put before the mapping was there
+            batch_size=100,
+            # a deletion has nothing to forward, and what is filtered out costs nothing
+            filters=[aws_lambda.FilterCriteria.filter({"eventName": aws_lambda.FilterRule.or_("INSERT", "MODIFY")})],
+        )
+        mapping.node.add_dependency(forward.role)  # with its policies: Lambda asks whether it may read
 
     def _undelivered_events(self, context: FunctionContext) -> aws_sqs.Queue:
         """Return the queue for events that a rule could not put into its queue within a day, of every rule of the stage."""

@@ -1,7 +1,7 @@
-"""The network of the ledger functions: isolated subnets in the database's zones, without internet access, and four endpoints.
+"""The network of the ledger functions: isolated subnets in the database's zones, no internet, and two gateway endpoints.
 
-S3 has a gateway endpoint, the event bus and Secrets Manager have an interface endpoint each, and PostgreSQL is reached through
-its security group. The endpoints refuse other AWS accounts, and the one of Secrets Manager allows only the signing keys.
+S3 and DynamoDB have a gateway endpoint each, which costs nothing, and PostgreSQL is reached through its security group. The
+endpoints refuse other AWS accounts, and the one of DynamoDB allows only the outgoing events and the signing keys (decision 0109).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from constructs import Construct
 
 from cdk.constructs.function import LedgerNetwork, retention
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.secrets import SecretsStack
 from cdk.stage import StageConfig
 
 POSTGRES_PORT: Final = 5432
@@ -23,7 +22,7 @@ _ADDRESSES: Final = "10.20.0.0/16"
 class NetworkStack(SignalboxStack):
     """VPC, endpoints and security groups."""
 
-    def __init__(self, scope: Construct, stage: StageConfig, *, secrets: SecretsStack) -> None:
+    def __init__(self, scope: Construct, stage: StageConfig) -> None:
         super().__init__(scope, stage, "network", description="isolated network of the ledger functions")
         self.vpc = aws_ec2.Vpc(
             self,
@@ -38,27 +37,22 @@ class NetworkStack(SignalboxStack):
             ],
         )
         # The rules below are written inside the groups, because rules between two groups in both directions would create a cycle.
-        ledger = self._group("LedgerFunctions", "ledger functions: PostgreSQL, the bus, S3 and signing keys, nothing else")
+        ledger = self._group("LedgerFunctions", "ledger functions: PostgreSQL, S3 and DynamoDB, nothing else")
         self.database_group = self._group("Database", "the ledger: from ledger functions only")
-        endpoint_group = self._group("EventsEndpoint", "the bus: from ledger functions only")
-        keys_group = self._group("KeysEndpoint", "Secrets Manager: from ledger functions only")
         from_ledger = aws_ec2.Peer.security_group_id(ledger.security_group_id)
         self.database_group.add_ingress_rule(from_ledger, aws_ec2.Port.tcp(POSTGRES_PORT), "ledger functions")
-        endpoint_group.add_ingress_rule(from_ledger, aws_ec2.Port.tcp(443), "ledger functions")
-        keys_group.add_ingress_rule(from_ledger, aws_ec2.Port.tcp(443), "ledger functions")
-        inside = aws_ec2.Peer.ipv4(_ADDRESSES)
-        ledger.add_egress_rule(inside, aws_ec2.Port.tcp(POSTGRES_PORT), "PostgreSQL")
-        ledger.add_egress_rule(inside, aws_ec2.Port.tcp(443), "the bus and Secrets Manager")
-        # S3's prefix list has another id in every region, which a template for any region cannot look up. The subnets
-        # have no route but the gateway endpoint's, so "any address" is S3 even when the id is not given.
-        to_s3 = aws_ec2.Peer.prefix_list(stage.s3_prefix_list_id) if stage.s3_prefix_list_id else aws_ec2.Peer.any_ipv4()
-        ledger.add_egress_rule(to_s3, aws_ec2.Port.tcp(443), "S3 through its gateway endpoint")
-        # One zone where the database is in one: a second would not keep the ledger running, and pays for its endpoints.
+        ledger.add_egress_rule(aws_ec2.Peer.ipv4(_ADDRESSES), aws_ec2.Port.tcp(POSTGRES_PORT), "PostgreSQL")
+        # A prefix list has another id in every region, which a template for any region cannot look up. The subnets have no
+        # route but the gateway endpoints', so "any address" is S3 and DynamoDB even when the ids are not given.
+        lists = (stage.s3_prefix_list_id, stage.dynamodb_prefix_list_id)
+        doors = [aws_ec2.Peer.prefix_list(one) for one in lists if one] if all(lists) else [aws_ec2.Peer.any_ipv4()]
+        for door in doors:
+            ledger.add_egress_rule(door, aws_ec2.Port.tcp(443), "S3 and DynamoDB through their gateway endpoints")
+        # One zone where the database is in one: a second would not keep the ledger running.
         isolated = self.vpc.isolated_subnets
         self._subnets = aws_ec2.SubnetSelection(subnets=isolated if stage.database_multi_az else isolated[:1])
         self.ledger = LedgerNetwork(self.vpc, self._subnets, ledger)
-        self._endpoints(endpoint_group)
-        self._open_keys(keys_group, secrets)
+        self._endpoints(stage)
         if stage.flow_logs:
             self._flow_logs()
 
@@ -67,7 +61,7 @@ class NetworkStack(SignalboxStack):
             self, name, vpc=self.vpc, description=description, allow_all_outbound=False, disable_inline_rules=False
         )
 
-    def _endpoints(self, group: aws_ec2.SecurityGroup) -> None:
+    def _endpoints(self, stage: StageConfig) -> None:
         store = self.vpc.add_gateway_endpoint("S3", service=aws_ec2.GatewayVpcEndpointAwsService.S3)
         store.add_to_policy(
             aws_iam.PolicyStatement(
@@ -77,37 +71,22 @@ class NetworkStack(SignalboxStack):
                 conditions={"StringEquals": {"aws:ResourceAccount": Aws.ACCOUNT_ID}},
             )
         )
-        bus = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/*"
-        service = aws_ec2.InterfaceVpcEndpointAwsService.EVENTBRIDGE
-        self._interface("Events", service, group, action="events:PutEvents", resources=[bus])
-
-    def _open_keys(self, group: aws_ec2.SecurityGroup, secrets: SecretsStack) -> None:
-        """Allow the signing keys and no other secret, so that the endpoint does not serve a role with too many rights."""
-        keys = [secrets.request_key.secret_arn, secrets.report_key.secret_arn]
-        service = aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER
-        self._interface("SigningKeys", service, group, action="secretsmanager:GetSecretValue", resources=keys)
-
-    def _interface(
-        self,
-        name: str,
-        service: aws_ec2.InterfaceVpcEndpointAwsService,
-        group: aws_ec2.SecurityGroup,
-        *,
-        action: str,
-        resources: list[str],
-    ) -> None:
-        """Add an interface endpoint that allows one action of this account's principals."""
-        endpoint = self.vpc.add_interface_endpoint(
-            name, service=service, subnets=self._subnets, security_groups=[group], open=False, private_dns_enabled=True
-        )
-        endpoint.add_to_policy(
-            aws_iam.PolicyStatement(
-                principals=[aws_iam.AnyPrincipal()],
-                actions=[action],
-                resources=resources,
-                conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
+        tables = f"arn:{Aws.PARTITION}:dynamodb:{Aws.REGION}:{Aws.ACCOUNT_ID}:table"
+        ours = {"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}}
+        records = self.vpc.add_gateway_endpoint("DynamoDB", service=aws_ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+        # the tables are of other stacks, which need this one: known by the start of the names that CloudFormation gives
+        for concern, table, actions in (
+            ("data", "OutgoingEvents", ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Scan"]),
+            ("secrets", "SigningKeys", ["dynamodb:GetItem"]),
+        ):
+            records.add_to_policy(
+                aws_iam.PolicyStatement(
+                    principals=[aws_iam.AnyPrincipal()],
+                    actions=actions,
+                    resources=[f"{tables}/{stage.stack_name(concern)}-{table}*"],
+                    conditions=ours,
+                )
             )
-        )
 
     def _flow_logs(self) -> None:
         logs = aws_logs.LogGroup(self, "FlowLogGroup", retention=retention(self.config), removal_policy=self.state_removal)

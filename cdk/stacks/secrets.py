@@ -1,14 +1,15 @@
 """Credentials of external services, and the keys that sign the functions' messages to each other.
 
-The template defines only the shape of the credentials; the operator sets the values after the first deployment. The keys are
-generated, and nobody needs to know them; docs/runbooks/signing-keys.md says how to replace them.
+The template defines only the shape of the credentials; the operator sets the values after the first deployment. The keys are in
+a table, which ledger functions reach without an endpoint that costs money; prepare_database generates them, and nobody needs to
+know them; docs/runbooks/signing-keys.md says how to replace them.
 """
 
 from __future__ import annotations
 
 import json
 
-from aws_cdk import aws_secretsmanager
+from aws_cdk import aws_dynamodb, aws_secretsmanager
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
@@ -18,7 +19,7 @@ from signalbox.contracts import StackOutput
 
 
 class SecretsStack(SignalboxStack):
-    """The Telegram and exchange secrets."""
+    """The Telegram and exchange secrets, and the table of signing keys."""
 
     def __init__(self, scope: Construct, stage: StageConfig) -> None:
         super().__init__(scope, stage, "secrets", description="credentials", stateful=True)
@@ -26,23 +27,21 @@ class SecretsStack(SignalboxStack):
         # the generated member is read by nobody: with another shape CloudFormation would write the secret anew, without the
         # accounts that the operator put in
         self.exchange = self._secret("Exchange", {"accounts": {}}, "mt5_signing_key", "live venues: accounts by name")
-        self.request_key = self._key("RequestKey", "signs what the ledger asks of venues")
-        self.report_key = self._key("ReportKey", "signs what execute_orders reports")
+        self.keys = aws_dynamodb.Table(
+            self,
+            "SigningKeys",
+            partition_key=aws_dynamodb.Attribute(name="name", type=aws_dynamodb.AttributeType.STRING),
+            billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=aws_dynamodb.TableEncryption.AWS_MANAGED,
+            point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=stage.retain_state,
+            removal_policy=self.state_removal,
+        )
         self.output(StackOutput.TELEGRAM_SECRET_ARN, self.telegram.secret_arn)
         self.output(StackOutput.EXCHANGE_SECRET_ARN, self.exchange.secret_arn)
-        self.output(StackOutput.REQUEST_KEY_ARN, self.request_key.secret_arn)
-        self.output(StackOutput.REPORT_KEY_ARN, self.report_key.secret_arn)
-
-    def _key(self, name: str, description: str) -> aws_secretsmanager.Secret:
-        key = aws_secretsmanager.Secret(
-            self,
-            name,
-            description=description,
-            removal_policy=self.state_removal,
-            generate_secret_string=aws_secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
-        )
-        acknowledge(key, "SMG4", "Replaced by the operator with `signalbox secrets rotate`; the key before it stays accepted.")
-        return key
+        self.output(StackOutput.SIGNING_KEYS_TABLE, self.keys.table_name)
 
     def _secret(self, name: str, shape: dict[str, object], generated: str, description: str) -> aws_secretsmanager.Secret:
         secret = aws_secretsmanager.Secret(

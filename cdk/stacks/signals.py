@@ -30,7 +30,7 @@ class SignalsStack(FunctionStack):
             name=Function.GENERATE_SIGNALS,
             context=context,
             layers=(LayerName.CORE, LayerName.INFERENCE),
-            bus=messaging.bus,
+            outgoing=data.outgoing,
             environment={
                 Env.SIGNAL_LIMITS: context.stage.signal_limits.model_dump_json(),
                 Env.MODELS_BUCKET: data.models.bucket_name,

@@ -7,12 +7,13 @@ from typing import Final
 from aws_cdk import Duration
 from constructs import Construct
 
+from cdk.constructs.alarms import TopicAlarm
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import AccountQueue, FunctionQueue, QueueDelivery, events_of, subscribe
 from cdk.stacks.function_stack import FunctionStack, Platform
-from signalbox.contracts import PRODUCT, Env, EventType, Function, Metric, StackOutput
+from signalbox.contracts import PRODUCT, Env, EventType, Function, Metric, SealKey, StackOutput
 
 HALT_ROUTE: Final = "POST /accounts/{account}/halt"
 ROUTES: Final = (
@@ -70,11 +71,10 @@ class TradingStack(FunctionStack):
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "trading", description="accounts, orders and their risk")
-        report_key = platform.secrets.report_key
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, megabytes=1769)  # one full vCPU
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
-        manage.function.add_environment(Env.REPORT_KEY_ARN.value, report_key.secret_arn)
-        manage.allow(["secretsmanager:GetSecretValue"], report_key.secret_arn)
+        manage.allow_items(["dynamodb:GetItem"], platform.secrets.keys, list(SealKey))
+        monitor.allow_items(["dynamodb:GetItem"], platform.secrets.keys, [SealKey.REQUESTS])  # it gets no reports
         for metric, description in _ALARMS:
             self.alarm_at(metric, description)
         self._listen(manage)
@@ -85,7 +85,16 @@ class TradingStack(FunctionStack):
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
             retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
         )
-        self.alarm_without("NotMonitored", Metric.MONITOR_RUNS, "no account was monitored for five minutes")
+        TopicAlarm(
+            self,
+            "NotMonitored",
+            metric=monitor.function.metric_invocations(period=Duration.minutes(5), statistic="Sum"),  # failed ones alarm too
+            threshold=1,
+            below=True,
+            missing_is_breaching=True,
+            description="no account was monitored for five minutes: monitor_risk is not invoked",
+            topic=platform.context.alarm_topic,
+        )
         api = SignedHttpApi(
             self,
             "Orders",
@@ -98,24 +107,22 @@ class TradingStack(FunctionStack):
         self.output(StackOutput.ORDERS_API_URL, api.url)
 
     def _function(self, construct_id: str, name: Function, *, megabytes: int) -> SignalboxFunction:
-        platform, request_key = self.platform, self.platform.secrets.request_key
-        function = SignalboxFunction(
+        platform = self.platform
+        return SignalboxFunction(
             self,
             construct_id,
             name=name,
             context=platform.context,
             layers=(LayerName.CORE,),
-            bus=platform.messaging.bus,
+            outgoing=platform.data.outgoing,
             environment={
                 Env.VENUE: self.config.venues[0],
-                Env.REQUEST_KEY_ARN: request_key.secret_arn,
+                Env.SIGNING_KEYS_TABLE: platform.secrets.keys.table_name,
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
             ledger=platform.data.ledger,
         )
-        function.allow(["secretsmanager:GetSecretValue"], request_key.secret_arn)
-        return function
 
     def _listen(self, manage: SignalboxFunction) -> None:
         messaging, topic = self.platform.messaging, self.platform.context.alarm_topic

@@ -56,7 +56,7 @@ class TrainingStack(FunctionStack):
             name=Function.REGISTER_MODEL,
             context=context,
             layers=(LayerName.CORE, LayerName.INFERENCE),
-            bus=messaging.bus,
+            outgoing=data.outgoing,
             environment={
                 Env.MODELS_BUCKET: data.models.bucket_name,
             },

@@ -80,7 +80,7 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         answer = process_standard(event, record_handler, context)
-        publish_or_leave(app.publish, logger=logger, metrics=metrics)
+        publish_or_leave(app.publish, logger=logger)
         return answer
 
     return handler

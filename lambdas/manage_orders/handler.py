@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +31,6 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     api = trading_api(app, _report)
 
     def record_handler(record: SQSRecord) -> None:
-        started = time.perf_counter()
         facts = record.attributes
         with followed(logger) as follow, failure_logged(logger, record, already_logged=(UnpricedError,)):
             try:
@@ -58,7 +56,6 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
                 deliveries = facts.approximate_receive_count
                 logger.warning("message_postponed", message_id=record.message_id, deliveries=deliveries, reason=str(error))
                 raise
-        metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
 
     @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics
@@ -68,7 +65,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
             # the same id as in the gateway's log and in problem details
             logger.append_keys(request=event["requestContext"].get("requestId"))
         answer = api.resolve(event, context) if over_http else process_fifo(event, record_handler, context)
-        publish_or_leave(app.publish, logger=logger, metrics=metrics)
+        publish_or_leave(app.publish, logger=logger)
         _report_refused(app)
         _report_denied(app)
         report_missed(app, logger, metrics)

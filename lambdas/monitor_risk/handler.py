@@ -34,8 +34,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
         for metric, count in counts.items():
             if count:  # an hour in which a metric is sent is paid for, and no alarm tells none from nothing
                 metrics.add_metric(metric, MetricUnit.Count, count)
-        metrics.add_metric(Metric.MONITOR_RUNS, MetricUnit.Count, 1)
-        publish_or_leave(app.publish, logger=logger, metrics=metrics)
+        publish_or_leave(app.publish, logger=logger)
         report_missed(app, logger, metrics)
         return {"accounts": len(handled), "halts": counts[Metric.TRADING_HALTS]}
 

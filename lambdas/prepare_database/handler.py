@@ -1,7 +1,7 @@
 """prepare_database (edge): CloudFormation's custom resource for the schema.
 
-A ledger function can read no secret but the signing keys. This one reads the master secret, passes it to migrate_database, and
-answers CloudFormation. It stores nothing.
+A ledger function can read no secret but the signing keys. This one generates those keys where there are none, reads the master
+secret, passes it to migrate_database, and answers CloudFormation.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
             _handle(app, parse_object(record.body))
 
     def publish() -> None:
-        publish_or_leave(app.publish, logger=logger, metrics=metrics)
+        publish_or_leave(app.publish, logger=logger)
 
     def alone(event: dict[str, Any]) -> dict[str, str]:
         answer = _handle(app, event) if is_job_event(event) else _register(app, job_of_pipeline(event))

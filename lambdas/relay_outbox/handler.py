@@ -40,8 +40,8 @@ def make_handler(
             published = len(error.published)
             raise
         finally:
-            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, published)
             if published:
+                metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, published)
                 logger.warning("outbox_relayed", published=published, oldest_age_seconds=age)
         return {"published": published}
 

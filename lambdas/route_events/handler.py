@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -14,7 +13,6 @@ from signalbox.adapters.aws.batches import event_in, failure_logged, fifo_handle
 from signalbox.adapters.aws.correlation import followed
 from signalbox.adapters.aws.event_router import RouteEvents
 from signalbox.bootstrap.route_events import compose
-from signalbox.contracts import Metric
 from signalbox.trading.routing import NotRoutedError, route_of
 
 logger = Logger()
@@ -35,7 +33,6 @@ def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], 
             route = route_of(event)
             app.send(record.body, route)
             logger.info("event_routed", event_id=event.event_id, queue=route.queue, group=route.group)
-            metrics.add_metric(Metric.EVENTS_ROUTED, MetricUnit.Count, 1)
 
     return fifo_handler(record_handler, logger, metrics)
 

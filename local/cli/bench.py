@@ -120,6 +120,23 @@ def training(
     run_training_bench(TrainingBenchOptions(path, steps, threads, json_output=json_output))
 
 
+@bench_app.command("cold-start")
+def cold_start(
+    function: Annotated[list[str] | None, typer.Option(help="A function, repeatable; default: all.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Starts of each; the fastest counts.")] = 3,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Start each function in a fresh process, with and without bytecode in its layers, at the CPU share of its memory."""
+    from local.bench.cold_start import run_cold_start_bench  # noqa: PLC0415 - only where needed
+    from signalbox.contracts import Function  # noqa: PLC0415 - as above
+
+    names = [one.value for one in Function]
+    if unknown := [one for one in function or () if one not in names]:
+        raise typer.BadParameter(f"expected one of {', '.join(names)}, got {unknown[0]}", param_hint="--function")
+    if not run_cold_start_bench([Function(one) for one in function or ()], repeats, json_output=json_output):
+        raise typer.Exit(1)
+
+
 @bench_app.callback()
 def bench() -> None:
     """Measure speed on this machine, against another implementation in the same run."""

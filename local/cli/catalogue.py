@@ -122,5 +122,6 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "bench risk": "bench risk",
         "bench orders": "bench orders --rate 1000 --seconds 60",
         "bench simulate": "bench simulate --schedules 20000",
+        "bench cold-start": "bench cold-start --function manage_orders",
     }
 )

@@ -43,6 +43,7 @@ _FUNCTIONS: Final = (
     Function.MONITOR_RISK,
     Function.EXECUTE_ORDERS,
     Function.RELAY_OUTBOX,
+    Function.FORWARD_EVENTS,
     Function.ROUTE_EVENTS,
     Function.SEND_ALERTS,
 )
@@ -66,7 +67,8 @@ class Watch:
     """Sees the stages of a cycle: collected, queued, decided, published, traded, alerted."""
 
     def __init__(self, emulator: Emulator, ledger: LedgerReader, outputs: Mapping[str, str]) -> None:
-        self._sqs = emulator.client("sqs")
+        self._sqs, self._tables = emulator.client("sqs"), emulator.client("dynamodb")
+        self._outgoing = outputs[StackOutput.OUTGOING_EVENTS_TABLE]
         self._ledger, self._logs = ledger, FunctionLogs(emulator.client("logs"))
         self._urls = {name: outputs[key] for name, key in QUEUES.items()}
         self._schedule_dlqs: tuple[str, ...] = ()
@@ -95,6 +97,10 @@ class Watch:
         """Return once the cycle is decided. Raises StuckError that names where it stopped."""
         self._until(lambda: self._is_decided(cycle_at), f"the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC was not decided", seconds)
 
+    def on_their_way(self) -> int:
+        """Return how many events are between the outbox and the bus."""
+        return int(self._tables.scan(TableName=self._outgoing, Select="COUNT", ConsistentRead=True)["Count"])
+
     def _is_decided(self, cycle_at: datetime) -> bool:
         try:
             return self._ledger.decided_cycles(VENUE, cycle_at - CYCLE, cycle_at).count == 1
@@ -114,8 +120,9 @@ class Watch:
         self._until(traded, f"the accounts did not meet the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC", seconds)
 
     def _published(self) -> bool:
+        """Whether every committed event is on the bus: an event is on its way before it leaves the outbox."""
         try:
-            return self._ledger.pending_events() == 0
+            return self._ledger.pending_events() == 0 and self.on_their_way() == 0
         except LedgerUnavailableError:
             return False  # the server is being restarted: ask again
 

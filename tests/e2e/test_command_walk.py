@@ -133,6 +133,7 @@ WALKS: Final[dict[str, Walk]] = {
     "mt5 rotate": Walk("mt5 rotate ftmo-1 --out signing.key"),
     "bench features": Walk("bench features --data lake --bars 5000 --repeats 1"),
     "bench simulate": Walk("bench simulate --schedules 4 --workers 1"),
+    "bench cold-start": Walk("bench cold-start --function route_events --repeats 1"),
 }
 
 # Minutes of time, walked with good words by a test of their own; their bad words are walked here.
@@ -244,6 +245,7 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "limit": COUNT,
     "coinbase_taker_bps": ("x", "-1", "nan"),
     "bars": COUNT,
+    "function": ("nobody", "../x", ""),
     "workers": COUNT,
     "repeats": COUNT,
     "every": COUNT,

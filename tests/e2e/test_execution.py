@@ -223,9 +223,9 @@ def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(stage: LiveStage)
 
 
 def test_both_keys_are_changed_while_orders_go_on(stage: LiveStage) -> None:
-    secrets = stage.cloud.emulator.client("secretsmanager")
+    tables = stage.cloud.emulator.client("dynamodb")
     for name in KEYS:
-        rotate_key(secrets, stage.cloud.outputs, name, datetime.now(UTC), leaked=False)
+        rotate_key(tables, stage.cloud.outputs, name, datetime.now(UTC), leaked=False)
     old = stage.ask(LIVE, "coinbase", strategy="sealed-before")
     stage.publish(old)  # by a ledger that still keeps the key before
     assert "OrderFilled" in kinds(stage.reports(old))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from signalbox.contracts import EVENT_SOURCE, SIGNED_REPORTS, SIGNED_REQUESTS, StackOutput
+from signalbox.contracts import EVENT_SOURCE, SIGNED_REPORTS, SIGNED_REQUESTS, SealKey, StackOutput
 from signalbox.events import BusEvent
 from signalbox.orders.sealing import REQUEST_LIFE
 from signalbox.signing import SigningKey
 from signalbox.signing import sealed as sealed_text
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from local.cloud.local_cloud import LocalCloud
 
 REQUEST_TEXT: Final = "request-" * 8
@@ -30,6 +33,29 @@ class FixedKeys:
 
     def find(self, key_id: str) -> SigningKey | None:
         return self._keys.get(key_id)
+
+
+def made_keys(client: DynamoDBClient, table: str, texts: Mapping[SealKey, str]) -> None:
+    """Create the table of signing keys, with these in it."""
+    client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for name, text in texts.items():
+        client.put_item(TableName=table, Item={"name": {"S": name}, "current": {"S": text}})
+
+
+def change_key(client: DynamoDBClient, table: str, name: SealKey, text: str) -> None:
+    """Replace a key at once; `signalbox secrets rotate` waits for an overlap."""
+    client.update_item(
+        TableName=table,
+        Key={"name": {"S": name}},
+        UpdateExpression="SET previous = #current, #current = :new",
+        ExpressionAttributeNames={"#current": "current"},
+        ExpressionAttributeValues={":new": {"S": text}},
+    )
 
 
 REPORT_KEYS: Final = FixedKeys(REPORT_KEY)
@@ -52,9 +78,9 @@ class Sealers:
     @classmethod
     def of(cls, cloud: LocalCloud) -> Self:
         """The keys that a deployment generated."""
-        secrets = cloud.emulator.client("secretsmanager")
-        arns = (cloud.outputs[name] for name in (StackOutput.REQUEST_KEY_ARN, StackOutput.REPORT_KEY_ARN))
-        return cls(*(SigningKey.of(secrets.get_secret_value(SecretId=arn)["SecretString"]) for arn in arns))
+        tables, table = cloud.emulator.client("dynamodb"), cloud.outputs[StackOutput.SIGNING_KEYS_TABLE]
+        items = (tables.get_item(TableName=table, Key={"name": {"S": name}})["Item"] for name in SealKey)
+        return cls(*(SigningKey.of(item["current"]["S"]) for item in items))
 
     def detail_of(self, event: BusEvent, sequence: int = 1) -> dict[str, Any]:
         """The detail as it travels: sealed where events of its type are."""

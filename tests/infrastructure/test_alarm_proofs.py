@@ -57,7 +57,6 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
                 "test_a_dump_that_failed_counts_nothing_and_fails_the_call",
             ),
             Metric.MODEL_REFUSED: (_HANDLERS, "test_refusals_duplicates_and_a_refused_model_are_counted"),
-            Metric.MONITOR_RUNS: (_ALARMS, "test_what_does_not_run_is_silence"),
             Metric.OBSERVATIONS_ADDED: (_ALARMS, "test_a_run_without_an_answer_counts_no_observation"),
             Metric.ORDERS_UNCONFIRMED: (_ALARMS, "test_an_order_whose_outcome_is_unknown_is_counted"),
             Metric.OTHERS_AT_VENUE: (_ALARMS, _WRONG),
@@ -79,6 +78,7 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
     },
     # Lambda and SQS count these themselves: the tests bring about what they count, on the emulator
     ("AWS/Lambda", "Errors"): ("e2e/test_schedules.py", ""),
+    ("AWS/Lambda", "Invocations"): ("e2e/test_schedules.py", ""),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("e2e/test_queues.py", ""),
     ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("e2e/test_live_account.py", ""),
 }

@@ -7,14 +7,25 @@ from typing import Final
 
 import pytest
 
-from signalbox.contracts import EMITTERS, EVENT_SOURCE, SIGNED_REPORTS, SIGNED_REQUESTS, EventType, Function
+from signalbox.contracts import (
+    EMITTERS,
+    EVENT_SOURCE,
+    FORWARDED_EVENTS,
+    SIGNED_REPORTS,
+    SIGNED_REQUESTS,
+    EventType,
+    Function,
+    emitted_by,
+)
 from tests.infrastructure.assembly import Assembly
 from tests.infrastructure.policies import Context, Policies, Statement, allows
-from tests.infrastructure.test_functions import deployed
+from tests.infrastructure.test_functions import LEDGER, deployed
 
 pytestmark = pytest.mark.infra
 
 PUT: Final = "events:PutEvents"
+PUT_ITEM: Final = "dynamodb:PutItem"
+EMITTING_LEDGER: Final = {function for functions in EMITTERS.values() for function in functions if function in LEDGER}
 BUS_RULES: Final = "rules of the bus"
 AGENT: Final = "the agent's policy"
 # queue → who may send to it; one that is not here is a dead-letter queue, which SQS itself fills
@@ -73,10 +84,56 @@ def entry(kind: str, source: str = EVENT_SOURCE) -> Context:
     return {"events:source": (source,), "events:detail-type": (kind,)}
 
 
-def test_each_type_of_event_is_put_by_whom_the_table_names_and_nobody_else(assembly: Assembly, policies: Policies) -> None:
-    found, bus = statements_of(assembly, policies), bus_of(assembly)
-    may = {(kind, role) for kind, role in product(EventType, found) if allows(found[role], PUT, bus, entry(kind))}
-    assert may == {(kind, function.value) for kind, functions in EMITTERS.items() for function in functions}
+def outgoing_of(assembly: Assembly) -> str:
+    (table,) = (t for t in assembly.resources("AWS::DynamoDB::Table") if t.logical_id.startswith("OutgoingEvents"))
+    return str(table)
+
+
+def item(*kinds: str) -> Context:
+    return {"dynamodb:LeadingKeys": kinds}
+
+
+def test_each_type_of_event_is_emitted_by_whom_the_table_names_and_nobody_else(assembly: Assembly, policies: Policies) -> None:
+    """On the bus, or into the table whose items forward_events puts there: two ways, and the table has all who have one."""
+    found, bus, table = statements_of(assembly, policies), bus_of(assembly), outgoing_of(assembly)
+    pairs = list(product(EventType, found))
+    on_bus = {(kind, role) for kind, role in pairs if allows(found[role], PUT, bus, entry(kind))}
+    in_table = {(kind, role) for kind, role in pairs if allows(found[role], PUT_ITEM, table, item(kind))}
+    by_ledger = {(kind, function.value) for kind, functions in EMITTERS.items() for function in functions if function in LEDGER}
+    assert in_table == by_ledger
+    of_edge = {(kind, function.value) for kind, functions in EMITTERS.items() for function in functions if function not in LEDGER}
+    assert on_bus == of_edge | {(kind, Function.FORWARD_EVENTS.value) for kind in FORWARDED_EVENTS}
+    assert {kind for kind, _ in in_table} == set(FORWARDED_EVENTS)  # what the ledger emits gets to the bus
+    assert not {kind for kind, _ in of_edge} & set(FORWARDED_EVENTS)
+
+
+def test_nobody_else_changes_what_is_on_its_way_to_the_bus(assembly: Assembly, policies: Policies) -> None:
+    found, table = statements_of(assembly, policies), outgoing_of(assembly)
+    for action, who in {
+        "UpdateItem": {Function.RELAY_OUTBOX},  # it only gives an item to the stream once more
+        "DeleteItem": {Function.FORWARD_EVENTS},
+        "BatchWriteItem": set(),
+        "TransactWriteItems": set(),
+        "PartiQLInsert": set(),
+        "PartiQLUpdate": set(),
+    }.items():
+        for kind in EventType:
+            may = {role for role in found if allows(found[role], f"dynamodb:{action}", table, item(kind))}
+            assert may == ({one.value for one in who} if kind in FORWARDED_EVENTS else set()), (action, kind)
+    assert {role for role in found if allows(found[role], "dynamodb:Scan", table)} == {Function.RELAY_OUTBOX.value}
+
+
+@pytest.mark.parametrize("function", sorted(EMITTING_LEDGER))
+def test_no_item_passes_that_lacks_its_type_or_has_a_foreign_one(
+    assembly: Assembly, policies: Policies, function: Function
+) -> None:
+    found, table = statements_of(assembly, policies)[function.value], outgoing_of(assembly)
+    mine = emitted_by(function)
+    other = next(kind for kind in EventType if kind not in mine)
+    assert allows(found, PUT_ITEM, table, item(*mine))
+    assert not allows(found, PUT_ITEM, table, {})
+    assert not allows(found, PUT_ITEM, table, item(mine[0], other))
+    assert not allows(found, PUT_ITEM, "another-table", item(mine[0]))
 
 
 def test_the_table_names_every_type_and_lets_the_fewest_speak_to_venues_and_for_them() -> None:
@@ -92,7 +149,7 @@ def test_no_request_passes_that_lacks_a_key_or_has_a_foreign_value_among_its_ent
     assembly: Assembly, policies: Policies, function: Function
 ) -> None:
     found, bus = statements_of(assembly, policies)[function.value], bus_of(assembly)
-    mine = [kind for kind, functions in EMITTERS.items() if function in functions]
+    mine = list(FORWARDED_EVENTS if function is Function.FORWARD_EVENTS else () if function in LEDGER else emitted_by(function))
     others = [kind for kind in EventType if kind not in mine]
     assert not allows(found, PUT, bus, {})
     for kind in mine:

@@ -102,14 +102,21 @@ def test_each_mailbox_alarms_when_its_agent_does_not_take_commands(with_mailboxe
         assert account in alarm.properties["AlarmDescription"]
 
 
-def test_an_answer_is_looked_for_after_the_deadline_and_its_absence_alarms(assembly: Assembly) -> None:
+def test_a_stage_without_agents_pays_for_nothing_of_theirs(dev: Assembly) -> None:
+    metrics = {a.properties.get("MetricName") for a in dev.resources("AWS::CloudWatch::Alarm")}
+    assert not {Metric.COMMANDS_UNACKNOWLEDGED, Metric.COMMANDS_REFUSED, Metric.ENVELOPES_REFUSED} & metrics
+    assert not [q for q in dev.resources("AWS::SQS::Queue") if "Mt5" in q.logical_id]
+    assert dev.function("execute-orders").properties["Environment"]["Variables"]["MT5_CHECKS_QUEUE_URL"] == ""
+
+
+def test_an_answer_is_looked_for_after_the_deadline_and_its_absence_alarms(with_mailboxes: Assembly) -> None:
     (checks,) = (
         q.properties
-        for q in assembly.resources("AWS::SQS::Queue")
+        for q in with_mailboxes.resources("AWS::SQS::Queue")
         if q.logical_id.startswith("Mt5Checks") and "RedrivePolicy" in q.properties
     )
     assert checks["DelaySeconds"] == ACKNOWLEDGE_SECONDS
-    metrics = {a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm") if a.stack == "execution"}
+    metrics = {a.properties.get("MetricName") for a in with_mailboxes.resources("AWS::CloudWatch::Alarm")}
     assert {Metric.COMMANDS_UNACKNOWLEDGED, Metric.COMMANDS_REFUSED, Metric.ENVELOPES_REFUSED} <= metrics
 
 

@@ -12,7 +12,7 @@ import pytest
 from cdk.composition import synthesise
 from cdk.sources import SourceTree
 from signalbox.adapters.postgres.roles import ROLES
-from signalbox.contracts import READER_DATABASE_USER, Env, Function, database_user
+from signalbox.contracts import READER_DATABASE_USER, Env, Function, SealKey, database_user
 from tests.infrastructure.assembly import Assembly, Resource
 from tests.infrastructure.policies import Policies, allows
 
@@ -43,7 +43,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.COLLECTION_CURSOR_TABLE,
     },
     Function.GENERATE_SIGNALS: DATABASE
-    | {Env.EVENT_BUS_NAME, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
+    | {Env.OUTGOING_EVENTS_TABLE, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
     Function.SEND_ALERTS: {
         Env.EVENT_BUS_NAME,
         Env.TELEGRAM_SECRET_ARN,
@@ -53,15 +53,14 @@ ENVIRONMENT: dict[Function, set[str]] = {
     },
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
     Function.MANAGE_ORDERS: DATABASE
-    | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN}
-    | {Env.REQUEST_KEY_ARN, Env.REPORT_KEY_ARN},
-    Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.REQUEST_KEY_ARN},
-    Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
+    | {Env.OUTGOING_EVENTS_TABLE, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN, Env.SIGNING_KEYS_TABLE},
+    Function.MONITOR_RISK: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.VENUE, Env.SIGNING_KEYS_TABLE},
+    Function.RELAY_OUTBOX: DATABASE | {Env.OUTGOING_EVENTS_TABLE},
+    Function.FORWARD_EVENTS: {Env.EVENT_BUS_NAME, Env.OUTGOING_EVENTS_TABLE},
     Function.EXECUTE_ORDERS: {
         Env.EVENT_BUS_NAME,
         Env.EXCHANGE_SECRET_ARN,
-        Env.REQUEST_KEY_ARN,
-        Env.REPORT_KEY_ARN,
+        Env.SIGNING_KEYS_TABLE,
         Env.VENUE_URL,
         Env.IDEMPOTENCY_TABLE,
         Env.MT5_ACCOUNTS,
@@ -72,9 +71,9 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.COLLECT_ALTERNATIVE: {Env.MARKET_DATA_BUCKET, Env.SYMBOLS, Env.ALTERNATIVE_SOURCES},
     Function.PUBLISH_REPORTS: DATABASE | {Env.REPORTS_BUCKET},
     Function.START_TRAINING: {Env.TRAINING_PLAN},
-    Function.REGISTER_MODEL: DATABASE | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET},
+    Function.REGISTER_MODEL: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET},
     Function.MIGRATE_DATABASE: DATABASE,
-    Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
+    Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME, Env.SIGNING_KEYS_TABLE},
     Function.DUMP_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
     Function.RESTORE_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
 }
@@ -89,12 +88,26 @@ SENDING = {  # of a function of the edge that sends each thing once
 }
 ACTIONS: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents", "sqs:SendMessage"},
-    Function.GENERATE_SIGNALS: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
+    Function.GENERATE_SIGNALS: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
     Function.SEND_ALERTS: SENDING,
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
-    Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
-    Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue", "sqs:SendMessage"},
-    Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect", "sqs:SendMessage"},
+    Function.MANAGE_ORDERS: {"dynamodb:GetItem", "dynamodb:PutItem", "rds-db:connect"},
+    Function.MONITOR_RISK: {"dynamodb:GetItem", "dynamodb:PutItem", "rds-db:connect", "sqs:SendMessage"},
+    Function.RELAY_OUTBOX: {
+        "dynamodb:PutItem",
+        "dynamodb:Scan",
+        "dynamodb:UpdateItem",
+        "rds-db:connect",
+        "sqs:SendMessage",
+    },
+    Function.FORWARD_EVENTS: {
+        "dynamodb:DeleteItem",
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        "events:PutEvents",
+    },
     Function.EXECUTE_ORDERS: SENDING,
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
     Function.COLLECT_ALTERNATIVE: {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
@@ -106,9 +119,9 @@ ACTIONS: dict[Function, set[str]] = {
         "sagemaker:DescribeTrainingJob",
         "sqs:SendMessage",
     },
-    Function.REGISTER_MODEL: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+    Function.REGISTER_MODEL: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
-    Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
+    Function.PREPARE_DATABASE: {"dynamodb:PutItem", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.RESTORE_DATABASE: {"s3:GetObject", "s3:ListBucket"},
 }
@@ -242,13 +255,28 @@ def test_each_secret_is_read_by_whom_it_is_for_and_nobody_else(assembly: Assembl
         "LedgerMaster": {Function.PREPARE_DATABASE},
         "Telegram": {Function.SEND_ALERTS},
         "Exchange": {Function.EXECUTE_ORDERS},
-        "RequestKey": {Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.EXECUTE_ORDERS},
-        "ReportKey": {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS},
     } | ({key: {Function.EXECUTE_ORDERS} for key in ("ftmo1Key", "ftmo2Key")} if assembly.stage == "local" else {})
 
 
-@pytest.mark.parametrize("function", sorted(LEDGER - {Function.MANAGE_ORDERS, Function.MONITOR_RISK}))
-def test_other_ledger_functions_know_no_secret(assembly: Assembly, function: Function) -> None:
+def test_each_signing_key_is_read_by_whom_it_is_for_and_made_by_one(assembly: Assembly) -> None:
+    policies = Policies(assembly)
+    (table,) = (r for r in assembly.resources("AWS::DynamoDB::Table") if r.logical_id.startswith("SigningKeys"))
+
+    def who(action: str, *keys: str) -> set[Function]:
+        context = {"dynamodb:LeadingKeys": keys}
+        roles = {f: (deployed(assembly, f).stack, deployed(assembly, f).properties["Role"]["Fn::GetAtt"][0]) for f in Function}
+        return {f for f, role in roles.items() if allows(policies.of_role(*role), action, str(table), context)}
+
+    signers = {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS}
+    assert who("dynamodb:GetItem", SealKey.REQUESTS) == signers | {Function.MONITOR_RISK}
+    assert who("dynamodb:GetItem", SealKey.REPORTS) == signers
+    assert who("dynamodb:PutItem", SealKey.REQUESTS) == who("dynamodb:PutItem", SealKey.REPORTS) == {Function.PREPARE_DATABASE}
+    for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Scan", "Query", "BatchGetItem", "ExportTableToPointInTime"):
+        assert who(f"dynamodb:{action}") == who(f"dynamodb:{action}", "another") == set()
+
+
+@pytest.mark.parametrize("function", sorted(LEDGER))
+def test_no_ledger_function_knows_a_secret(assembly: Assembly, function: Function) -> None:
     assert not any("secretsmanager" in json.dumps(s) for s in statements(assembly, function))
     assert "Secret" not in json.dumps(deployed(assembly, function).properties["Environment"])
 
@@ -266,14 +294,21 @@ def test_each_ledger_function_logs_in_as_its_own_database_user(assembly: Assembl
 
 
 TABLES = {
+    Function.GENERATE_SIGNALS: {"OutgoingEvents"},
+    Function.REGISTER_MODEL: {"OutgoingEvents"},
+    Function.RELAY_OUTBOX: {"OutgoingEvents"},
+    Function.FORWARD_EVENTS: {"OutgoingEvents"},
+    Function.MANAGE_ORDERS: {"OutgoingEvents", "SigningKeys"},
+    Function.MONITOR_RISK: {"OutgoingEvents", "SigningKeys"},
+    Function.PREPARE_DATABASE: {"SigningKeys"},
     Function.COLLECT_CANDLES: {"CollectionCursors"},
     Function.SEND_ALERTS: {"Deliveries"},
-    Function.EXECUTE_ORDERS: {"Idempotency"},  # which orders were sent
+    Function.EXECUTE_ORDERS: {"Idempotency", "SigningKeys"},  # which orders were sent
 }
 
 
 @pytest.mark.parametrize("function", Function)
-def test_a_table_of_the_edge_is_one_functions_alone(assembly: Assembly, function: Function) -> None:
+def test_a_table_is_used_by_whom_it_is_for(assembly: Assembly, function: Function) -> None:
     """send_alerts, which parses what the internet answers, cannot forget that an order was sent."""
     tables = "|".join(r.logical_id for r in assembly.resources("AWS::DynamoDB::Table"))
     found = set()

@@ -95,7 +95,7 @@ def _queue_of(assembly: Assembly, mapping: Resource) -> Resource:
 
 
 def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assembly) -> None:
-    mappings = assembly.resources("AWS::Lambda::EventSourceMapping")
+    mappings = [m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack != "messaging"]
     assert {m.stack for m in mappings} == {"execution", "signals", "alerts", "trading", "training", "routing"}
     for mapping in mappings:
         assert mapping.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -106,6 +106,22 @@ def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assem
         assert (hidden >= 6 * timeout and 3 <= receives["maxReceiveCount"] <= 10) or (
             timeout < hidden <= timeout + 15 and receives["maxReceiveCount"] == 20
         )
+
+
+def test_the_stream_of_outgoing_events_is_read_from_its_start_until_all_is_taken(assembly: Assembly) -> None:
+    (mapping,) = (m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == "messaging")
+    found = mapping.properties
+    assert "OutgoingEvents" in json.dumps(found["EventSourceArn"])
+    assert found["StartingPosition"] == "TRIM_HORIZON"
+    # no limit but the day that a stream lasts: a bus that is away loses nothing, and what it refuses blocks nothing
+    limits = {"MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "DestinationConfig", "ParallelizationFactor"}
+    assert not limits & set(found)
+    assert json.loads(found["FilterCriteria"]["Filters"][0]["Pattern"]) == {"eventName": ["INSERT", "MODIFY"]}
+    assert any("RoleDefaultPolicy" in needed for needed in mapping.body["DependsOn"])  # Lambda asks whether it may read
+    (table,) = (t for t in assembly.resources("AWS::DynamoDB::Table") if t.logical_id.startswith("OutgoingEvents"))
+    assert table.properties["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    keys = [(k["AttributeName"], k["KeyType"]) for k in table.properties["KeySchema"]]
+    assert keys == [("event_type", "HASH"), ("event_id", "RANGE")]
 
 
 def _invoked(assembly: Assembly, stack: str, target: object) -> str:
@@ -124,7 +140,7 @@ def _mapping(assembly: Assembly, stack: str, queue: str) -> Resource:
     (found,) = (
         m
         for m in assembly.resources("AWS::Lambda::EventSourceMapping")
-        if m.stack == stack and _queue_of(assembly, m).logical_id.startswith(queue)
+        if m.stack == stack and m.stack != "messaging" and _queue_of(assembly, m).logical_id.startswith(queue)
     )
     return found
 
@@ -156,11 +172,12 @@ def test_nothing_stands_in_front_of_a_halt(assembly: Assembly) -> None:
 
 def exit_at_worst(assembly: Assembly) -> dict[str, int]:
     """Return the seconds that each stage may take of an exit when everything goes wrong there once: a crash, or a busy venue."""
-    relay = assembly.function("relay-outbox").properties["Timeout"]
+    relay, forward = (assembly.function(name).properties["Timeout"] for name in ("relay-outbox", "forward-events"))
     routing, requests = _mapping(assembly, "routing", "Events"), _mapping(assembly, "execution", "Requests")
     hidden = {name: _queue_of(assembly, m).properties["VisibilityTimeout"] for name, m in (("r", routing), ("e", requests))}
     return {
         "the function dies after the commit and before publishing: the relay's next minute and run": 60 + relay,
+        "forward_events dies while putting it on the bus: Lambda hands it over again": forward,
         "route_events dies while handling the message": hidden["r"],
         "execute_orders dies while handling another order of the account": hidden["e"],
     }
@@ -188,8 +205,8 @@ def test_a_position_without_a_price_waits_longer_than_a_bar(assembly: Assembly) 
 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
-    mailboxes = 2 if assembly.stage == "local" else 0  # each has two queues with their dead letters
-    assert len(queues) == 22 + 4 * mailboxes
+    of_agents = 2 + 2 * 4 if assembly.stage == "local" else 0  # the checks, and two queues a mailbox, with their dead letters
+    assert len(queues) == 20 + of_agents
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if is_dead_letter_queue(queue):

@@ -23,18 +23,28 @@ def test_subnets_are_two_and_private(assembly: Assembly) -> None:
     assert not any(s.properties["MapPublicIpOnLaunch"] for s in subnets)
 
 
-def test_the_doors_are_s3_the_bus_and_signing_keys(assembly: Assembly) -> None:
+def test_the_doors_are_s3_and_two_tables_and_cost_nothing(assembly: Assembly) -> None:
     doors = {}
     for endpoint in assembly.resources("AWS::EC2::VPCEndpoint"):
-        service = json.dumps(endpoint.properties["ServiceName"])
-        name = next(one for one in (".s3", ".events", ".secretsmanager") if one in service)
-        doors[name] = (endpoint.properties["VpcEndpointType"], endpoint.properties["PolicyDocument"]["Statement"])
-    kinds = {name: kind for name, (kind, _) in doors.items()}
-    assert kinds == {".s3": "Gateway", ".events": "Interface", ".secretsmanager": "Interface"}
-    (keys,) = doors[".secretsmanager"][1]
-    assert keys["Action"] == "secretsmanager:GetSecretValue"
-    shown = sorted(json.dumps(resource) for resource in keys["Resource"])
-    assert ["ReportKey" in shown[0], "RequestKey" in shown[1], len(shown)] == [True, True, 2]
+        name = next(one for one in (".s3", ".dynamodb") if one in json.dumps(endpoint.properties["ServiceName"]))
+        assert endpoint.properties["VpcEndpointType"] == "Gateway"
+        doors[name] = endpoint.properties["PolicyDocument"]["Statement"]
+    assert sorted(doors) == [".dynamodb", ".s3"]
+    stage = assembly.stage
+    tables = {json.dumps(s["Resource"]).rsplit("table/", 1)[1].rstrip('"]}'): s["Action"] for s in doors[".dynamodb"]}
+    assert tables == {
+        f"signalbox-{stage}-data-OutgoingEvents*": ["dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"],
+        f"signalbox-{stage}-secrets-SigningKeys*": "dynamodb:GetItem",
+    }
+    for statement in doors[".dynamodb"]:
+        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_door_of_the_tables_fits_the_names_that_cloudformation_gives(assembly: Assembly) -> None:
+    """A name without one of our own is the stack's, the logical id, and what makes it unique."""
+    places = {(t.stack, t.logical_id) for t in assembly.resources("AWS::DynamoDB::Table") if "TableName" not in t.properties}
+    for stack, start in (("data", "OutgoingEvents"), ("secrets", "SigningKeys")):
+        assert [one for one in places if one[0] == stack and one[1].startswith(start)], start
 
 
 def _group(assembly: Assembly, name: str) -> dict[str, Any]:
@@ -46,13 +56,12 @@ def test_ledger_functions_reach_only_postgres_and_https(assembly: Assembly) -> N
     group = _group(assembly, "LedgerFunctions")
     assert "SecurityGroupIngress" not in group
     rules = [(r["FromPort"], r["ToPort"], r["CidrIp"]) for r in group["SecurityGroupEgress"]]
-    assert rules == [(5432, 5432, "10.20.0.0/16"), (443, 443, "10.20.0.0/16"), (443, 443, "0.0.0.0/0")]
+    assert rules == [(5432, 5432, "10.20.0.0/16"), (443, 443, "0.0.0.0/0")]
 
 
-@pytest.mark.parametrize(("name", "port"), [("Database", 5432), ("EventsEndpoint", 443), ("KeysEndpoint", 443)])
-def test_database_and_endpoint_take_ledger_functions_only(assembly: Assembly, name: str, port: int) -> None:
-    (rule,) = _group(assembly, name)["SecurityGroupIngress"]
-    assert (rule["FromPort"], rule["ToPort"]) == (port, port)
+def test_the_database_takes_ledger_functions_only(assembly: Assembly) -> None:
+    (rule,) = _group(assembly, "Database")["SecurityGroupIngress"]
+    assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
     assert "LedgerFunctions" in json.dumps(rule["SourceSecurityGroupId"])
     assert "CidrIp" not in rule
 

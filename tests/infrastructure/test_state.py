@@ -26,11 +26,10 @@ STATEFUL = {
     "data/LogsBucket5C52C3D2": "AWS::S3::Bucket",
     "data/MarketDataBucket420AE01D": "AWS::S3::Bucket",
     "data/ModelsBucket970C6ADA": "AWS::S3::Bucket",
+    "data/OutgoingEvents3FA3032E": "AWS::DynamoDB::Table",
     "data/ReportsBucket95FE29A2": "AWS::S3::Bucket",
-    "operations/AlarmKeyE05DE300": "AWS::KMS::Key",
     "secrets/Exchange6745BA1E": "AWS::SecretsManager::Secret",
-    "secrets/ReportKey59FCFF66": "AWS::SecretsManager::Secret",
-    "secrets/RequestKeyE26E673D": "AWS::SecretsManager::Secret",
+    "secrets/SigningKeysA56F0358": "AWS::DynamoDB::Table",
     "secrets/Telegram81A8E329": "AWS::SecretsManager::Secret",
 }
 STATEFUL_TYPES = (
@@ -38,7 +37,6 @@ STATEFUL_TYPES = (
     "AWS::S3::Bucket",
     "AWS::DynamoDB::Table",
     "AWS::SecretsManager::Secret",
-    "AWS::KMS::Key",
 )
 
 
@@ -181,7 +179,7 @@ def test_buckets_and_queues_and_topics_take_tls_only(assembly: Assembly) -> None
 
 def test_tables_are_on_demand_and_recoverable(assembly: Assembly) -> None:
     tables = {next(k["AttributeName"] for k in t.properties["KeySchema"]): t for t in assembly.resources("AWS::DynamoDB::Table")}
-    assert set(tables) == {"symbol", "id"}
+    assert set(tables) == {"symbol", "id", "event_type", "name"}
     for table in tables.values():
         assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
         assert table.properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True

@@ -50,7 +50,7 @@ def _login(postgres: PostgresServer, folder: Path, *, signer: Authority, address
 
 def test_verifying_without_authorities_is_refused_before_any_login() -> None:
     environment = {
-        Env.STAGE: "dev", Env.EVENT_BUS_NAME: "bus", Env.DATABASE_HOST: "db", Env.DATABASE_PORT: "5432",
+        Env.STAGE: "dev", Env.OUTGOING_EVENTS_TABLE: "outgoing", Env.DATABASE_HOST: "db", Env.DATABASE_PORT: "5432",
         Env.DATABASE_NAME: "signalbox", Env.DATABASE_USER: "u", Env.DATABASE_SSLMODE: "verify-full",
     }  # fmt: skip
     with pytest.raises(SettingsError, match="expected DATABASE_CA_FILE"):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS
-from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
-from signalbox.contracts import SIGNED_REPORTS, SIGNED_REQUESTS
+from signalbox.adapters.aws.signing_keys import StoredKeys, key_client, make_key
+from signalbox.contracts import SIGNED_REPORTS, SIGNED_REQUESTS, SealKey
 from signalbox.events import _BY_TYPE, SEAL, BusEvent, UnreadableEventError
 from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer
 from signalbox.signing import (
@@ -40,7 +40,9 @@ from tests.fakes.keys import (
     REQUEST_KEYS,
     REQUEST_TEXT,
     FixedKeys,
+    change_key,
     detail_of,
+    made_keys,
     message_of,
     sealed,
 )
@@ -154,61 +156,79 @@ def test_a_key_is_shown_nowhere_and_a_short_one_is_none() -> None:
 
 
 class Rotated:
-    """A secret in (emulated) Secrets Manager, and a clock."""
+    """The requests' key in an (emulated) table, and a clock."""
 
     def __init__(self) -> None:
-        self.client, self.seconds = boto3.client("secretsmanager"), 0.0
-        self.client.create_secret(Name="key", SecretString="a" * 64)
+        self.client, self.seconds = boto3.client("dynamodb"), 0.0
+        made_keys(self.client, "keys", {SealKey.REQUESTS: "a" * 64})
 
-    def keys(self) -> SecretKeys:
-        return SecretKeys(self.client, "key", lambda: self.seconds)
+    def keys(self) -> StoredKeys:
+        return StoredKeys(self.client, "keys", SealKey.REQUESTS, lambda: self.seconds)
 
-    def both_sides(self) -> tuple[SecretKeys, SecretKeys, SigningKey]:
+    def both_sides(self) -> tuple[StoredKeys, StoredKeys, SigningKey]:
         """Return a signer and a verifier that have read the key, and the key."""
         signer, verifier = self.keys(), self.keys()
         key = signer.current()
         assert verifier.find(key.key_id) == key
         return signer, verifier, key
 
-    def put(self, letter: str) -> str:
-        self.client.put_secret_value(SecretId="key", SecretString=letter * 64)
-        return SigningKey.of(letter * 64).key_id
+    def put(self, text: str) -> str:
+        """Change the key to that text, or to the letter 64 times."""
+        whole = text * 64 if len(text) == 1 and text.isalpha() else text
+        change_key(self.client, "keys", SealKey.REQUESTS, whole)
+        return SigningKey.of(whole).key_id if len(whole) >= 32 else ""
 
 
 @pytest.fixture
-def secret(aws: None) -> Iterator[Rotated]:
+def stored(aws: None) -> Iterator[Rotated]:
     with mock_aws():
         yield Rotated()
 
 
-def test_a_rotation_is_followed_at_once_by_who_verifies_and_soon_by_who_signs(secret: Rotated) -> None:
-    signer, verifier = secret.keys(), secret.keys()
+def test_a_key_is_made_once_and_long_enough(stored: Rotated) -> None:
+    assert [make_key(stored.client, "keys", name) for name in (*SealKey, *SealKey)] == [False, True, False, False]
+    assert stored.keys().current() == SigningKey.of("a" * 64)  # the one that was there stays
+    made = StoredKeys(stored.client, "keys", SealKey.REPORTS).current()
+    assert len(made.secret) == 64
+    assert made.key_id != stored.keys().current().key_id
+
+
+def test_a_rotation_is_followed_at_once_by_who_verifies_and_soon_by_who_signs(stored: Rotated) -> None:
+    signer, verifier = stored.keys(), stored.keys()
     first = signer.current().key_id
     assert verifier.find(first) == SigningKey.of("a" * 64)
-    second = secret.put("b")
+    second = stored.put("b")
     assert signer.current().key_id == first  # still kept, and still accepted
     assert verifier.find(first) is not None
     assert verifier.find(second) is not None  # unknown so far, so it was looked for
-    secret.seconds = KEPT_SECONDS
+    stored.seconds = KEPT_SECONDS
     assert signer.current().key_id == second
     assert verifier.find(first) is not None  # what was sealed before the rotation and arrives now
-    third = secret.put("c")
+    third = stored.put("c")
     assert verifier.find(third) is not None
     assert verifier.find(first) is None  # two rotations ago
     assert verifier.find("0" * 16) is None
 
 
-def test_a_cached_key_serves_while_secrets_manager_is_down_others_are_unavailable(
-    secret: Rotated, monkeypatch: pytest.MonkeyPatch
+def counted(stored: Rotated, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count what is asked for from now on; the table is out of reach."""
+    asked: list[str] = []
+
+    def away(**wanted: Any) -> None:
+        asked.append(wanted["Key"]["name"]["S"])
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    monkeypatch.setattr(stored.client, "get_item", away)
+    return asked
+
+
+def test_a_cached_key_serves_while_the_table_is_away_others_are_unavailable(
+    stored: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer, verifier, key = secret.both_sides()
-    late = secret.keys()
-
-    def away(**_asked: object) -> None:
-        raise EndpointConnectionError(endpoint_url="https://secretsmanager")
-
-    monkeypatch.setattr(secret.client, "get_secret_value", away)
-    secret.seconds = 10 * KEPT_SECONDS
+    signer, verifier, key = stored.both_sides()
+    late = stored.keys()
+    counted(stored, monkeypatch)
+    stored.seconds = 10 * KEPT_SECONDS
     assert signer.current() == key
     assert verifier.find(key.key_id) == key
     questions: tuple[Callable[[], object], ...] = (late.current, lambda: late.find(key.key_id), lambda: verifier.find("0" * 16))
@@ -217,119 +237,101 @@ def test_a_cached_key_serves_while_secrets_manager_is_down_others_are_unavailabl
             asks()
 
 
-def counted(secret: Rotated, monkeypatch: pytest.MonkeyPatch, *unreachable: str) -> list[str]:
-    """Count what is asked for from now on; those labels cannot be reached."""
-    asked: list[str] = []
-    real = secret.client.get_secret_value
-
-    def get(**wanted: str) -> Any:
-        asked.append(wanted["VersionStage"])
-        if wanted["VersionStage"] in unreachable:
-            raise EndpointConnectionError(endpoint_url="https://secretsmanager")
-        return real(**wanted)
-
-    monkeypatch.setattr(secret.client, "get_secret_value", get)
-    return asked
-
-
-def test_secrets_manager_that_is_away_is_asked_once_in_a_while_and_not_at_every_seal(
-    secret: Rotated, monkeypatch: pytest.MonkeyPatch
+def test_a_table_that_is_away_is_asked_once_in_a_while_and_not_at_every_seal(
+    stored: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer, verifier, key = secret.both_sides()
-    late = secret.keys()
-    asked = counted(secret, monkeypatch, "AWSCURRENT", "AWSPREVIOUS")
-    secret.seconds = KEPT_SECONDS
+    signer, verifier, key = stored.both_sides()
+    late = stored.keys()
+    asked = counted(stored, monkeypatch)
+    stored.seconds = KEPT_SECONDS
     for _ in range(100):
         assert signer.current() == key
-    assert asked == ["AWSCURRENT"]
+    assert len(asked) == 1
     asked.clear()
     for _ in range(100):
         assert verifier.find(key.key_id) == key
         with pytest.raises(KeyUnavailableError):
             verifier.find("0" * 16)
-    assert asked == ["AWSPREVIOUS", "AWSCURRENT"]
+    assert len(asked) == 1
     asked.clear()
-    secret.seconds += RETRY_SECONDS
+    stored.seconds += RETRY_SECONDS
     assert (signer.current(), verifier.find(key.key_id)) == (key, key)
-    assert asked == ["AWSCURRENT", "AWSPREVIOUS", "AWSCURRENT"]
+    assert len(asked) == 2
     asked.clear()
     questions: tuple[Callable[[], object], ...] = (late.current, lambda: late.find(key.key_id))
-    for asks in questions:  # who never read one asks each time, and each label once
+    for asks in questions:  # who never read one asks each time, and once
         with pytest.raises(KeyUnavailableError):
             asks()
-    assert sorted(asked) == ["AWSCURRENT", "AWSCURRENT", "AWSPREVIOUS", "AWSPREVIOUS"]
+    assert asked == [SealKey.REQUESTS] * 2
 
 
-def test_a_key_is_followed_soon_after_secrets_manager_is_back(secret: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
-    signer, verifier = secret.keys(), secret.keys()
+def test_a_key_is_followed_soon_after_the_table_is_back(stored: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer, verifier = stored.keys(), stored.keys()
     first = signer.current().key_id
     assert verifier.find(first) is not None
-    secret.seconds = KEPT_SECONDS
+    stored.seconds = KEPT_SECONDS
     with monkeypatch.context() as away:
-        counted(secret, away, "AWSCURRENT", "AWSPREVIOUS")
+        counted(stored, away)
         assert signer.current().key_id == first
         assert verifier.find(first) is not None
-    second = secret.put("b")
-    secret.seconds += RETRY_SECONDS
+    second = stored.put("b")
+    stored.seconds += RETRY_SECONDS
     assert signer.current().key_id == second
     assert {verifier.find(first), verifier.find(second)} == {SigningKey.of("a" * 64), SigningKey.of("b" * 64)}
 
 
 @pytest.mark.parametrize("bad", ["", " ", "short", "x" * 31])
-def test_a_new_value_that_is_no_key_stops_nobody(secret: Rotated, bad: str, caplog: pytest.LogCaptureFixture) -> None:
-    warm_signer, warm_verifier = secret.keys(), secret.keys()
+def test_a_new_value_that_is_no_key_stops_nobody(stored: Rotated, bad: str, caplog: pytest.LogCaptureFixture) -> None:
+    warm_signer, warm_verifier = stored.keys(), stored.keys()
     key = warm_signer.current()
     assert warm_verifier.find(key.key_id) == key
-    secret.client.put_secret_value(SecretId="key", SecretString=bad or "\n")
-    secret.seconds = KEPT_SECONDS
-    for signer, verifier in ((secret.keys(), secret.keys()), (warm_signer, warm_verifier)):
+    stored.put(bad)
+    stored.seconds = KEPT_SECONDS
+    for signer, verifier in ((stored.keys(), stored.keys()), (warm_signer, warm_verifier)):
         assert signer.current() == key
         assert verifier.find(key.key_id) == key
         assert verifier.find("0" * 16) is None  # a forgery is refused at once, as ever
     lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert any("signing_key_unusable: key: AWSCURRENT" in line for line in lines)
+    assert any("signing_key_unusable: keys, requests: current" in line for line in lines)
     assert key.secret.decode() not in caplog.text
     assert bad.strip() == "" or bad not in caplog.text
-    repaired = secret.put("b")  # now the value that is no key is the one before
-    secret.seconds += RETRY_SECONDS
-    for signer, verifier in ((secret.keys(), secret.keys()), (warm_signer, warm_verifier)):
+    repaired = stored.put("b")  # now the value that is no key is the one before
+    stored.seconds += RETRY_SECONDS
+    for signer, verifier in ((stored.keys(), stored.keys()), (warm_signer, warm_verifier)):
         assert signer.current().key_id == repaired
         assert verifier.find(repaired) is not None
     assert warm_verifier.find(key.key_id) == key  # what was sealed until now and arrives late
 
 
-def test_two_values_that_are_no_keys_leave_who_has_read_one_before(secret: Rotated) -> None:
-    signer, verifier = secret.keys(), secret.keys()
+def test_two_values_that_are_no_keys_leave_who_has_read_one_before(stored: Rotated) -> None:
+    signer, verifier = stored.keys(), stored.keys()
     key = signer.current()
     assert verifier.find(key.key_id) == key
     for bad in ("one", "two"):
-        secret.client.put_secret_value(SecretId="key", SecretString=bad)
-    secret.seconds = KEPT_SECONDS
+        stored.put(bad)
+    stored.seconds = KEPT_SECONDS
     assert (signer.current(), verifier.find(key.key_id)) == (key, key)
-    late = secret.keys()
+    late = stored.keys()
     questions: tuple[Callable[[], object], ...] = (late.current, lambda: late.find(key.key_id))
     for asks in questions:
-        with pytest.raises(KeyUnavailableError, match=r"AWSCURRENT.*AWSPREVIOUS"):
+        with pytest.raises(KeyUnavailableError, match=r"current.*previous"):
             asks()
 
 
-def test_one_label_that_cannot_be_read_hides_no_key_of_the_other(secret: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = secret.keys().current()
-    second = SigningKey.of("b" * 64)
-    secret.put("b")
-    for away, seen, unseen in (("AWSCURRENT", first, second), ("AWSPREVIOUS", second, first)):
-        with monkeypatch.context() as patch:
-            counted(secret, patch, away)
-            signer, verifier = secret.keys(), secret.keys()
-            assert (signer.current(), verifier.find(seen.key_id)) == (seen, seen)
-            with pytest.raises(KeyUnavailableError):
-                verifier.find(unseen.key_id)
+def test_an_item_that_is_gone_leaves_who_has_read_it_and_is_unavailable_to_others(stored: Rotated) -> None:
+    signer = stored.keys()
+    key = signer.current()
+    stored.client.delete_item(TableName="keys", Key={"name": {"S": SealKey.REQUESTS}})
+    stored.seconds = KEPT_SECONDS
+    assert (signer.current(), signer.find(key.key_id)) == (key, key)
+    with pytest.raises(KeyUnavailableError, match="keys, requests"):
+        stored.keys().find(key.key_id)
 
 
-def test_a_secrets_manager_that_does_not_answer_is_given_up_in_seconds(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_does_not_answer_is_given_up_in_seconds(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and says nothing
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        keys = SecretKeys(key_client(), "key")
+        keys = StoredKeys(key_client(), "keys", SealKey.REQUESTS)
         begin = time.monotonic()
         with pytest.raises(KeyUnavailableError):
             keys.current()

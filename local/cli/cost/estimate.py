@@ -21,6 +21,7 @@ from signalbox.contracts import CYCLE_MINUTES, PRODUCT
 
 HERE: Final = Path(__file__).parent
 MILLION: Final = 1_000_000
+VCPU_MEGABYTES: Final = 1769  # of memory, with which Lambda gives a whole vCPU
 WEEK_START: Final = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK_DAYS: Final = 7
 MONTH_DAYS: Final = 31  # the longest month, so the estimate is never too low
@@ -114,9 +115,10 @@ def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappin
     for name, count in usage["runs_a_cycle"].items():
         if name in functions:
             runs[name] += round(cycles * count)
-    longer = usage.get("seconds_of", {})
-    seconds = {name: longer.get(name, usage["seconds_a_run"]) for name in runs}
-    memory = sum(count * seconds[name] * functions[name]["MemorySize"] / 1024 for name, count in runs.items())
+    memory = sum(
+        count * _billed_seconds(name, functions[name], usage) * functions[name]["MemorySize"] / 1024
+        for name, count in runs.items()
+    )
     total = sum(runs.values())
     yield CostItem("Lambda: requests", total, million["lambda_request"] / MILLION, free["lambda_request"])
     yield CostItem("Lambda: GB-seconds", memory, prices["other"]["lambda_gigabyte_second"], free["lambda_gigabyte_second"])
@@ -125,8 +127,10 @@ def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappin
     yield CostItem("logs: GB", logs, prices["other"]["log_gigabyte"], free["log_gigabyte"])
     polled = MONTH_DAYS * 86_400 / usage["idle_wait_seconds"] * usage["idle_pollers"]
     queues = {one.logical_id: one.properties for one in found if one.kind == "AWS::SQS::Queue"}
-    fifo = sum(_is_fifo(mapping, queues) for mapping in _of(found, "AWS::Lambda::EventSourceMapping"))
-    standard = len(_of(found, "AWS::Lambda::EventSourceMapping")) - fifo
+    # a mapping with a starting position reads a DynamoDB stream, which Lambda does for nothing
+    mappings = [one for one in _of(found, "AWS::Lambda::EventSourceMapping") if "StartingPosition" not in one]
+    fifo = sum(_is_fifo(mapping, queues) for mapping in mappings)
+    standard = len(mappings) - fifo
     per_fifo, per_standard = million["sqs_fifo_request"] / MILLION, million["sqs_request"] / MILLION
     yield CostItem("SQS, FIFO: requests of idle queues", fifo * polled, per_fifo, free["sqs_request"])
     yield CostItem("SQS: requests of idle queues", standard * polled, per_standard)
@@ -134,6 +138,12 @@ def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappin
     yield CostItem("X-Ray: traces", cycles * usage["traces_a_cycle"], million["trace"] / MILLION, free["trace"])
     yield CostItem("DynamoDB: writes", cycles * usage["dynamodb_writes_a_cycle"], million["dynamodb_write"] / MILLION)
     yield CostItem("HTTP API: requests", usage["http_requests"], million["http_request"] / MILLION)
+
+
+def _billed_seconds(name: str, function: Mapping[str, Any], usage: Mapping[str, Any]) -> float:
+    """Return how long a run is: its CPU time is that of a whole vCPU, of which a function has as much as its memory buys."""
+    share = min(function["MemorySize"] / VCPU_MEGABYTES, 1.0)
+    return float(usage["seconds_of"].get(name, usage["cpu_seconds_a_run"] / share + usage["wait_seconds_a_run"]))
 
 
 def _of(found: Sequence[Resource], kind: str) -> list[Mapping[str, Any]]:

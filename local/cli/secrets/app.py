@@ -55,5 +55,5 @@ def rotate(
     session, url = session_of(stage, load_settings())
     outputs = stage_outputs(session, stage, endpoint=url)
     announce(stage, session)
-    client = session.client("secretsmanager", endpoint_url=url)
+    client = session.client("dynamodb", endpoint_url=url)
     print(rotate_key(client, outputs, key, datetime.now(UTC), leaked=leaked))

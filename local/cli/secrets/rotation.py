@@ -1,54 +1,53 @@
 """Replaces one of the two keys that sign the functions' messages to each other. Nothing is stopped for it (decision 0070).
 
-A new value of the secret becomes AWSCURRENT and signs; the key before it becomes AWSPREVIOUS and stays accepted until the next
-replacement. So a second replacement comes no sooner than every message under the first key has ended. A key that somebody else
-knows is replaced twice: once, and again when no signer uses it any more. The new key is never shown.
+One write moves the key to `previous` and puts a new one into `current`. The new key signs; the one before it stays accepted until
+the next replacement. So a second replacement comes no sooner than every message under the first key has ended. A key that
+somebody else knows is replaced twice: once, and again when no signer uses it any more. The new key is never shown.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.secrets.command import SecretsError
-from signalbox.contracts import StackOutput
+from signalbox.adapters.aws.signing_keys import KEY_BYTES
+from signalbox.contracts import SealKey, StackOutput
 
-KEYS: Final[Mapping[str, StackOutput]] = {
-    "request-key": StackOutput.REQUEST_KEY_ARN,
-    "report-key": StackOutput.REPORT_KEY_ARN,
-}
-KEY_BYTES: Final = 48  # random bytes, which give 64 characters
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEYS: Final[Mapping[str, SealKey]] = {"request-key": SealKey.REQUESTS, "report-key": SealKey.REPORTS}
 OVERLAP: Final = timedelta(hours=2)  # a request's seal ends after one; a report in a queue is read long before
 SETTLED: Final = timedelta(minutes=10)  # twice the time for which a signer keeps a key
 
 
-def rotate_key(client: Any, outputs: Mapping[str, str], name: str, now: datetime, *, leaked: bool) -> str:
+def rotate_key(client: DynamoDBClient, outputs: Mapping[str, str], name: str, now: datetime, *, leaked: bool) -> str:
     """Replace a signing key. Return what was done and what comes next.
 
     leaked: somebody else knows the key, so the one before the new one need not last for OVERLAP. Raises SecretsError if the last
     replacement is too young, or if somebody else replaced the key at the same time.
     """
-    arn = outputs[KEYS[name]]
+    table = outputs[StackOutput.SIGNING_KEYS_TABLE]
     try:
-        current, made, has_previous = _current(client, arn)
+        last = _last_change(client, table, name)
         wait = SETTLED if leaked else OVERLAP
-        if has_previous and now - made < wait:
+        if last is not None and now - last.at < wait:
             raise SecretsError(
-                f"{name} was replaced at {made:%H:%M} UTC, and messages signed with the key before it may be on their way; they"
-                f" would be refused. Repeat this at {made + wait:%H:%M} UTC" + _advice(leaked=leaked)
+                f"{name} was replaced at {last.at:%H:%M} UTC, and messages signed with the key before it may be on their way;"
+                f" they would be refused. Repeat this at {last.at + wait:%H:%M} UTC" + _advice(leaked=leaked)
             )
-        client.put_secret_value(SecretId=arn, SecretString=secrets.token_urlsafe(KEY_BYTES))
-        stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+        replaced = _replace(client, table, name, last, now)
     except (ClientError, BotoCoreError) as error:
         raise SecretsError(f"{name}: cannot be replaced: {error}") from error
-    if "AWSPREVIOUS" not in stages.get(current, ()):
+    if not replaced:
         raise SecretsError(
-            f"{name}: somebody else replaced it at the same time, so the key that signed until now is accepted no more;"
-            " messages of the last minutes may be refused (alarms RequestsRefused, ReportsRefused)"
+            f"{name}: somebody else replaced it at the same time; this command changed nothing, and what they did holds"
         )
     done = (
         f"{name} is replaced: signers use the new key within five minutes, and the key before it is accepted until the next time"
@@ -60,14 +59,59 @@ def rotate_key(client: Any, outputs: Mapping[str, str], name: str, now: datetime
     return done
 
 
-def _current(client: Any, arn: str) -> tuple[str, datetime, bool]:
-    """Return the id of the current version, when it was made, and whether there is a key before it."""
-    versions = client.list_secret_version_ids(SecretId=arn)["Versions"]
-    labelled = {stage: one for one in versions for stage in one.get("VersionStages", ())}
-    if "AWSCURRENT" not in labelled:
-        raise SecretsError(f"{arn}: no value is labelled AWSCURRENT; deploy the stack of secrets")
-    found = labelled["AWSCURRENT"]
-    return str(found["VersionId"]), found["CreatedDate"], "AWSPREVIOUS" in labelled
+@dataclass(frozen=True, slots=True)
+class LastChange:
+    """When a key was replaced the last time: the instant, and the text that stands for it in the item."""
+
+    at: datetime
+    text: str
+
+
+def _last_change(client: DynamoDBClient, table: str, name: str) -> LastChange | None:
+    """Return when the key was replaced the last time, or None if it is the first one."""
+    item = _item(client, table, name)
+    if "current" not in item:
+        raise SecretsError(f"{name}: there is no such key in {table}; deploy the stage")
+    if "previous" not in item:
+        return None
+    text = item.get("changed_at", {}).get("S", "")
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:  # an overlap that nobody knows is not taken for one that is over
+        raise SecretsError(
+            f"{name}: it was replaced without this command, and when is not known: expected a time in UTC in the attribute"
+            f" changed_at of its item, got {text or 'none'}. Set it to the time of that change, and repeat this"
+        )
+    return LastChange(found.astimezone(UTC), text)
+
+
+def _replace(client: DynamoDBClient, table: str, name: str, last: LastChange | None, now: datetime) -> bool:
+    """Put a new key in front of the current one, unless the item was changed since it was read. Return whether it is there."""
+    key = secrets.token_urlsafe(KEY_BYTES)
+    values = {":new": {"S": key}, ":now": {"S": now.astimezone(UTC).isoformat()}}
+    unchanged = "attribute_exists(#current) AND attribute_not_exists(previous)"
+    if last is not None:
+        unchanged = "changed_at = :before"
+        values[":before"] = {"S": last.text}
+    try:
+        client.update_item(
+            TableName=table,
+            Key={"name": {"S": KEYS[name]}},
+            UpdateExpression="SET previous = #current, #current = :new, changed_at = :now",
+            ConditionExpression=unchanged,
+            ExpressionAttributeNames={"#current": "current"},
+            ExpressionAttributeValues=values,
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        # the answer to the first try may have been lost, and the second one finds what the first one did
+        return bool(_item(client, table, name).get("current", {}).get("S") == key)
+    return True
+
+
+def _item(client: DynamoDBClient, table: str, name: str) -> Mapping[str, Any]:
+    return client.get_item(TableName=table, Key={"name": {"S": KEYS[name]}}, ConsistentRead=True).get("Item", {})
 
 
 def _advice(*, leaked: bool) -> str:

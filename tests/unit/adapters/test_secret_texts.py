@@ -14,8 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
 from signalbox.adapters.aws.clients import QUICK
-from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS, SecretTexts, SecretUnavailableError
-from signalbox.adapters.aws.signing_keys import key_client
+from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS, SecretTexts, SecretUnavailableError, secrets_client
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -90,7 +89,7 @@ def test_a_service_that_does_not_answer_is_given_up_well_before_a_function_ends(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         begin = time.monotonic()
         with pytest.raises(SecretUnavailableError):
-            SecretTexts(key_client()).get("exchange")
+            SecretTexts(secrets_client()).get("exchange")
         assert time.monotonic() - begin < 10  # of the 60 that execute_orders has; the defaults take five minutes
 
 

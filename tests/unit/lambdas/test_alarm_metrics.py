@@ -120,7 +120,6 @@ def test_what_does_not_run_is_silence(load: Callable[[str], ModuleType], capsys:
 
     for job, metric, app in (
         ("relay_outbox", "OutboxOldestAge", OutboxRelay(away, away)),
-        ("monitor_risk", "MonitorRuns", Away()),
         ("collect_candles", "CandlesCollected", away),
     ):
         handler = load(job).make_handler(app)

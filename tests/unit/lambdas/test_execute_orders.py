@@ -27,7 +27,7 @@ from signalbox.application.execute_orders import ExecuteOrders
 from signalbox.bootstrap.execute_orders import compose
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
 from signalbox.bootstrap.venue_accounts import SecretVenues
-from signalbox.contracts import SIGNED_REPORTS, Env, MailboxQueue, mailbox_key_name, mailbox_queue_name
+from signalbox.contracts import SIGNED_REPORTS, Env, MailboxQueue, SealKey, mailbox_key_name, mailbox_queue_name
 from signalbox.events import BusEvent, MarketDataStale
 from signalbox.orders.agent_answers import CommandRefusal, CommandRefused, CommandTaken
 from signalbox.orders.events import OrderRejected, OrderSubmitted
@@ -45,7 +45,17 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.signing import SigningKey, open_message
 from signalbox.trading.commands import HaltTrading
 from tests.builders import BTC
-from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, REPORT_TEXT, REQUEST_KEY, REQUEST_TEXT, detail_of, message_of
+from tests.fakes.keys import (
+    REPORT_KEY,
+    REPORT_KEYS,
+    REPORT_TEXT,
+    REQUEST_KEY,
+    REQUEST_TEXT,
+    change_key,
+    detail_of,
+    made_keys,
+    message_of,
+)
 from tests.fakes.keys import sealed as sealed_event
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.orders.samples import submission, terms
@@ -103,8 +113,7 @@ class Cloud:
         self.secret = {"accounts": {LIVE: coinbase}}
         self.secrets = boto3.client("secretsmanager")
         self.secrets.create_secret(Name="exchange", SecretString=json.dumps(self.secret))
-        self.secrets.create_secret(Name="request-key", SecretString=REQUEST_TEXT)
-        self.secrets.create_secret(Name="report-key", SecretString=REPORT_TEXT)
+        made_keys(self.table, "signing-keys", {SealKey.REQUESTS: REQUEST_TEXT, SealKey.REPORTS: REPORT_TEXT})
         for account, key in KEYS.items():
             self.secrets.create_secret(Name=mailbox_key_name("test", account), SecretString=json.dumps({"current": key}))
         self.venue_url = venue_url
@@ -117,8 +126,7 @@ class Cloud:
             Env.STAGE: "test",
             Env.EVENT_BUS_NAME: "signalbox-test",
             Env.EXCHANGE_SECRET_ARN: "exchange",
-            Env.REQUEST_KEY_ARN: "request-key",
-            Env.REPORT_KEY_ARN: "report-key",
+            Env.SIGNING_KEYS_TABLE: "signing-keys",
             Env.VENUE_URL: self.venue_url,
             Env.IDEMPOTENCY_TABLE: "sends",
             Env.MT5_ACCOUNTS: ",".join(KEYS),
@@ -708,10 +716,11 @@ class TestHandler:
     ) -> None:
         app = cloud.app()
         app.retry_in = lambda _handle, _arn, _seconds: None
-        cloud.secrets.delete_secret(SecretId="request-key", ForceDeleteWithoutRecovery=True)
+        item = {"name": {"S": SealKey.REQUESTS.value}}
+        cloud.table.delete_item(TableName="signing-keys", Key=item)
         assert self.run(load, app, self.body(asked())) == ["m0"]
         assert "RequestsRefused" not in capsys.readouterr().out
-        cloud.secrets.create_secret(Name="request-key", SecretString=REQUEST_TEXT)
+        cloud.table.put_item(TableName="signing-keys", Item={**item, "current": {"S": REQUEST_TEXT}})
         assert self.run(load, app, self.body(asked())) == []
         assert len(exchange.orders) == 1
 
@@ -722,7 +731,7 @@ class TestHandler:
         new = SigningKey.of("n" * 64)
         first, second = asked(strategy="first"), asked(strategy="second")
         assert self.run(load, app, self.body(asked(strategy="before"))) == []  # the keys are known
-        cloud.secrets.put_secret_value(SecretId="request-key", SecretString="n" * 64)
+        change_key(cloud.table, "signing-keys", SealKey.REQUESTS, "n" * 64)
         after = sealed_event(second.type.value, second.to_detail(), new, sequence=9, expires_at=LATER)
         assert self.run(load, app, message_of(second, after), self.body(first)) == []
         assert len(exchange.orders) == 3

@@ -81,7 +81,7 @@ class TestRouteEvents:
             f"{a}{end}" for a in ("a-1", "b-1") for end in ("", "", ":market", ":view")
         ]
         assert sorted(text for _, text in [*execution, *trading]) == sorted(reported)
-        assert metric_values(logged(capsys))["EventsRouted"] == len(reported)
+        assert len([line for line in logged(capsys) if line["message"] == "event_routed"]) == len(reported)
 
     @pytest.mark.parametrize(
         "strange",

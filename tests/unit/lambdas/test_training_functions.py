@@ -68,7 +68,7 @@ class TestRegisterModel:
         states = {key.entity.kind: one.state for key, one in app.library.tables.versions.items()}  # type: ignore[attr-defined]
         assert states[EntityKind.MODEL] is VersionState.CANDIDATE
         counted = metric_values(logged(capsys))
-        assert (counted["ModelsRegistered"], counted["TrainingsFailed"], counted["OutboxPublished"]) == (1, 0, 1)
+        assert (counted["ModelsRegistered"], counted["TrainingsFailed"]) == (1, 0)
 
     def test_a_redelivery_is_counted_and_changes_nothing(self, load: Any, tmp_path: Path, capsys: Any) -> None:
         app = application(tmp_path)
@@ -121,7 +121,7 @@ class TestRegisterModel:
         capsys.readouterr()
         assert handler(judged(), CONTEXT) == {"version": "1", "state": "evaluated"}
         counted = metric_values(logged(capsys))
-        assert (counted["ModelsEvaluated"], counted["EvaluationsFailed"], counted["OutboxPublished"]) == (1, 0, 3)
+        assert (counted["ModelsEvaluated"], counted["EvaluationsFailed"]) == (1, 0)
         assert handler(judged(), CONTEXT) == {"version": "1", "state": "known"}
 
     def test_a_failed_evaluation_is_counted_once(self, load: Any, tmp_path: Path, capsys: Any) -> None:

@@ -78,6 +78,7 @@ class Function(StrEnum):
     GENERATE_SIGNALS = "generate_signals"
     SEND_ALERTS = "send_alerts"
     RELAY_OUTBOX = "relay_outbox"
+    FORWARD_EVENTS = "forward_events"
     ROUTE_EVENTS = "route_events"
     MANAGE_ORDERS = "manage_orders"
     MONITOR_RISK = "monitor_risk"
@@ -118,6 +119,13 @@ def database_parameter_name(stage: str, which: DatabaseParameter) -> str:
     return f"/{PRODUCT}/{stage}/ledger/{which.value}"
 
 
+class SealKey(StrEnum):
+    """The keys that seal events, by their name in the table of signing keys."""
+
+    REQUESTS = "requests"  # of the ledger to the executor
+    REPORTS = "reports"  # of the executor to the ledger
+
+
 class MailboxQueue(StrEnum):
     """The two queues of an MT5 account's mailbox."""
 
@@ -149,7 +157,8 @@ def _mailbox(stage: str) -> str:
 
 _LEDGER_OF_ACCOUNTS: Final = (Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.RELAY_OUTBOX)
 
-# Which functions may put an event of each type on the bus; the templates build their grants from it.
+# Which functions may emit an event of each type; the templates build their grants from it. Functions of the edge put it on the
+# bus. Functions of the ledger put it into the table of outgoing events, from where forward_events brings it to the bus.
 EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
     EventType.CANDLES_CLOSED: (Function.COLLECT_CANDLES,),
     **dict.fromkeys(
@@ -196,20 +205,23 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         _LEDGER_OF_ACCOUNTS,
     ),
 }
+# events of the ledger: the relay may emit each of them
+FORWARDED_EVENTS: Final = tuple(kind for kind in EventType if Function.RELAY_OUTBOX in EMITTERS[kind])
 SIGNED_REQUESTS: Final = (EventType.EXECUTION_REQUESTED, EventType.VENUE_VIEW_REQUESTED)  # from the ledger to the executor
 SIGNED_REPORTS: Final = (EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)  # from the executor to the ledger
 
 
 def emitted_by(function: Function) -> tuple[EventType, ...]:
-    """Return the event types that a function may put on the bus."""
+    """Return the event types that a function may emit."""
     return tuple(kind for kind in EventType if function in EMITTERS[kind])
 
 
 class Env(StrEnum):
-    """Environment variables of the functions. None holds a secret: secrets are named by ARN and read at run time."""
+    """Environment variables of the functions. None holds a secret: secrets and keys are named and read at run time."""
 
     STAGE = "SIGNALBOX_STAGE"
     EVENT_BUS_NAME = "EVENT_BUS_NAME"
+    OUTGOING_EVENTS_TABLE = "OUTGOING_EVENTS_TABLE"
     SYMBOLS = "SYMBOLS"  # comma-separated, canonical (BTC-USD)
     DATABASE_HOST = "DATABASE_HOST"  # a host name, or a socket folder in the local stage
     DATABASE_PORT = "DATABASE_PORT"
@@ -236,8 +248,7 @@ class Env(StrEnum):
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
     TELEGRAM_URL = "TELEGRAM_URL"
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
-    REQUEST_KEY_ARN = "REQUEST_KEY_ARN"  # the secret with the key that signs requests to the executor
-    REPORT_KEY_ARN = "REPORT_KEY_ARN"  # the secret with the key that signs the executor's reports
+    SIGNING_KEYS_TABLE = "SIGNING_KEYS_TABLE"
     MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
     MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"
     KILL_SWITCH_QUEUE_URL = "KILL_SWITCH_QUEUE_URL"
@@ -261,8 +272,8 @@ class StackOutput(StrEnum):
     MASTER_SECRET_ARN = "MasterSecretArn"  # noqa: S105 - an output's key
     TELEGRAM_SECRET_ARN = "TelegramSecretArn"  # noqa: S105 - an output's key
     EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
-    REQUEST_KEY_ARN = "RequestKeyArn"
-    REPORT_KEY_ARN = "ReportKeyArn"
+    SIGNING_KEYS_TABLE = "SigningKeysTable"
+    OUTGOING_EVENTS_TABLE = "OutgoingEventsTable"
     EXECUTION_QUEUE_URL = "ExecutionQueueUrl"
     EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
     MT5_CHECKS_QUEUE_URL = "Mt5ChecksQueueUrl"
@@ -323,14 +334,11 @@ class Metric(StrEnum):
     RULES_BREACHED = "RulesBreached"
     EVENTS_REFUSED = "EventsRefused"
     ACCESS_REFUSED = "AccessRefused"
-    EVENTS_ROUTED = "EventsRouted"
     TURNS_MISSED = "TurnsMissed"
     VIEWS_FAILED = "ViewsFailed"
     VENUE_DIFFERENCES = "VenueDifferences"
     OTHERS_AT_VENUE = "OthersAtVenue"
     ACCOUNTS_NOT_OPENED = "AccountsNotOpened"
-    MONITOR_RUNS = "MonitorRuns"
-    TRADING_DURATION = "TradingDuration"
     ORDERS_SENT = "OrdersSent"
     ORDERS_UNCONFIRMED = "OrdersUnconfirmed"
     VENUE_REFUSALS = "VenueRefusals"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import boto3
 
-from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.deployed_model import ModelProvider
 from signalbox.adapters.aws.deployments import S3Deployments
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.application.generate_signals import GenerateSignals
-from signalbox.bootstrap.ledger import connect_ledger
+from signalbox.bootstrap.ledger import connect_ledger, outgoing_events
 from signalbox.bootstrap.settings import GenerateSignalsSettings
 from signalbox.contracts import Function, emitted_by
 
@@ -29,7 +28,7 @@ def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
     return GenerateSignals(
         ledger=PostgresLedger(connection),
         outbox=PostgresOutbox(connection, emitted_by(Function.GENERATE_SIGNALS)),
-        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
+        bus=outgoing_events(found),
         models=ModelProvider(deployments),
         limits=found.limits,
     )

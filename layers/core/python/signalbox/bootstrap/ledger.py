@@ -1,16 +1,18 @@
-"""The connection to the ledger, composed in the same way for every function that uses it."""
+"""The connection to the ledger and the way of its events to the bus, composed in the same way for every function with both."""
 
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 
 import boto3
 
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.database_token import token_password
+from signalbox.adapters.aws.outgoing_events import OutgoingEvents
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
-from signalbox.bootstrap.settings import DatabaseEnvironment
+from signalbox.bootstrap.settings import DatabaseEnvironment, LedgerSettings, trace_header
 
 
 def database_settings(found: DatabaseEnvironment, *, application: str, user: str | None = None) -> DatabaseSettings:
@@ -31,3 +33,8 @@ def connect_ledger(
     )
     gc.freeze()  # without a collection before it, which takes 80 ms of a cold start
     return source
+
+
+def outgoing_events(found: LedgerSettings) -> OutgoingEvents:
+    """Return the table through which a ledger function's events go to the bus."""
+    return OutgoingEvents(boto3.client("dynamodb", config=QUICK), found.outgoing_events_table, time.time, trace_header)

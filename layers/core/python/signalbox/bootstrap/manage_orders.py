@@ -1,21 +1,17 @@
-"""Composes manage_orders: the trading ledger, its outbox, the bus, and the paper accounts that the stage configures."""
+"""Composes manage_orders: the trading ledger, its outbox, and the paper accounts that the stage configures."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import boto3
-
-from signalbox.adapters.aws.bus import EventBridgeBus
-from signalbox.adapters.aws.clients import QUICK
-from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
+from signalbox.adapters.aws.signing_keys import StoredKeys, key_client
 from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.application.manage_orders import ManageOrders
-from signalbox.bootstrap.ledger import connect_ledger
+from signalbox.bootstrap.ledger import connect_ledger, outgoing_events
 from signalbox.bootstrap.settings import TradingSettings
-from signalbox.contracts import Function, emitted_by
+from signalbox.contracts import Function, SealKey, emitted_by
 from signalbox.orders.sealing import RequestSealer
 from signalbox.trading.access import AccessControl
 from signalbox.trading.service import TradingService
@@ -29,13 +25,14 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
     """Return the application, composed from the environment."""
     found = settings or TradingSettings.read()
     connection = connect_ledger(found, application=function.value)
-    secrets = key_client()
-    sealer = RequestSealer(SecretKeys(secrets, found.request_key_arn).current, _now)
+    client, table = key_client(), found.signing_keys_table
+    sealer = RequestSealer(StoredKeys(client, table, SealKey.REQUESTS).current, _now)
+    hears_venues = function is Function.MANAGE_ORDERS  # monitor_risk gets no reports
     return ManageOrders(
         service=TradingService(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
         outbox=PostgresOutbox(connection, emitted_by(function)),
-        report_keys=SecretKeys(secrets, found.report_key_arn) if found.report_key_arn else None,
-        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
+        report_keys=StoredKeys(client, table, SealKey.REPORTS) if hears_venues else None,
+        bus=outgoing_events(found),
         accounts=found.accounts,
         gate=AccessControl(PostgresAccessBook(connection), found.owners),
         kill_switch_arn=found.kill_switch_queue_arn,

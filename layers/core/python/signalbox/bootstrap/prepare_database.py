@@ -1,4 +1,4 @@
-"""Composes prepare_database: the master secret, migrate_database, and the answer to CloudFormation."""
+"""Composes prepare_database: the signing keys, the master secret, migrate_database, and the answer to CloudFormation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import urllib3
 from botocore.config import Config
 
 from signalbox.adapters.aws.clients import QUICK
+from signalbox.adapters.aws.signing_keys import make_key
 from signalbox.bootstrap.settings import PrepareDatabaseSettings
+from signalbox.contracts import SealKey
 from signalbox.errors import SignalboxError
 
 
@@ -20,13 +22,17 @@ class PreparationError(SignalboxError):
 
 
 def compose(settings: PrepareDatabaseSettings | None = None) -> Callable[[], list[str]]:
-    """Return a function that prepares the database and lists the applied migrations."""
+    """Return a function that makes the signing keys, migrates the database and lists the applied migrations."""
     found = settings or PrepareDatabaseSettings.read()
     secrets = boto3.client("secretsmanager", config=QUICK)
     # one attempt: a client's retry would start a long migration a second time
     functions = boto3.client("lambda", config=Config(read_timeout=840, retries={"total_max_attempts": 1}))
 
+    keys = boto3.client("dynamodb", config=QUICK)
+
     def prepare() -> list[str]:
+        for name in SealKey:
+            make_key(keys, found.signing_keys_table, name)
         master = json.loads(secrets.get_secret_value(SecretId=found.master_secret_arn)["SecretString"])
         answer = functions.invoke(
             FunctionName=found.migrate_function,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import boto3
 
 from signalbox.adapters.aws.artifacts import S3Artifacts
-from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.application.register_model import RegisterModel
-from signalbox.bootstrap.ledger import connect_ledger
+from signalbox.bootstrap.ledger import connect_ledger, outgoing_events
 from signalbox.bootstrap.settings import RegisterModelSettings
 from signalbox.contracts import TRAINING_PREFIX, Function, emitted_by
 
@@ -23,5 +22,5 @@ def compose(settings: RegisterModelSettings | None = None) -> RegisterModel:
         library=PostgresLibrary(connection),
         artifacts=S3Artifacts(boto3.client("s3", config=QUICK), bucket=found.models_bucket, prefix=TRAINING_PREFIX),
         outbox=PostgresOutbox(connection, emitted_by(Function.REGISTER_MODEL)),
-        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
+        bus=outgoing_events(found),
     )

@@ -10,8 +10,7 @@ from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.deliveries import DynamoChatMoves, DynamoDeliveryLog, SqsDeliveryQueue
-from signalbox.adapters.aws.secret_texts import SecretTexts
-from signalbox.adapters.aws.signing_keys import key_client
+from signalbox.adapters.aws.secret_texts import SecretTexts, secrets_client
 from signalbox.application.send_alerts import SendAlerts
 from signalbox.bootstrap.settings import SendAlertsSettings
 from signalbox.bootstrap.telegram_chats import TelegramChats
@@ -21,7 +20,7 @@ def compose(settings: SendAlertsSettings | None = None) -> SendAlerts:
     """Return the application, composed from the environment."""
     found = settings or SendAlertsSettings.read()
     table, queue = boto3.client("dynamodb", config=QUICK), boto3.client("sqs", config=QUICK)
-    secrets = SecretTexts(key_client())
+    secrets = SecretTexts(secrets_client())
     return SendAlerts(
         log=DynamoDeliveryLog(table, found.idempotency_table),
         moves=DynamoChatMoves(table, found.idempotency_table),

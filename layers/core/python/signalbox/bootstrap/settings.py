@@ -33,6 +33,11 @@ class SettingsError(SignalboxError):
     """A setting is missing or unusable."""
 
 
+def trace_header() -> str:
+    """Return the X-Ray header of this invocation, which Lambda sets anew for each; empty where there is none."""
+    return os.environ.get("_X_AMZN_TRACE_ID", "")  # noqa: TID251 - as in FunctionSettings.read
+
+
 class FunctionSettings(BaseModel):
     """The settings that every function has."""
 
@@ -75,8 +80,16 @@ class DatabaseEnvironment(BaseModel):
         return self
 
 
-class LedgerSettings(BusSettings, DatabaseEnvironment):
+class ForwardEventsSettings(BusSettings):
+    """Settings of forward_events."""
+
+    outgoing_events_table: str = Field(alias=Env.OUTGOING_EVENTS_TABLE, min_length=3)
+
+
+class LedgerSettings(FunctionSettings, DatabaseEnvironment):
     """Settings of a function that publishes what it committed to the ledger."""
+
+    outgoing_events_table: str = Field(alias=Env.OUTGOING_EVENTS_TABLE, min_length=3)
 
 
 class GenerateSignalsSettings(LedgerSettings):
@@ -143,8 +156,7 @@ class TradingSettings(LedgerSettings):
     accounts: CommaSeparated[str] = Field(alias=Env.ACCOUNTS, default=())  # empty for monitor_risk, which opens no accounts
     owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
     kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # not set for monitor_risk
-    request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
-    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, default="")  # not set for monitor_risk, which gets no reports
+    signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)
 
 
 class SendAlertsSettings(BusSettings):
@@ -167,12 +179,11 @@ class ExecuteOrdersSettings(BusSettings):
     """Settings of execute_orders."""
 
     exchange_secret_arn: str = Field(alias=Env.EXCHANGE_SECRET_ARN, min_length=1)
-    request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
-    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, min_length=1)
+    signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
     mt5_accounts: CommaSeparated[AccountName] = Field(alias=Env.MT5_ACCOUNTS)
-    mt5_checks_queue_url: str = Field(alias=Env.MT5_CHECKS_QUEUE_URL, min_length=1)
+    mt5_checks_queue_url: str = Field(alias=Env.MT5_CHECKS_QUEUE_URL)  # empty without accounts behind an agent
     kill_switch_queue_url: str = Field(alias=Env.KILL_SWITCH_QUEUE_URL, min_length=1)
 
 
@@ -197,3 +208,4 @@ class PrepareDatabaseSettings(FunctionSettings):
 
     master_secret_arn: str = Field(alias=Env.MASTER_SECRET_ARN, min_length=1)
     migrate_function: str = Field(alias=Env.MIGRATE_FUNCTION_NAME, min_length=1)
+    signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)

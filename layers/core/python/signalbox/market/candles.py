@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final, NewType
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, NewType
 
 from signalbox.errors import SignalboxError
 from signalbox.exact import MAX_DIGITS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Symbol = NewType("Symbol", str)  # canonical, base-quote: BTC-USD
 ONE_MINUTE: Final = timedelta(minutes=1)
@@ -107,7 +108,7 @@ class Bars:
         shape = self.open_time_ms.shape
         if len(shape) != 1 or any(c.shape != shape for c in (self.open, self.high, self.low, self.close, self.volume)):
             raise MarketDataError(f"{self.symbol}: expected equal one-dimensional columns")
-        if shape[0] > 1 and not bool((np.diff(self.open_time_ms) > 0).all()):
+        if shape[0] > 1 and not bool((self.open_time_ms[1:] > self.open_time_ms[:-1]).all()):
             raise MarketDataError(f"{self.symbol}: expected strictly increasing open times")
 
     def __len__(self) -> int:
@@ -116,6 +117,8 @@ class Bars:
     @classmethod
     def from_candles(cls, symbol: Symbol, candles: Sequence[Candle]) -> Bars:
         """Build columns from candles that are already sorted by open_time."""
+        import numpy as np  # noqa: PLC0415 - a sixth of a cold start, and most functions have candles but no columns
+
         columns = np.array(
             [[float(c.open), float(c.high), float(c.low), float(c.close), float(c.volume)] for c in candles], dtype=np.float64
         ).reshape(len(candles), 5)
@@ -129,7 +132,7 @@ class Bars:
 
     def until(self, instant: datetime) -> Bars:
         """Return the bars closed at or before `instant`, without copying."""
-        stop = int(np.searchsorted(self.open_time_ms, to_ms(instant) - MINUTE_MS, side="right"))
+        stop = int(self.open_time_ms.searchsorted(to_ms(instant) - MINUTE_MS, side="right"))
         return self.window(slice(0, stop))
 
     def window(self, cut: slice) -> Bars:

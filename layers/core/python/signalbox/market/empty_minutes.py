@@ -14,11 +14,8 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import Final
 
-import numpy as np
-
 from signalbox.market.acceptance import AcceptedCandles
 from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Candle, to_ms
-from signalbox.market.lake import coarse_steps
 
 OMITS_EMPTY_MINUTES: Final = frozenset({"coinbase", "kucoin"})  # docs/venues.md, checked by the venues' tests
 LONGEST_RUN: Final = timedelta(minutes=30)  # of empty minutes in a row; a longer run may be an outage and stays a gap
@@ -78,6 +75,10 @@ def untraded_bars(
 
 def _is_coarse(candles: Sequence[Candle]) -> bool:
     """Whether these are bars of a longer timeframe that a venue sent instead of minutes."""
+    import numpy as np  # noqa: PLC0415 - functions that collect nothing import this module for its constants
+
+    from signalbox.market.lake import coarse_steps  # noqa: PLC0415 - as above
+
     times = np.array([to_ms(candle.open_time) for candle in candles], dtype=np.int64)
     steps = np.diff(times)
     is_regular = len(steps) >= _FEWEST_STEPS and steps[0] > MINUTE_MS and bool((steps == steps[0]).all())

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from signalbox.signals.signal import DeploymentStage, Thresholds
 
-if TYPE_CHECKING:  # the ports mention a model, but most functions that import the ports have no talib
+if TYPE_CHECKING:  # the ports mention a model, but most functions that import the ports have no talib and need no numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
     from signalbox.features import FeatureSchema
 
 

@@ -38,10 +38,11 @@ class Turns(Protocol):
         """Return the turns that accounts missed since the last call."""
 
 
-def publish_or_leave(publish: Callable[[], int], *, logger: Logger, metrics: Metrics) -> None:
-    """Publish the outbox and count the events. An error is logged but not raised, so that committed work is not done again."""
+def publish_or_leave(publish: Callable[[], int], *, logger: Logger) -> None:
+    """Publish the outbox and log how many went. An error is logged but not raised, so that committed work is not done again."""
     try:
-        metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, publish())
+        if published := publish():
+            logger.info("outbox_published", published=published)
     except Exception:
         # committed events stay in the outbox, and the relay publishes them within a minute
         logger.exception("outbox_not_published")

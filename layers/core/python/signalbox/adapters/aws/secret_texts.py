@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from signalbox.adapters.aws.clients import IMPATIENT
 from signalbox.errors import SignalboxError
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ KEPT_SECONDS: Final = 300  # a rotated secret is picked up within this time
 RETRY_SECONDS: Final = 30  # pause after a failure, as long as a cached text or key can be used
 
 logger: Final = logging.getLogger(__name__)
+
+
+def secrets_client() -> SecretsManagerClient:
+    """Return a client that gives up within seconds: a function has 30 of them, and usually a cached text to continue with."""
+    return boto3.client("secretsmanager", config=IMPATIENT)
 
 
 class SecretUnavailableError(SignalboxError):

@@ -1,128 +1,135 @@
-"""Signing keys in Secrets Manager: the current key signs; seals of the current and the previous key are accepted.
+"""Signing keys in a DynamoDB table: the current key signs; seals of the current and the previous key are accepted.
 
-A rotation writes a new value. Secrets Manager moves the labels AWSCURRENT and AWSPREVIOUS, so both keys exist until the next
-rotation, and older seals stay valid. A process caches keys for KEPT_SECONDS. An unknown key id may belong to a newer key, so the
-keys are read again before it is refused. If a key cannot be read again, the cached one stays in use, so that no exit waits for
-Secrets Manager. The labels are read separately, so an unusable value under one does not affect the other: then the previous key
-signs, which is accepted too.
+Ledger functions reach no Secrets Manager, but DynamoDB (decision 0109). An item has both keys, and a rotation moves `current` to
+`previous` in one write, so older seals stay valid until the next rotation. A process caches keys for KEPT_SECONDS. An unknown
+key id may belong to a newer key, so the keys are read again before it is refused. If they cannot be read again, the cached ones
+stay in use, so that no exit waits for DynamoDB. A text that is no key does not affect the other: then the previous key signs,
+which is accepted too.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.adapters.aws.clients import IMPATIENT
 from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS
+from signalbox.contracts import SealKey
 from signalbox.signing import KeyUnavailableError, SigningKey
 
 if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_dynamodb import DynamoDBClient
 
-CURRENT: Final = "AWSCURRENT"
-PREVIOUS: Final = "AWSPREVIOUS"
+KEY_BYTES: Final = 48  # of a generated key; 64 characters
 
 logger: Final = logging.getLogger(__name__)
 
 
-def key_client() -> SecretsManagerClient:
+def key_client() -> DynamoDBClient:
     """Return a client that gives up within seconds: a function has 30 of them, and usually a cached key to continue with."""
-    return boto3.client("secretsmanager", config=IMPATIENT)
+    return boto3.client("dynamodb", config=IMPATIENT)
+
+
+def make_key(client: DynamoDBClient, table: str, name: SealKey) -> bool:
+    """Generate a key if there is none of that name, and return whether there was none."""
+    try:
+        client.put_item(
+            TableName=table,
+            Item={"name": {"S": name}, "current": {"S": secrets.token_urlsafe(KEY_BYTES)}},
+            ConditionExpression="attribute_not_exists(#name)",
+            ExpressionAttributeNames={"#name": "name"},
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
 
 
 class _Answer(Enum):
-    """The result of reading a label."""
+    """The result of reading the keys."""
 
-    KNOWN = auto()  # a key was read, or nothing has the label
-    NO_KEY = auto()  # the value is not a key
+    KNOWN = auto()  # all that is there are keys
+    NO_KEY = auto()  # something is not a key, or there is none
     UNREACHABLE = auto()
 
 
-@dataclass
-class _Label:
-    """What is known of a label. key: the newest key that was read; a failed read does not change it."""
+class StoredKeys:
+    """`signing.AcceptedKeys` of one name, and the key to sign with. What cannot be read does not replace what was read before."""
 
-    name: str
-    key: SigningKey | None = None
-    answer: _Answer | None = None
-    asked_at: float = 0.0
-    problem: str = ""
-
-
-class SecretKeys:
-    """`signing.AcceptedKeys` from one secret, and the key to sign with."""
-
-    def __init__(self, client: SecretsManagerClient, secret_arn: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._arn, self._clock = client, secret_arn, clock
-        self._current, self._previous = _Label(CURRENT), _Label(PREVIOUS)
+    def __init__(self, client: DynamoDBClient, table: str, name: SealKey, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._table, self._name, self._clock = client, table, name, clock
+        self._current: SigningKey | None = None
+        self._previous: SigningKey | None = None
+        self._signs_previous = False  # the current text is no key
+        self._answer: _Answer | None = None
+        self._problem = ""
+        self._asked_at = 0.0
 
     def current(self) -> SigningKey:
         """Return the key to sign with. Raises KeyUnavailableError if no key can be read and none was read before."""
-        self._refresh(self._current)
-        if self._current.key is not None and self._current.answer is not _Answer.NO_KEY:
-            return self._current.key
-        self._refresh(self._previous)
-        key = self._previous.key or self._current.key
+        self._refresh()
+        keys = (self._previous, self._current) if self._signs_previous else (self._current, self._previous)
+        key = keys[0] or keys[1]
         if key is None:
-            raise KeyUnavailableError(self._problems())
+            raise KeyUnavailableError(self._problem)
         return key
 
     def find(self, key_id: str) -> SigningKey | None:
         """Return the key with that id, or None if it certainly does not exist. Raises KeyUnavailableError."""
-        labels = (self._previous, self._current)  # in this order, a rotation between the two reads loses no key
-        asked = [label.name for label in labels if self._refresh(label)]
-        if self._held(key_id) is None:
-            for label in labels:
-                if label.name not in asked:
-                    self._refresh(label, kept_seconds=0)
+        asked = self._refresh()
+        if not asked and self._held(key_id) is None:
+            self._refresh(kept_seconds=0)
         found = self._held(key_id)
-        if found is None and (not self._has_key() or any(label.answer is _Answer.UNREACHABLE for label in labels)):
-            # an unknown key is not refused while a label cannot be read, because that may be the newest key
-            raise KeyUnavailableError(self._problems())
+        if found is None and (not self._has_key() or self._answer is _Answer.UNREACHABLE):
+            # an unknown key is not refused while the keys cannot be read, because it may be the newest
+            raise KeyUnavailableError(self._problem)
         return found
 
     def _held(self, key_id: str) -> SigningKey | None:
-        for key in (self._current.key, self._previous.key):
-            if key is not None and key.key_id == key_id:
-                return key
-        return None
+        return next((key for key in (self._current, self._previous) if key is not None and key.key_id == key_id), None)
 
     def _has_key(self) -> bool:
-        return self._current.key is not None or self._previous.key is not None
+        return self._current is not None or self._previous is not None
 
-    def _problems(self) -> str:
-        return f"{self._arn}: " + "; ".join(label.problem for label in (self._current, self._previous) if label.problem)
-
-    def _refresh(self, label: _Label, kept_seconds: float = KEPT_SECONDS) -> bool:
-        """Read a label if its cached state is too old, and return whether it was read. Without any key it is always read."""
-        if label.answer is not None:
-            is_good = label.answer is _Answer.KNOWN
+    def _refresh(self, kept_seconds: float = KEPT_SECONDS) -> bool:
+        """Read the keys if they are too old, and return whether they were read. Without any key they are always read."""
+        if self._answer is not None:
+            is_good = self._answer is _Answer.KNOWN
             young = kept_seconds if is_good else RETRY_SECONDS
-            if self._clock() - label.asked_at < young and (is_good or self._has_key()):
+            if self._clock() - self._asked_at < young and (is_good or self._has_key()):
                 return False
-        label.answer, label.problem = self._read(label)
-        label.asked_at = self._clock()
-        if label.problem:
-            logger.error("signing_key_unusable: %s: %s", self._arn, label.problem)
+        self._answer, self._problem = self._read()
+        self._asked_at = self._clock()
+        if self._problem:
+            logger.error("signing_key_unusable: %s", self._problem)
         return True
 
-    def _read(self, label: _Label) -> tuple[_Answer, str]:
+    def _read(self) -> tuple[_Answer, str]:
         try:
-            text = self._client.get_secret_value(SecretId=self._arn, VersionStage=label.name).get("SecretString", "")
-            label.key = SigningKey.of(text)
-        except self._client.exceptions.ResourceNotFoundException:
-            if label is self._current:
-                return _Answer.NO_KEY, f"no value is labelled {CURRENT}"
-            label.key = None  # as it is before the first rotation
+            answer = self._client.get_item(TableName=self._table, Key={"name": {"S": self._name}}, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
-            return _Answer.UNREACHABLE, f"{label.name} cannot be read: {str(error)[:300]}"
+            return _Answer.UNREACHABLE, f"{self._table}, {self._name}: cannot be read: {str(error)[:300]}"
+        item: Mapping[str, Any] = answer.get("Item", {})
+        problems = []
+        self._signs_previous = False
+        try:
+            self._current = SigningKey.of(item.get("current", {}).get("S", ""))
         except KeyUnavailableError as error:
-            return _Answer.NO_KEY, f"{label.name}: {error}"
+            self._signs_previous = True
+            problems.append(f"current: {error}")
+        if "previous" not in item:
+            self._previous = None if not problems else self._previous  # as it is before the first rotation
+        else:
+            try:
+                self._previous = SigningKey.of(item["previous"].get("S", ""))
+            except KeyUnavailableError as error:
+                problems.append(f"previous: {error}")
+        if problems:
+            return _Answer.NO_KEY, f"{self._table}, {self._name}: {'; '.join(problems)}"
         return _Answer.KNOWN, ""

@@ -11,10 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, LiteralString
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
@@ -24,6 +21,10 @@ from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import CandleWrites, CycleState, SymbolRefusal, SymbolStatus
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Signal, Tier
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, the zero of binary timestamps
 
@@ -159,6 +160,8 @@ class PostgresLedgerTransaction:
         return CandleWrites(inserted, len(candles) - inserted - len(rows), conflicting, revised)
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
+        import numpy as np  # noqa: PLC0415 - a sixth of a cold start, and most functions read no bars
+
         cursor = self._connection.execute(_BARS, (venue, symbol, until - ONE_MINUTE, count), prepare=True, binary=True)
         times, *prices = cursor.fetchone() or ()
         if times is None:
@@ -246,4 +249,6 @@ def _columns(candles: Sequence[Candle]) -> tuple[list[Any], ...]:
 
 
 def _oldest_first(column: bytes) -> NDArray[np.float64]:
+    import numpy as np  # noqa: PLC0415 - as in bars
+
     return np.frombuffer(column, dtype=">f8")[::-1].astype(np.float64)
