@@ -20,7 +20,7 @@ FORMER = "## Former names"
 # A reader understands these without a definition. Errors say what they are in their package's tree.
 SELF_EVIDENT = {
     "BusEvent", "Command", "ScheduledJob",
-    "CandlesClosed", "MarketDataStale", "MarketDataRecovered", "ModelRefused",
+    "CandlesClosed", "RecentCandles", "SignalResolved", "IssuedSignal", "MarketDataStale", "MarketDataRecovered", "ModelRefused",
     "ModelRegistered", "ModelNotQualified", "ModelEvaluated", "EvaluationFailed", "TrainingFailed",
     "OpenAccount", "ConfirmAccount", "ChooseLots", "SubmitOrder", "CancelOrder", "ReplaceOrder", "HaltTrading", "ResumeTrading",
     "AdoptPosition", "DepositMoney", "WithdrawMoney",

@@ -29,6 +29,7 @@ class EventType(StrEnum):
     CANDLES_CLOSED = "CandlesClosed"
     CYCLE_DECIDED = "CycleDecided"
     SIGNAL_GENERATED = "SignalGenerated"
+    SIGNAL_RESOLVED = "SignalResolved"
     MARKET_DATA_STALE = "MarketDataStale"
     MARKET_DATA_RECOVERED = "MarketDataRecovered"
     MODEL_REFUSED = "ModelRefused"
@@ -155,6 +156,7 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         (
             EventType.CYCLE_DECIDED,
             EventType.SIGNAL_GENERATED,
+            EventType.SIGNAL_RESOLVED,
             EventType.MARKET_DATA_STALE,
             EventType.MARKET_DATA_RECOVERED,
             EventType.MODEL_REFUSED,

@@ -21,9 +21,9 @@ from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CandleWrites, CycleState, SymbolRefusal, SymbolStatus
+from signalbox.signals.ports import CandleWrites, CycleState, IssuedSignal, SymbolRefusal, SymbolStatus
 from signalbox.signals.rate_limit import Issued
-from signalbox.signals.signal import Signal, Tier
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 _POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, the zero of binary timestamps
 
@@ -85,6 +85,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s) ON CONFLICT DO N
 _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
 WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL
+ORDER BY decided_at, symbol
+"""
+_TO_RESOLVE: Final = """
+SELECT symbol, decided_at, stage, direction, price FROM signals
+WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL AND NOT late
 ORDER BY decided_at, symbol
 """
 _INSERT_MODEL: Final = """
@@ -194,6 +199,13 @@ class PostgresLedgerTransaction:
     def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
         rows = self._connection.execute(_ISSUED, (deployment, since, until)).fetchall()
         return [Issued(Symbol(symbol), decided_at, Tier(tier)) for symbol, decided_at, tier in rows]
+
+    def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
+        rows = self._connection.execute(_TO_RESOLVE, (deployment, since, until)).fetchall()
+        return [
+            IssuedSignal(Symbol(symbol), decided_at, DeploymentStage(stage), Direction(direction), price)
+            for symbol, decided_at, stage, direction, price in rows
+        ]
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         row = (model.deployment, model.stage.value, model.bundle, gates_text(model.gates), decided_at)
