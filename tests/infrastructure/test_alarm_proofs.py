@@ -30,6 +30,7 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
             Metric.CANDLES_COLLECTED: (_ALARMS, "test_a_venue_that_gives_no_bar_counts_below_one"),
             Metric.CANDLES_CONFLICTING: (_ALARMS, "test_bars_that_changed_after_the_fact_are_counted_each"),
             Metric.CANDLES_REVISED: (_ALARMS, "test_bars_that_changed_after_the_fact_are_counted_each"),
+            Metric.CHAT_SETTINGS_REFUSED: (_HANDLERS, "test_settings_that_cannot_be_used_alarm"),
             Metric.CHATS_MOVED: (_HANDLERS, "test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost"),
             Metric.COMMANDS_REFUSED: (_EXECUTE, "test_a_command_that_the_agent_refuses_alarms"),
             Metric.COMMANDS_UNACKNOWLEDGED: (

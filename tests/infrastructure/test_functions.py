@@ -43,6 +43,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.TELEGRAM_URL,
         Env.IDEMPOTENCY_TABLE,
         Env.DELIVERIES_QUEUE_URL,
+        Env.ALARM_TOPIC_ARN,
+        Env.MPLCONFIGDIR,
     },
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
     Function.MANAGE_ORDERS: DATABASE
@@ -82,7 +84,7 @@ SENDING = {  # of a function of the edge that sends each thing once
 ACTIONS: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents", "sqs:SendMessage"},
     Function.GENERATE_SIGNALS: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
-    Function.SEND_ALERTS: SENDING,
+    Function.SEND_ALERTS: (SENDING - {"dynamodb:UpdateItem"}) | {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
     Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
     Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue", "sqs:SendMessage"},

@@ -37,6 +37,7 @@ USES = {
     Function.EXECUTE_ORDERS: (LayerName.CORE, LayerName.EXCHANGE),
     Function.GENERATE_SIGNALS: (LayerName.CORE, LayerName.INFERENCE),
     Function.COMPACT_CANDLES: (LayerName.CORE, LayerName.DATA),
+    Function.SEND_ALERTS: (LayerName.CORE, LayerName.CHARTS),
 }
 
 

@@ -209,6 +209,7 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
         {
             "source": ["signalbox"],
             "detail-type": [
+                "SignalResolved",
                 "MarketDataStale",
                 "MarketDataRecovered",
                 "ModelRefused",

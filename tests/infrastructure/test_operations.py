@@ -75,6 +75,7 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.REPORTS_REFUSED, "notBreaching"),
         (Metric.VIEWS_FAILED, "notBreaching"),
         (Metric.CHATS_MOVED, "notBreaching"),
+        (Metric.CHAT_SETTINGS_REFUSED, "notBreaching"),
         (Metric.LAKE_FILES_QUARANTINED, "notBreaching"),
         (Metric.CYCLE_DURATION, "breaching"),
         (Metric.LEDGER_DUMPED, "breaching"),

@@ -216,7 +216,7 @@ def test_signals_to_resolve_are_those_issued_in_time_with_what_judges_them(world
         tx.add_signal(replace(SIGNAL, decided_at=NOON + minutes(5)))
     with ledger.transaction() as tx:
         found = tx.signals_to_resolve(SIGNAL.deployment, early, NOON)
-    assert list(found) == [IssuedSignal(SIGNAL.symbol, NOON, SIGNAL.stage, SIGNAL.direction, SIGNAL.price)]
+    assert list(found) == [IssuedSignal(SIGNAL.symbol, NOON, SIGNAL.stage, SIGNAL.direction, SIGNAL.tier, SIGNAL.price)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "layers/core/python/signalbox"
 DOMAIN = (
     "market", "features", "inference", "signals", "risk", "orders", "portfolio", "trading", "library", "backup", "reports",
-    "chat", "events.py", "access.py",
+    "alerts", "chat", "events.py", "access.py",
 )  # fmt: skip
 GLOSSARY = ROOT / "docs/glossary.md"
 FORMER = "## Former names"

@@ -17,7 +17,7 @@ def _group() -> None:
 
 @secrets_app.command("set")
 def set_field(
-    field: Annotated[str, typer.Argument(help="telegram.bot_token, telegram.chat_ids or exchange.accounts.ACCOUNT.FIELD.")],
+    field: Annotated[str, typer.Argument(help="telegram.bot_token, .chat_ids, .alerts, or exchange.accounts.ACCOUNT.FIELD.")],
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
 ) -> None:
     """Set one field and keep the others. The value comes from a prompt or from standard input, never from an argument."""

@@ -46,6 +46,7 @@ ENVIRONMENT = {
     Env.KILL_SWITCH_QUEUE_URL: "http://127.0.0.1:9/kill-switch",
     Env.EXECUTION_QUEUE_URL: "http://127.0.0.1:9/execution.fifo",
     Env.TRADING_QUEUE_URL: "http://127.0.0.1:9/trading.fifo",
+    Env.ALARM_TOPIC_ARN: "arn:aws:sns:eu-central-1:123456789012:alarms",
     Env.DELIVERIES_QUEUE_URL: "http://127.0.0.1:9/deliveries.fifo",
     Env.KILL_SWITCH_QUEUE_ARN: "arn:aws:sqs:eu-central-1:123456789012:kill-switch",
     Env.MASTER_SECRET_ARN: "master",

@@ -243,6 +243,8 @@ class Env(StrEnum):
     EXECUTION_QUEUE_URL = "EXECUTION_QUEUE_URL"
     TRADING_QUEUE_URL = "TRADING_QUEUE_URL"
     DELIVERIES_QUEUE_URL = "DELIVERIES_QUEUE_URL"
+    MPLCONFIGDIR = "MPLCONFIGDIR"  # where matplotlib keeps its list of fonts; read by matplotlib itself
+    ALARM_TOPIC_ARN = "ALARM_TOPIC_ARN"  # the topic whose subscribers get the alarms by e-mail, and critical alerts
     KILL_SWITCH_QUEUE_ARN = "KILL_SWITCH_QUEUE_ARN"
     MASTER_SECRET_ARN = "MASTER_SECRET_ARN"  # noqa: S105 - as above
     MIGRATE_FUNCTION_NAME = "MIGRATE_FUNCTION_NAME"
@@ -338,6 +340,9 @@ class Metric(StrEnum):
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"
+    ALERTS_MAILED = "AlertsMailed"
+    CHARTS_MISSING = "ChartsMissing"
+    CHAT_SETTINGS_REFUSED = "ChatSettingsRefused"
     CHATS_MOVED = "ChatsMoved"
     MODELS_REGISTERED = "ModelsRegistered"
     MODELS_NOT_QUALIFIED = "ModelsNotQualified"

@@ -184,6 +184,7 @@ class SignalResolved(BusEvent):
     deployment: str
     stage: Literal["shadow", "active"]
     direction: Literal["BUY", "SELL"]
+    tier: Literal["HIGH", "MEDIUM"]
     horizon_minutes: Annotated[int, Field(ge=1)]
     price: Price  # at the decision
     close: Price  # at the end of the horizon

@@ -142,6 +142,7 @@ class SendAlertsSettings(BusSettings):
     telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
     deliveries_queue_url: str = Field(alias=Env.DELIVERIES_QUEUE_URL, min_length=1)
+    alarm_topic_arn: str = Field(alias=Env.ALARM_TOPIC_ARN, min_length=1)
 
 
 class RouteEventsSettings(FunctionSettings):

@@ -43,7 +43,7 @@ from signalbox.signals.ports import (
 )
 from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
 from signalbox.signals.rows import IncompleteRows, newest_rows
-from signalbox.signals.signal import Direction, Signal, classify, was_right
+from signalbox.signals.signal import Direction, Signal, Tier, classify, was_right
 from signalbox.wire import readable
 
 
@@ -179,6 +179,7 @@ def _resolution(signal: IssuedSignal, model: DeployedModel, close: Decimal) -> S
         deployment=model.deployment,
         stage=signal.stage.value,
         direction="BUY" if signal.direction is Direction.BUY else "SELL",
+        tier="HIGH" if signal.tier is Tier.HIGH else "MEDIUM",
         horizon_minutes=model.horizon_minutes,
         price=signal.price,
         close=close,

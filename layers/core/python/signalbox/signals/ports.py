@@ -20,7 +20,7 @@ from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.rate_limit import Issued
-from signalbox.signals.signal import DeploymentStage, Direction, Signal
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class IssuedSignal:
     decided_at: datetime
     stage: DeploymentStage
     direction: Direction
+    tier: Tier
     price: Decimal
 
 

@@ -88,7 +88,7 @@ WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 
 ORDER BY decided_at, symbol
 """
 _TO_RESOLVE: Final = """
-SELECT symbol, decided_at, stage, direction, price FROM signals
+SELECT symbol, decided_at, stage, direction, tier, price FROM signals
 WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL AND NOT late
 ORDER BY decided_at, symbol
 """
@@ -203,8 +203,8 @@ class PostgresLedgerTransaction:
     def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
         rows = self._connection.execute(_TO_RESOLVE, (deployment, since, until)).fetchall()
         return [
-            IssuedSignal(Symbol(symbol), decided_at, DeploymentStage(stage), Direction(direction), price)
-            for symbol, decided_at, stage, direction, price in rows
+            IssuedSignal(Symbol(symbol), decided_at, DeploymentStage(stage), Direction(direction), Tier(tier), price)
+            for symbol, decided_at, stage, direction, tier, price in rows
         ]
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
