@@ -98,7 +98,7 @@ class Ledger:
 
 
 def generate_signals(ledger: Ledger) -> None:
-    """Cycles whole, in parts, again, with a hole, with bars that differ, and with a symbol that is stale and recovers."""
+    """Cycles whole, in parts, again, with a hole, with bars that differ, a symbol that is stale and recovers, and outcomes."""
     source = ledger.function(Function.GENERATE_SIGNALS)
     models: Any = Models()
     app = GenerateSignals(PostgresLedger(source), PostgresOutbox(source), Bus(), models, SignalLimits(), pause=lambda _: None)
@@ -121,6 +121,7 @@ def generate_signals(ledger: Ledger) -> None:
         tx.add_candles("coinbase", [candle(SYMBOLS[0], NOON - minutes(1), "8")], NOON + minutes(6))  # revised by the venue
     app.decide(event(NOON + minutes(10), without=SYMBOLS[1:]))
     app.decide(event(NOON + minutes(15), count=20))
+    app.decide(event(NOON + minutes(60), count=60))  # the horizon of the first cycle's signals has passed
     app.publish()
 
 
