@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.aws.correlation import followed
 from signalbox.adapters.aws.deliveries import DELIVERY, delivery_in
-from signalbox.alerts.delivery import Delivery, Move
+from signalbox.alerts.delivery import EMAIL, Delivery, Move
 from signalbox.application.chat_deliveries import DeliveryResult, DeliveryState
 from signalbox.application.send_alerts import SendAlerts
 from signalbox.bootstrap.send_alerts import compose
@@ -68,7 +68,8 @@ def _report(delivery: Delivery, result: DeliveryResult) -> None:
         elif not result.comes_again:
             duplicate = result.state is DeliveryState.DUPLICATE
             logger.info("alert_handled", alert_id=delivery.alert_id, chat_id=delivery.chat_id, duplicate=duplicate)
-            metrics.add_metric(Metric.ALERTS_SENT, MetricUnit.Count, int(not duplicate))
+            sent = Metric.ALERTS_MAILED if delivery.chat_id == EMAIL else Metric.ALERTS_SENT
+            metrics.add_metric(sent, MetricUnit.Count, int(not duplicate))
             metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(duplicate))
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from signalbox.alerts.delivery import Delivery, Move
+from signalbox.alerts.delivery import EMAIL, Delivery, Move
 from signalbox.application.chat_deliveries import DUPLICATE, SENT, DeliveryResult, DeliveryState
 from signalbox.application.send_alerts import FanOut
 from signalbox.bootstrap.relay_outbox import OutboxRelay, Waiting
@@ -250,6 +250,10 @@ class TestSendAlerts:
         assert metric_values(logged(capsys)) == {
             "AlertsSent": 2, "DuplicatesIgnored": 1, "AlertsUndeliverable": 1, "ChartsMissing": 1,
         }  # fmt: skip
+
+    def test_an_e_mail_is_counted_as_one(self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+        load("send_alerts").make_handler(FakeAlerts([SENT]))(sqs(delivery(EMAIL)), CONTEXT)
+        assert metric_values(logged(capsys)) == {"AlertsMailed": 1, "DuplicatesIgnored": 0}
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_an_event_is_queued_and_nothing_is_sent_by_it(self, load: Callable[[str], ModuleType]) -> None:
