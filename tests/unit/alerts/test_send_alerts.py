@@ -301,6 +301,13 @@ def test_a_burst_comes_in_one_message_in_order() -> None:
     assert [text.index(f"number {n}.") for n in range(5)] == sorted(text.index(f"number {n}.") for n in range(5))
 
 
+def test_a_burst_that_fits_no_message_comes_in_several_and_each_says_how_many_it_has() -> None:
+    room = Room()
+    said = [refusal(n).model_copy(update={"message": f"number {n}." + "x" * 1200}) for n in range(5)]
+    assert room.states(*room.tell(*said)) == ["SENT"] * 5
+    assert [text.partition("\n")[0] for text in room.bot.texts("1")] == ["📚 3 messages in one", "📚 2 messages in one"]
+
+
 def test_quiet_hours_hold_back_what_can_wait_and_nothing_else() -> None:
     room = Room(content={"1": {"quiet": {"start": "11:00", "end": "13:30"}, "zone": "UTC"}})
     held = room.tell(refusal(1), refusal(2), refusal(3))

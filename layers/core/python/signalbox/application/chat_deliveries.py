@@ -92,10 +92,10 @@ class ChatDeliveries:
                 found[place] = self._expired(delivery)
             elif first[delivery.alert_id] == place:
                 due.append(place)
-        headline = self.settings.words().headline("📚", "fold.headline", count=str(len(due)))
-        for group in fold([ready[place].styled for place in due], headline, fold_from=self.settings.fold_from):
+        texts = [ready[place].styled for place in due]
+        for group in fold(texts, self._headline(len(due)), fold_from=self.settings.fold_from):
             together = [due[one] for one in group]
-            sent = self._message([ready[place] for place in together], headline)
+            sent = self._message([ready[place] for place in together])
             found.update(zip(together, sent, strict=True))
             if any(one.comes_again or one.reason.startswith(UNKNOWN) for one in sent) or self.clock() - began > WORK_WITHIN:
                 break  # the rest comes again: better than being killed while it is sent
@@ -127,11 +127,14 @@ class ChatDeliveries:
         self.log.not_sent(delivery.alert_id, delivery.chat_id)
         return self.lose(delivery, f"it could not be sent before {delivery.expires_at(self.settings)}")
 
-    def _message(self, group: Sequence[Delivery], headline: StyledText) -> list[DeliveryResult]:
+    def _headline(self, count: int) -> StyledText:
+        return self.settings.words().headline("📚", "fold.headline", count=str(count))
+
+    def _message(self, group: Sequence[Delivery]) -> list[DeliveryResult]:
         """Send one message of one or more deliveries and return a result for each."""
         if len(group) == 1:
             return [self._alone(group[0])]
-        text = folded([one.styled for one in group], headline)
+        text = folded([one.styled for one in group], self._headline(len(group)))
         message = OutgoingMessage(text, silent=all(self._is_silent(one) for one in group))
         return self._send([_Key(one, one.alert_id, one.thread) for one in group], message)
 
