@@ -78,7 +78,12 @@ def _come_again(app: SendAlerts, record: SQSRecord, delivery: Delivery, result: 
     known = result.seconds is not None
     wait = wait_seconds(result.seconds, record, first=5, longest=MAX_WAIT_SECONDS if known else MAX_PAUSE_SECONDS)
     held = result.state is DeliveryState.HELD
-    facts = {"alert_id": delivery.alert_id, "chat_id": delivery.chat_id, "wait_seconds": wait, "reason": result.reason}
+    facts: dict[str, Any] = {
+        "alert_id": delivery.alert_id,
+        "chat_id": delivery.chat_id,
+        "wait_seconds": wait,
+        "reason": result.reason,
+    }
     if held:
         logger.info("alert_held", **facts)
     else:

@@ -139,8 +139,8 @@ def _reply(raw: Any, known: Sequence[int]) -> int | None:
     if not raw:
         return None
     wanted = raw.get("message_id")
-    if wanted in known:
-        return int(wanted)
+    if isinstance(wanted, int) and wanted in known:
+        return wanted
     if raw.get("allow_sending_without_reply"):
         return None
     raise OutgoingRefusedError("message to be replied not found")

@@ -90,5 +90,5 @@ def test_winter_and_summer_have_their_own_hour() -> None:
 def test_a_bar_has_its_blocks_and_never_shows_more_than_is_used(share: Decimal) -> None:
     bar = words().bar(share)
     assert len(bar) == BAR_BLOCKS
-    assert bar.count("▓") <= max(share, 0) * BAR_BLOCKS
+    assert bar.count("▓") <= max(share, Decimal(0)) * BAR_BLOCKS
     assert (bar.count("▓") == BAR_BLOCKS) == (share >= 1)

@@ -59,7 +59,8 @@ def test_the_levels_are_those_that_an_account_of_the_policy_measures() -> None:
     assert event.recent is not None
     rows = np.array(event.recent.rows)
     times = to_ms(event.recent.first) + rows[:, 0].astype(np.int64) * MINUTE_MS
-    bars = Bars(Symbol("BTC-USD"), times, *(np.ascontiguousarray(rows[:, n]) for n in (1, 2, 3, 4)), np.zeros(len(rows)))
+    opened, high, low, close = (np.ascontiguousarray(rows[:, place]) for place in (1, 2, 3, 4))
+    bars = Bars(Symbol("BTC-USD"), times, opened, high, low, close, np.zeros(len(rows)))
     move = volatility(bars, NOON, 60)
     assert move is not None
     found = levels_of(event, DIR60_STANDARD)

@@ -85,8 +85,8 @@ def _judged(event: ModelRegistered | ModelNotQualified | ModelEvaluated, words: 
     facts = plain_text(event.headline) if event.qualifies else bullets(event.shortfalls or (event.headline,))
     mark = "✅" if event.qualifies else "🟡"
     if isinstance(event, ModelRegistered):
-        key, end = ("registered", "registered_end") if event.qualifies else ("shadow_only", "shadow_end")
-        return words.headline(mark, f"model.{key}", **named), facts, words.say(f"model.{end}")
+        key, last = ("registered", "registered_end") if event.qualifies else ("shadow_only", "shadow_end")
+        return words.headline(mark, f"model.{key}", **named), facts, words.say(f"model.{last}")
     return (
         words.headline(mark, "model.passed" if event.qualifies else "model.failed_gates", **named),
         words.say("model.period", start=words.time(event.start), end=words.time(event.end)),

@@ -117,7 +117,7 @@ def _chart(signal: SignalGenerated, words: Words, settings: ChatSettings) -> Sig
         return None
     levels = levels_of(signal, settings.levels_policy())
     hours = (signal.recent.rows[-1][0] + 1) / 60
-    prices = {"entry": signal.price, "stop": levels and levels.stop, "target": levels and levels.target}
+    prices = {"entry": signal.price} if levels is None else {"entry": signal.price, "stop": levels.stop, "target": levels.target}
     lines = [
         (f"{words.say(f'level.{role}').text} {words.price(price)}", shown(price), role)
         for role, price in prices.items()

@@ -11,7 +11,6 @@ from signalbox.alerts.delivery import LEASE, Begun, Delivery
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
 DELIVERY: Final = "delivery"  # key of the delivery in a queue message
@@ -129,7 +128,7 @@ class SqsDeliveryQueue:
 class SnsMailer:
     """Mailer on the topic that alarms go to."""
 
-    def __init__(self, client: SNSClient, topic_arn: str) -> None:
+    def __init__(self, client: Any, topic_arn: str) -> None:
         self._client, self._topic = client, topic_arn
 
     def mail(self, subject: str, text: str) -> None:
