@@ -6,12 +6,11 @@ from constructs import Construct
 
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import EventSubscription, FunctionQueue, QueueDelivery, events_of
+from cdk.constructs.subscription import GRACE_SECONDS, EventSubscription, FunctionQueue, QueueDelivery, events_of
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
 
 _ALWAYS = (
-    EventType.SIGNAL_RESOLVED,
     EventType.MARKET_DATA_STALE,
     EventType.MARKET_DATA_RECOVERED,
     EventType.MODEL_REFUSED,
@@ -20,6 +19,7 @@ _ALWAYS = (
     EventType.MODEL_EVALUATED,
     EventType.TRAINING_FAILED,
     EventType.EVALUATION_FAILED,
+    EventType.SIGNAL_RESOLVED,
 )
 _ACCOUNTS = (
     EventType.ORDER_REFUSED,
@@ -101,8 +101,11 @@ class AlertsStack(FunctionStack):
             function=send,
             alarm_topic=context.alarm_topic,
             fifo=True,  # one message group per chat, and one for its critical alerts
-            # a chat in flood control says how long to wait, several times; what waits together comes in one message
-            delivery=QueueDelivery.patient(send, batch_size=10),
+            delivery=QueueDelivery(
+                batch_size=10,  # what waits together comes in one message
+                maximum_receives=100,  # one put back counts a delivery of those behind it; an alert ends by its expiry
+                visibility_seconds=send.timeout_seconds + GRACE_SECONDS,
+            ),
         )
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
         send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)

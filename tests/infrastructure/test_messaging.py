@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdk.constructs.subscription import GRACE_SECONDS
 from cdk.sources import REPOSITORY
 from signalbox.trading.account import SEND_WITHIN
 from signalbox.trading.events import REVIEW_DELAY
@@ -130,12 +131,20 @@ def _mapping(assembly: Assembly, stack: str, queue: str) -> Resource:
 
 @pytest.mark.parametrize(
     ("stack", "queue"),
-    [("alerts", "Alerts"), ("alerts", "Deliveries"), ("trading", "Trading"), ("execution", "Requests")],
+    [("alerts", "Alerts"), ("trading", "Trading"), ("execution", "Requests")],
 )
 def test_a_message_put_back_counts_no_delivery_of_another(assembly: Assembly, stack: str, queue: str) -> None:
     mapping = _mapping(assembly, stack, queue)
     assert _queue_of(assembly, mapping).properties["FifoQueue"] is True
     assert mapping.properties["BatchSize"] == 1
+
+
+def test_deliveries_that_wait_together_come_together_and_end_by_their_expiry_not_by_a_count(assembly: Assembly) -> None:
+    mapping = _mapping(assembly, "alerts", "Deliveries")
+    queue = _queue_of(assembly, mapping).properties
+    assert (queue["FifoQueue"], mapping.properties["BatchSize"]) == (True, 10)  # so that a burst is one message
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 100  # one that is put back counts a delivery of those behind it
+    assert queue["VisibilityTimeout"] == assembly.function("send-alerts").properties["Timeout"] + GRACE_SECONDS
 
 
 def test_a_report_of_an_agent_put_back_counts_no_delivery_of_another(with_mailboxes: Assembly) -> None:
@@ -209,7 +218,6 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
         {
             "source": ["signalbox"],
             "detail-type": [
-                "SignalResolved",
                 "MarketDataStale",
                 "MarketDataRecovered",
                 "ModelRefused",
@@ -218,6 +226,7 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
                 "ModelEvaluated",
                 "TrainingFailed",
                 "EvaluationFailed",
+                "SignalResolved",
             ],
         },
         {

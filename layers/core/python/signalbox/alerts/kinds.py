@@ -43,6 +43,6 @@ CRITICAL: Final = frozenset(
         AlertKind.MODEL_REFUSED,
     }
 )
-# An outage of the messenger is retried this long. Nineteen retries (cdk/constructs/subscription.py) that double from 5 s to 640 s
-# take 2 h 30 min, so an alert expires before its queue gives it up.
+# An outage of the messenger is retried this long, by pauses that double from 5 s to 640 s: some twenty tries, far fewer than the
+# deliveries after which the queue would give it up (cdk/stacks/alerts.py).
 LIFETIME: Final = timedelta(hours=2)
