@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.alerts.folding import fold, folded
-from signalbox.chat.styled import Span, Style, StyledText, joined, plain_text, split, units
+from signalbox.chat.styled import StyledSpan, Style, StyledText, joined, plain_text, split, units
 
 WORDS = st.text(st.sampled_from("ab \n\n🟢žé\u00a0"), max_size=60)
 
@@ -65,7 +65,7 @@ def test_characters_outside_the_basic_plane_count_twice_as_telegram_counts_them(
 def test_joined_texts_keep_their_styles_and_leave_out_the_empty_ones() -> None:
     found = joined([plain_text("a", Style.BOLD), StyledText(), plain_text("b", Style.CODE)])
     assert found == StyledText(
-        text="a\nb", spans=(Span(style=Style.BOLD, start=0, end=1), Span(style=Style.CODE, start=2, end=3))
+        text="a\nb", spans=(StyledSpan(style=Style.BOLD, start=0, end=1), StyledSpan(style=Style.CODE, start=2, end=3))
     )
 
 

@@ -20,7 +20,7 @@ from signalbox.alerts.alert import Alert, SignalChart
 from signalbox.alerts.catalogue import Words
 from signalbox.alerts.kinds import CRITICAL, LIFETIME, AlertKind
 from signalbox.alerts.settings import ChatSettings, SettingsBook, Telling
-from signalbox.chat.styled import Span, StyledText
+from signalbox.chat.styled import StyledSpan, StyledText
 from signalbox.events import AlertUndeliverable
 from signalbox.frozen import FrozenModel
 
@@ -40,7 +40,7 @@ class Delivery(FrozenModel):
     chat_id: str
     text: str
     correlation_id: str | None = None  # of the alert's event; used in logs only
-    spans: tuple[Span, ...] = ()
+    spans: tuple[StyledSpan, ...] = ()
     kind: AlertKind | None = None
     at: AwareDatetime | None = None
     lifetime_seconds: Annotated[int, Field(ge=1)] = int(LIFETIME.total_seconds())

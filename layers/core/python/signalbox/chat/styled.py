@@ -26,7 +26,7 @@ class Style(StrEnum):
     CODE = "code"
 
 
-class Span(FrozenModel):
+class StyledSpan(FrozenModel):
     """A styled range of a text: code points, `end` not included."""
 
     style: Style
@@ -38,17 +38,17 @@ class StyledText(FrozenModel):
     """A text and its styled ranges, in order and apart."""
 
     text: str = ""
-    spans: tuple[Span, ...] = ()
+    spans: tuple[StyledSpan, ...] = ()
 
     def __add__(self, other: StyledText) -> StyledText:
         shift = len(self.text)
-        moved = (Span(style=one.style, start=one.start + shift, end=one.end + shift) for one in other.spans)
+        moved = (StyledSpan(style=one.style, start=one.start + shift, end=one.end + shift) for one in other.spans)
         return StyledText(text=self.text + other.text, spans=(*self.spans, *moved))
 
     def cut(self, start: int, end: int) -> StyledText:
         """Return a part of the text with what its styles cover there."""
         kept = (
-            Span(style=one.style, start=max(one.start, start) - start, end=min(one.end, end) - start)
+            StyledSpan(style=one.style, start=max(one.start, start) - start, end=min(one.end, end) - start)
             for one in self.spans
             if one.start < end and one.end > start
         )
@@ -62,7 +62,7 @@ class StyledText(FrozenModel):
 
 def plain_text(text: str, style: Style | None = None) -> StyledText:
     """Return a text in one style."""
-    spans = (Span(style=style, start=0, end=len(text)),) if style is not None and text else ()
+    spans = (StyledSpan(style=style, start=0, end=len(text)),) if style is not None and text else ()
     return StyledText(text=text, spans=spans)
 
 
