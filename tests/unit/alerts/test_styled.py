@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.alerts.folding import fold, folded
-from signalbox.chat.styled import StyledSpan, Style, StyledText, joined, plain_text, split, units
+from signalbox.chat.styled import Style, StyledSpan, StyledText, joined, plain_text, split, units
 
 WORDS = st.text(st.sampled_from("ab \n\n🟢žé\u00a0"), max_size=60)
 
