@@ -15,6 +15,7 @@ from cdk.constructs.function import FunctionContext, FunctionTooLargeError
 from cdk.layer_build import LayerBuildError
 from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stacks.alerts import AlertsStack
+from cdk.stacks.alternative import AlternativeStack
 from cdk.stacks.backups import BackupsStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
@@ -58,6 +59,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     platform = Platform(context=context, data=data, secrets=secrets, messaging=messaging)
     market = MarketStack(app, platform)
     lake = LakeStack(app, platform)
+    AlternativeStack(app, platform)
     signals = SignalsStack(app, platform)
     trading = TradingStack(app, platform)
     alerts = AlertsStack(app, platform)

@@ -21,7 +21,12 @@ from cdk.sources import SourceTree, digest, source_files
 from cdk.stage import PYTHON_VERSION
 
 PLATFORMS: Final = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")  # what Amazon Linux 2023 (glibc 2.34) runs
-VENUES: Final = frozenset({"binance", "coinbase", "coinbaseexchange", "kraken"})  # the ccxt exchanges that stay
+VENUES: Final = frozenset(  # the ccxt exchanges that stay: those of docs/venues.md, and of docs/alternative-data.md
+    {
+        "binance", "binanceus", "binanceusdm", "bitget", "bybit", "coinbase", "coinbaseexchange", "gate", "htx", "kraken",
+        "kucoin", "okx",
+    }
+)  # fmt: skip
 _UNUSED: Final = ("bin", "**/tests", "**/__pycache__", "**/*.pyi", "**/*.pyx", "**/*.pxd")
 _UNUSED_ARROW: Final = (  # a function reads and writes Parquet in memory: no services, no other file formats, no clouds
     "include",

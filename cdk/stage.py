@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from cdk.stage_file import StageError, read_settings, stage_error, stage_file
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
-from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
+from signalbox.contracts import PRODUCT, SYMBOLS, Env, Function, function_name
 
 AccountName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}-[1-9][0-9]{0,5}k$")]  # a kind and its capital
 PrincipalName: TypeAlias = Annotated[
@@ -52,7 +52,9 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     name: StageName
     symbols: tuple[str, ...] = SYMBOLS
     signal_limits: SignalLimitsConfig = SignalLimitsConfig()
-    venue: str = "coinbase"
+    # the venue of the candles, and after commas up to two that are used when it is down
+    venue: str = Field(default="coinbase", pattern=r"^[a-z0-9]+(,[a-z0-9]+){0,2}$")
+    alternative_sources: tuple[Literal["binanceusdm", "bybit", "okx", "alternativeme"], ...] = ("okx", "alternativeme")
     accounts: tuple[AccountName, ...] = ()  # paper accounts that manage_orders opens; live ones are opened by command
     owners: tuple[PrincipalName, ...] = ()  # of every account of the stage: IAM users, roles, or sessions of Identity Center
     mt5_accounts: tuple[MailboxName, ...] = ()  # live ones behind an agent: each gets two queues, a key and an identity's policy
@@ -88,6 +90,12 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
         return names
 
     @model_validator(mode="after")
+    def _venues_differ(self) -> StageConfig:
+        if len(set(self.venues)) != len(self.venues):
+            raise ValueError(f"expected venues that differ, got venue = {self.venue!r}")
+        return self
+
+    @model_validator(mode="after")
     def _owned(self) -> StageConfig:
         """Refuse live accounts without an owner, because nobody could halt, resume or inspect them."""
         if self.mt5_accounts and not self.owners:
@@ -103,12 +111,26 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _has_a_recipient(self) -> StageConfig:
         if self.recipient_required and not self.alarm_emails:
-            raise ValueError("expected at least one address in alarm_emails, got none: nobody would be told of an alarm")
+            raise ValueError("expected at least one address in alarm_emails, got none: nobody would receive alarms")
         return self
 
     def stack_name(self, concern: str) -> str:
         """Return the deployed name of a stack."""
         return f"{PRODUCT}-{self.name}-{concern}"
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        """The venue of the candles, and those used when it is down."""
+        return tuple(self.venue.split(","))
+
+    @property
+    def market_environment(self) -> dict[Env, str]:
+        """What a function of candles is told of the venues and symbols."""
+        return {
+            Env.VENUE: self.venues[0],
+            Env.FALLBACK_VENUES: ",".join(self.venues[1:]),
+            Env.SYMBOLS: ",".join(self.symbols),
+        }
 
     @property
     def service(self) -> str:

@@ -52,7 +52,7 @@ class BrowserError(DataError):
 
 
 def find_browser() -> str | None:
-    """Return the browser's program, None if there is none on the PATH."""
+    """Return the path of the browser, or None if the PATH has none."""
     return next((found for name in NAMES if (found := shutil.which(name)) is not None), None)
 
 
@@ -116,7 +116,7 @@ class Browser:
         return found["result"].get("value")
 
     def picture(self, *, whole: bool = True, height: int | None = None) -> bytes:
-        """Return the page as PNG: all of it, or the upper part of it."""
+        """Return the page as PNG: the whole page, or its upper part."""
         if not whole and height is None:
             return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]

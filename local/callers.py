@@ -36,7 +36,7 @@ def refusal(
 ) -> str | None:
     """Return why a request is refused, or None if it may be answered.
 
-    headers: as they were sent, each line of its own. port: the one it came to. api_names: `ID.execute-api.` before our names is
+    headers: as sent, one entry per line. port: where it arrived. api_names: `ID.execute-api.` before our names is
     ours too. page: this address is one that a person may open in a browser and keep open.
     """
     found: dict[str, list[str]] = {}

@@ -26,7 +26,7 @@ class WorkbenchError(SignalboxError):
 
     @property
     def problem(self) -> Problem:
-        """What `--json` prints of it."""
+        """The problem object that `--json` prints."""
         from signalbox.problems import problem_of  # noqa: PLC0415 - pydantic, only once something went wrong
 
         return problem_of(self)

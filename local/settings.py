@@ -39,7 +39,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SettingValue:
-    """What a setting is, and where that comes from."""
+    """A setting's value and its source."""
 
     setting: Setting
     value: str | None  # None: the default
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def scores(self) -> Path:
-        """Where what models said of candles is kept."""
+        """The folder of stored model scores."""
         return self.state / "scores"
 
     @property

@@ -9,6 +9,11 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
+from tests.examples import IN_CI
+
+# Threads of OpenMP that wait for each other spin. Beside other workers of the tests that cost four times what they computed.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251 - read when the library is loaded
+
 TESTS: Final = Path(__file__).parent
 # Parts in the order in which they are handed out: what takes longest in one piece starts first, so that no worker ends alone.
 PARTS: Final = ("e2e", "unit/local/simulation", "infrastructure", "integration", "unit/training", "unit")
@@ -16,7 +21,7 @@ PARTS: Final = ("e2e", "unit/local/simulation", "infrastructure", "integration",
 OWN_CLOUD: Final = ("backtest", "command_walk", "commands", "deploy_again", "execution", "large_view", "live_account", "queues")
 
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=150, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=IN_CI, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))  # noqa: TID251 - the test run's own switch
 SERVICE = "tests"  # the name of every function's logger and metrics here

@@ -25,7 +25,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, partial
@@ -62,6 +62,7 @@ from signalbox.limits import MAX_GRAPH_TENSOR_BYTES
 from signalbox.market.candles import Bars, MarketDataError
 from signalbox.market.lake import VALUES, DayFileError, DayKey, SeriesKey
 from tests.builders import BTC, candles, minutes
+from tests.fuzz_result import Fuzzed
 from tests.fuzz_wire import _paths, strange
 from tests.unit.inference.tiny_bundle import linear_member, window_member, write_bundle
 from tests.unit.library.samples import FINISHED, evaluation
@@ -820,17 +821,6 @@ def _emptied(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-@dataclass
-class Fuzzed:
-    """What became of the files."""
-
-    inputs: int = 0
-    read: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    escaped: list[tuple[int, str, str]] = field(default_factory=list)  # number, kind, error
-    peak_mib: float = 0.0
 
 
 def fuzz(numbers: range, seed: int, *, begun: Callable[[int], None] = lambda _: None) -> Fuzzed:

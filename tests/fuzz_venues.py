@@ -17,10 +17,9 @@ import io
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
@@ -57,6 +56,7 @@ from tests.builders import BTC, ETH, NOON, minutes
 from tests.fakes.candle_venues import FORMS, MINUTE, CandleVenue, Market
 from tests.fakes.http_server import Request
 from tests.fakes.venues import Clock, MemorySendLog
+from tests.fuzz_result import Fuzzed
 from tests.fuzz_wire import STRANGE, _exchanged, _paths
 from tests.unit.orders.samples import ACCOUNT, terms
 
@@ -414,16 +414,6 @@ def taken(one: Input) -> bool:
         raise TimeoutError(f"expected at most {CPU_SECONDS} s, got {used:.1f} s")
     assert transport.asked.count("POST /orders") <= 1, "an order was sent twice"
     return result
-
-
-@dataclass
-class Fuzzed:
-    """What became of the answers."""
-
-    inputs: int = 0
-    read: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    escaped: list[tuple[int, str, str]] = field(default_factory=list)  # number, kind, error
 
 
 def fuzz(numbers: range, seed: int) -> Fuzzed:

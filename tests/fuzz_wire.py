@@ -127,7 +127,7 @@ def seeds() -> list[Any]:
 
 
 def _envelope(data: bytes) -> None:
-    open_envelope(data.decode(), key=KEY, direction=MailboxDirection.REPORT).said()
+    open_envelope(data.decode(), key=KEY, direction=MailboxDirection.REPORT).content()
 
 
 def _body(data: bytes) -> None:
@@ -140,7 +140,7 @@ def _body(data: bytes) -> None:
         sent_at=NOW,
         body=data.decode(),
         signature="0" * 64,
-    ).said()
+    ).content()
 
 
 def _sealed(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`make gallery`: docs/gallery.md with a picture of each page, from the made-up prices of sample_pages.py."""
+"""`make gallery`: docs/gallery.md with a picture of each page, from the invented prices of sample_pages.py."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ SHOWN: Final = (
 )
 HEAD: Final = """# Gallery
 
-A picture of each page, and the price chart as a file, from made-up prices.
-`make gallery` makes them again; it needs Chromium or Chrome.
-[Evaluation](evaluation.md) has a page of the same look, and so has each of the five [reports](reports.md).
+A picture of each page, and of the price chart as a file, drawn from invented prices. `make gallery` draws them again; it needs
+Chromium or Chrome. The pages of an [evaluation](evaluation.md) and of the five [reports](reports.md) look the same.
 """
 
 

@@ -35,9 +35,8 @@ def render() -> str:
     parts = [
         _HEAD,
         "## Schemas\n",
-        "| schema | features | history, bars | contiguous, bars | reference | hash |\n|---|---|---|---|---|---|\n"
-        + schemas
-        + "\n",
+        "| schema | features | history, bars | contiguous, bars | of these empty, at most | reference | hash |\n"
+        "|---|---|---|---|---|---|---|\n" + schemas + "\n",
     ]
     known: set[str] = set()
     for schema in SCHEMAS.values():
@@ -56,7 +55,8 @@ def render() -> str:
 
 def _schema_row(schema: FeatureSchema) -> str:
     reference = schema.reference_symbol or "none"
-    facts = f"{len(schema.features)} | {schema.history_bars:,} | {schema.contiguous_bars} | {reference}"
+    empty = "any" if schema.most_empty_bars is None else str(schema.most_empty_bars)
+    facts = f"{len(schema.features)} | {schema.history_bars:,} | {schema.contiguous_bars} | {empty} | {reference}"
     return f"| `{schema.name}` | {facts} | `{schema.hash}` |"
 
 

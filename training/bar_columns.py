@@ -18,7 +18,7 @@ class CountColumn(ProgressColumn):
 
 
 class TimesColumn(ProgressColumn):
-    """`0:00:05 so far, 0:01:10 left`; what is left only once it is known."""
+    """`0:00:05 so far, 0:01:10 left`; the remaining time only once it is known."""
 
     @override
     def render(self, task: Task) -> Text:

@@ -92,7 +92,7 @@ def run_evaluate(
     page: Path | None = None,
     printed: bool = False,
 ) -> EvaluateResult:
-    """Judge a bundle on a period, print the verdict, and write what was asked for. Raises SignalboxError.
+    """Evaluate a bundle on a period, print the verdict, and write the requested files. Raises SignalboxError.
 
     printed: the gates and every figure as JSON on standard output, all else on standard error.
     """

@@ -29,4 +29,4 @@ class MissingPackageError(TrainingError):
 
 
 class ExportParityError(TrainingError):
-    """The exported ONNX graph gives other probabilities than the model it came from."""
+    """The exported ONNX graph gives different probabilities than its model."""

@@ -58,7 +58,7 @@ class EvaluateResult:
 def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateResult:
     """Score a bundle on a period and judge it.
 
-    Raises BundleError for a bundle that may not be used, MarketDataError if the candles give no decision in the period.
+    Raises BundleError for an unusable bundle, MarketDataError if the period has no decision.
     """
     ensemble = load_bundle(request.bundle, Workspace.MACHINE)
     kept = None if request.scores is None else KeptScores(request.scores)

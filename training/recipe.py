@@ -102,7 +102,7 @@ def periods_of(data: Dataset, spans: Mapping[SplitName, Span]) -> dict[SplitName
 
 
 def families_of(config: TrainConfig, data: Dataset) -> list[Job]:
-    """Return what to fit, in the run and again in each fold.
+    """Return the model families to fit, in the run and again in each fold.
 
     Copies the feature rows to the device once. Raises MissingPackageError.
     """

@@ -21,7 +21,7 @@ def _private_bucket(
     access_logs: aws_s3.IBucket | None = None,
     log_prefix: str | None = None,
 ) -> aws_s3.Bucket:
-    """Return a bucket of `scope`. emptied: when it is removed, what is in it goes first, old versions too."""
+    """Return a bucket of `scope`. emptied: delete its contents, old versions too, when it is removed."""
     return aws_s3.Bucket(
         scope,
         "Bucket",

@@ -62,7 +62,7 @@ class LedgerNetwork:
 
 @dataclass(frozen=True, slots=True)
 class LedgerAccess:
-    """What makes a function one of the ledger: where it runs, and how it logs in as its own database user."""
+    """A ledger function's access to the database: where it runs, and how it logs in as its own user."""
 
     network: LedgerNetwork
     grant: Callable[[SignalboxFunction], None]

@@ -44,7 +44,7 @@ class Layer:
 
 @jsii.implements(ILocalBundling)
 class _BuiltBundling:
-    """Gives the CDK what layer_build made; Docker is never asked."""
+    """Gives the CDK the output of layer_build; Docker is never used."""
 
     def __init__(self, built: BuiltLayer) -> None:
         self._built = built

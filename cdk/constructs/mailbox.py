@@ -63,7 +63,7 @@ class AgentMailbox(Construct):
             "AgentAway",
             metric=self.commands.metric_approximate_age_of_oldest_message(period=Duration.minutes(1), statistic="Maximum"),
             threshold=AGENT_AWAY_SECONDS,
-            description=f"a command to {account} waits: its agent does not run, or cannot reach its queue",
+            description=f"a command to {account} waits: its agent is not running, or cannot reach its queue",
             topic=alarm_topic,
         )
         policy = self._agent_policy()

@@ -38,17 +38,17 @@ _ACCOUNTS = (
 
 
 _ALARMS = (
-    (Metric.ALERTS_UNDELIVERABLE, "an alert went to nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
+    (Metric.ALERTS_UNDELIVERABLE, "an alert reached nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
     (
         Metric.CHAT_SETTINGS_REFUSED,
         "a chat's settings in the Telegram secret are wrong, so it gets everything; the log says what",
     ),
-    (Metric.CHATS_MOVED, "a chat has another id now; it is followed, and the log has both: put the new one into the secret"),
+    (Metric.CHATS_MOVED, "a chat has a new id; alerts go there already: put the new id, which is in the log, into the secret"),
 )
 
 
 class AlertsStack(FunctionStack):
-    """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
+    """send_alerts with two queues: incoming events, and the alerts made from them, with one message group per chat."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "alerts", description="alerts through Telegram")

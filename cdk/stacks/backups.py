@@ -65,7 +65,7 @@ class BackupsStack(FunctionStack):
         self.alarm_without(
             "NotDumped",
             Metric.LEDGER_DUMPED,
-            f"the ledger was not dumped for {_SILENT_HOURS} hours; a new stage rings until its first night",
+            f"the ledger was not dumped for {_SILENT_HOURS} hours; in a new stage this alarm is on until the first night",
             periods=_SILENT_HOURS,
             period=Duration.hours(1),
         )

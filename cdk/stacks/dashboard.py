@@ -15,7 +15,7 @@ from signalbox.contracts import PRODUCT, Function, Metric
 _HALF = 12  # of 24 columns
 _GRAPHS = (  # title, statistic, metrics; two in a row
     ("Candles", "Sum", (Metric.CANDLES_COLLECTED, Metric.CANDLES_REFUSED)),
-    ("Venue", "Sum", (Metric.VENUE_FAILURES,)),
+    ("Venue", "Sum", (Metric.VENUE_FAILURES, Metric.FALLBACK_SYMBOLS, Metric.FALLBACK_FAILURES)),
     ("Signals", "Sum", (Metric.SIGNALS_ISSUED, Metric.SYMBOLS_REFUSED)),
     ("Cycle, p99", "p99", (Metric.CYCLE_DURATION,)),
     ("Alerts", "Sum", (Metric.ALERTS_SENT, Metric.ALERTS_UNDELIVERABLE)),

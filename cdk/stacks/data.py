@@ -172,7 +172,7 @@ class DataStack(SignalboxStack):
             ("Memory", database.metric_freeable_memory(period=five, statistic="Minimum"), 100 * megabyte, True,
              "less than 100 MB of the database's memory is free"),
             ("CpuCredits", database.metric("CPUCreditBalance", period=five, statistic="Minimum"), 20, True,
-             "the database has used up its CPU credits: it goes on, and each vCPU hour above its share is paid for"),
+             "the database has used up its CPU credits: it keeps running, and further vCPU hours are charged"),
             ("Connections", database.metric_database_connections(period=five, statistic="Maximum"), most * 3 // 4, False,
              f"three quarters of the database's {most} connections are in use"),
         ):  # fmt: skip

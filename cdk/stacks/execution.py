@@ -20,23 +20,23 @@ _ALARMS: Final = (
     (
         Metric.ORDERS_UNCONFIRMED,
         1,
-        "a venue did not answer and does not know the order; it stays open until the two are compared",
+        "a venue did not answer and does not know the order; it stays open until ledger and venue are compared",
     ),
-    (Metric.VENUE_REFUSALS, 1, "a live order was refused by its venue or before it; the log says why"),
+    (Metric.VENUE_REFUSALS, 1, "a live order was refused by its venue or before it was sent; the log says why"),
     (Metric.ENVELOPES_REFUSED, 1, "a report was not signed by the agent of its account, or is a replay"),
     (
         Metric.REQUESTS_REFUSED,
         1,
-        "a request to a venue is overdue or not the ledger's word, and was not sent; the log keeps it",
+        "a request to a venue was too old or not signed by the ledger; it was not sent, and the log has it",
     ),
-    (Metric.REQUESTS_EXPIRED, 1, "an order came after its time and was not sent: something between ledger and venue is slow"),
-    (Metric.COMMANDS_REFUSED, 1, "an agent refused a command: it lay too long in its queue, or was there a second time"),
+    (Metric.REQUESTS_EXPIRED, 1, "an order was too late and was not sent: something between ledger and venue is slow"),
+    (Metric.COMMANDS_REFUSED, 1, "an agent refused a command: it waited too long in its queue, or arrived twice"),
     (
         Metric.COMMANDS_UNACKNOWLEDGED,
         1,
-        f"an agent did not say within {ACKNOWLEDGE_SECONDS} s that it has a command; its account is halted",
+        f"an agent did not confirm a command within {ACKNOWLEDGE_SECONDS} s; its account is halted",
     ),
-    (Metric.VIEWS_FAILED, 3, "a venue does not show what it has of an account; the log names both and says why"),
+    (Metric.VIEWS_FAILED, 3, "a venue does not show the orders and positions of an account; the log names both and says why"),
 )
 
 

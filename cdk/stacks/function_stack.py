@@ -1,4 +1,4 @@
-"""What stacks of functions have in common: what they are built on, their schedules, their alarms, and objects of a bucket."""
+"""Base of all stacks with functions: their platform, schedules, alarms, and access to objects of a bucket."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class FunctionStack(SignalboxStack):
     def allow_objects(
         self, function: SignalboxFunction, actions: Sequence[str], bucket: aws_s3.IBucket, *prefixes: str, reason: str
     ) -> None:
-        """Give a function actions on what is below prefixes of a bucket of the data stack. reason: why nothing narrower."""
+        """Grant a function actions on objects below prefixes of a data-stack bucket. reason: why nothing narrower is possible."""
         function.allow(actions, *(bucket.arn_for_objects(f"{prefix}/*") for prefix in prefixes))
         name = self.import_name(bucket)
         for prefix in prefixes:

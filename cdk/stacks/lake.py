@@ -29,8 +29,7 @@ class LakeStack(FunctionStack):
             layers=(LayerName.CORE, LayerName.DATA),
             environment={
                 Env.MARKET_DATA_BUCKET: data.market_data.bucket_name,
-                Env.VENUE: stage.venue,
-                Env.SYMBOLS: ",".join(stage.symbols),
+                **stage.market_environment,
             },
             timeout_seconds=300,
             memory_megabytes=512,
@@ -49,6 +48,6 @@ class LakeStack(FunctionStack):
         self.run_on_schedule("EveryNight", compact, "cron(20 0 * * ? *)", maximum_age=Duration.hours(1))
         self.alarm_at(
             Metric.LAKE_FILES_QUARANTINED,
-            "a file of the lake did not verify; it is in quarantine with a report and was written again",
+            "a file of the lake failed verification; it is in quarantine with a report, and a new one was written",
             construct_id="BadDayFile",
         )

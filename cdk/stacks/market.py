@@ -25,14 +25,14 @@ class MarketStack(FunctionStack):
             layers=(LayerName.CORE, LayerName.EXCHANGE),
             bus=platform.messaging.bus,
             environment={
-                Env.SYMBOLS: ",".join(stage.symbols),
-                Env.VENUE: stage.venue,
+                **stage.market_environment,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
                 Env.COLLECTION_CURSOR_TABLE: cursors.table_name,
                 # a replay's exchange is never late and its gaps never close, so waiting is pointless
                 **({Env.LOOK_AGAIN_SECONDS: "0,0"} if stage.endpoints else {}),
             },
-            timeout_seconds=90,  # two looks of 25 seconds and the pauses between them
+            # two looks of 25 seconds and the pauses between them; or 25 seconds at each of three venues
+            timeout_seconds=90,
             memory_megabytes=512,
             # two runs at once would only compete for the cursors, whose writes are conditional; this just saves work
             reserved_concurrency=stage.collect_concurrency,
@@ -44,4 +44,9 @@ class MarketStack(FunctionStack):
             f"cron(0/{CYCLE_MINUTES} * * * ? *)",
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
         )
+        self.alarm_at(
+            Metric.FALLBACK_SYMBOLS,
+            "symbols are decided on the fallback venue, because the first one does not answer; accounts open no position on that",
+        )
+        self.alarm_at(Metric.FALLBACK_FAILURES, "the fallback venue does not answer: nothing would replace the first one")
         self.alarm_without("NoCandles", Metric.CANDLES_COLLECTED, "no candle was collected for 15 minutes", periods=3)

@@ -68,7 +68,7 @@ class MessagingStack(SignalboxStack):
             threshold=_OUTBOX_AGE_SECONDS,
             periods=3,
             missing_is_breaching=True,  # the relay does not run, or cannot read the ledger
-            description="committed events wait in the outbox, or nobody looks: the relay, the ledger or the bus is out of reach",
+            description="committed events wait in the outbox, or the relay does not run: relay, ledger or bus cannot be reached",
             topic=context.alarm_topic,
         )
         self.output(StackOutput.EVENT_BUS_NAME, self.bus.event_bus_name)

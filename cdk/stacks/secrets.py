@@ -41,7 +41,7 @@ class SecretsStack(SignalboxStack):
             removal_policy=self.state_removal,
             generate_secret_string=aws_secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
         )
-        acknowledge(key, "SMG4", "Changed by the operator with one command; the key before it stays accepted meanwhile.")
+        acknowledge(key, "SMG4", "Replaced by the operator with `signalbox secrets rotate`; the key before it stays accepted.")
         return key
 
     def _secret(self, name: str, shape: dict[str, object], generated: str, description: str) -> aws_secretsmanager.Secret:

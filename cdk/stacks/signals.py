@@ -58,16 +58,16 @@ class SignalsStack(FunctionStack):
         )
         self.alarm_at(
             Metric.MODEL_REFUSED,
-            "a model bundle was refused; the one before it, if any, stays in use",
+            "a model bundle was refused; the previous one, if any, stays in use",
             construct_id="ModelRefused",
         )
         self.alarm_at(
             Metric.CANDLES_CONFLICTING,
-            "an older announcement brought other numbers for a bar; the stored bar was kept, the log names it",
+            "a late or repeated message brought other values for a bar; the stored bar was kept, and the log names it",
         )
         self.alarm_at(
             Metric.CANDLES_REVISED,
-            "the venue changed as many bars as a cycle brings: it rewrites its history, or is read wrongly",
+            "the venue changed as many bars as a cycle brings: it rewrites its history, or its answers are misread",
             threshold=_BARS_OF_A_CYCLE * len(context.stage.symbols),
         )
         self.alarm_without(

@@ -39,26 +39,29 @@ MARKET_GROUP: Final = "market"  # events for every account; events for one accou
 _ALARMS: Final = (
     (
         Metric.EXITS_FAILED,
-        "a position that has to be closed is still there after a minute; it is tried until it is closed",
+        "a position that has to be closed is still open after a minute; exits are retried until it is closed",
     ),
-    (Metric.TRADING_HALTS, "trading of an account was halted; the log of the function and the alert say by whom and why"),
+    (Metric.TRADING_HALTS, "trading of an account was halted; the alert and the log of the function say by whom and why"),
     (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
     (
         Metric.EVENTS_REFUSED,
-        "a message is none that its function can read or has business with, or fits no order or account; the log keeps it",
+        "a message cannot be read, is of the wrong kind, or fits no order or account; the log has it",
     ),
-    (Metric.REPORTS_REFUSED, "a report of a venue is not the executor's word and was not believed; the log keeps it"),
+    (Metric.REPORTS_REFUSED, "a venue report was too old or not signed by execute_orders; it was not booked, and the log has it"),
     (
         Metric.ACCESS_REFUSED,
-        "somebody asked for what they have no role for; the log and the table access_refusals say who and what",
+        "someone sent a command without having the role for it; the log and the table access_refusals say who and what",
     ),
-    (Metric.ACCOUNTS_NOT_OPENED, "a configured account is another one in the ledger, which stays as it is"),
+    (Metric.ACCOUNTS_NOT_OPENED, "a configured account differs from the ledger; the ledger was kept"),
     (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
     (
         Metric.OTHERS_AT_VENUE,
-        "somebody else's position at the venue of an account of ours began, changed or ended; it is not touched",
+        "someone else's position at the venue of one of our accounts began, changed or ended; it is not touched",
     ),
-    (Metric.TURNS_MISSED, "an account could not take what the others took; it gets it again alone, and the log says why"),
+    (
+        Metric.TURNS_MISSED,
+        "an account could not process an event that other accounts processed; it is retried alone, and the log says why",
+    ),
 )
 
 
@@ -82,7 +85,7 @@ class TradingStack(FunctionStack):
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
             retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
         )
-        self.alarm_without("NotMonitored", Metric.MONITOR_RUNS, "no account was watched for five minutes")
+        self.alarm_without("NotMonitored", Metric.MONITOR_RUNS, "no account was monitored for five minutes")
         api = SignedHttpApi(
             self,
             "Orders",
@@ -104,7 +107,7 @@ class TradingStack(FunctionStack):
             layers=(LayerName.CORE,),
             bus=platform.messaging.bus,
             environment={
-                Env.VENUE: self.config.venue,
+                Env.VENUE: self.config.venues[0],
                 Env.REQUEST_KEY_ARN: request_key.secret_arn,
             },
             timeout_seconds=_TIMEOUT_SECONDS,

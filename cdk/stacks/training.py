@@ -89,7 +89,7 @@ class TrainingStack(FunctionStack):
         )
         self.alarm_at(
             Metric.TRAININGS_FAILED,
-            "a training job failed, was stopped, or gave a model that is refused; the library has the reason",
+            "a training job failed, was stopped, or produced a model that is refused; the library has the reason",
             construct_id="TrainingFailed",
         )
         return register

@@ -20,6 +20,19 @@ logger = Logger()
 metrics = Metrics()
 
 
+def _tell_of_fallbacks(report: CollectionReport) -> None:
+    away = [item for item in report.symbols if item.venue != report.venue]
+    for item in away:
+        logger.warning("symbol_on_fallback", symbol=item.symbol, venue=item.venue, own=report.venue)
+    silent = [item for item in report.others if item.problem is not None]
+    for item in silent:
+        logger.warning("other_venue_silent", symbol=item.symbol, venue=item.venue, problem=item.problem, detail=item.detail)
+    if away:
+        metrics.add_metric(Metric.FALLBACK_SYMBOLS, MetricUnit.Count, len(away))
+    if failed := sum(item.venue != report.venue for item in silent):
+        metrics.add_metric(Metric.FALLBACK_FAILURES, MetricUnit.Count, failed)
+
+
 def make_handler(
     collect: Callable[[datetime], CollectionReport],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
@@ -39,6 +52,7 @@ def make_handler(
             )
             for reason in item.accepted.refused[:20]:
                 logger.warning("candle_refused", symbol=item.symbol, reason=reason)
+        _tell_of_fallbacks(report)
         waited = max(item.waited_seconds for item in report.symbols)
         logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts, waited_seconds=waited)
         metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))

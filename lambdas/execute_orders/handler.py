@@ -10,7 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
+from signalbox.adapters.aws.batches import failure_logged, fifo_handler, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.aws.correlation import Follower, followed
 from signalbox.application.execute_orders import ExecuteOrders, ViewNotDueError
 from signalbox.bootstrap.execute_orders import EnvelopeError, compose
@@ -102,7 +102,7 @@ def _check(app: ExecuteOrders, record: SQSRecord) -> None:
 
 
 def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
-    """Handle a message by what its queue may contain, not by what it looks like: an agent's queue has reports, never requests."""
+    """Handle a message as its queue prescribes, whatever it looks like: an agent's queue has only reports, never requests."""
     if (account := app.mailboxes.reporter(record.event_source_arn)) is not None:
         _pass_on(app, account, record)
         return
@@ -148,12 +148,7 @@ def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext]
         ):
             _handle(app, record, follow)
 
-    @logger.inject_lambda_context
-    @metrics.log_metrics
-    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        return process_fifo(event, record_handler, context)
-
-    return handler
+    return fifo_handler(record_handler, logger, metrics)
 
 
 handler = make_handler(compose())

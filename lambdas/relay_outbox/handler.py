@@ -27,7 +27,7 @@ def make_handler(
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
         command = ScheduledJob.read(event, datetime.now(UTC))
-        waiting = relay.look()
+        waiting = relay.read_waiting()
         age = max((command.scheduled_at - waiting.oldest).total_seconds(), 0.0) if waiting.oldest is not None else 0.0
         metrics.add_metric(Metric.OUTBOX_OLDEST_AGE, MetricUnit.Seconds, age)
         metrics.flush_metrics()  # before the bus: what cannot be reached may also take the rest of the function's time

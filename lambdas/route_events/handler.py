@@ -10,7 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, refused_for_good
+from signalbox.adapters.aws.batches import event_in, failure_logged, fifo_handler, refused_for_good
 from signalbox.adapters.aws.correlation import followed
 from signalbox.adapters.aws.event_router import RouteEvents
 from signalbox.bootstrap.route_events import compose
@@ -37,12 +37,7 @@ def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], 
             logger.info("event_routed", event_id=event.event_id, queue=route.queue, group=route.group)
             metrics.add_metric(Metric.EVENTS_ROUTED, MetricUnit.Count, 1)
 
-    @logger.inject_lambda_context
-    @metrics.log_metrics
-    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        return process_fifo(event, record_handler, context)
-
-    return handler
+    return fifo_handler(record_handler, logger, metrics)
 
 
 handler = make_handler(compose())

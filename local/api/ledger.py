@@ -71,9 +71,9 @@ class LedgerReading:
 
 @contextmanager
 def open_ledger(database: str | None = None) -> Iterator[LedgerReading]:
-    """Give the ledger of the running local cloud (`signalbox up`), or the one of a libpq connection string without a password.
+    """Return the ledger of the running local cloud (`signalbox up`), or of a libpq connection string without a password.
 
-    Raises DataError when none answers.
+    Raises DataError if no database answers.
     """
     with reading.ledger(None, database, load_settings()) as source:
         yield LedgerReading(source)

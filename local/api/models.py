@@ -82,7 +82,7 @@ def score(
     decided = dataset.decided_at_ms
     chosen = (decided > (-1 if first is None else to_ms(first))) & (decided <= (decided[-1] if last is None else to_ms(last)))
     if not chosen.any():
-        raise MarketDataError(f"{folder}: no decision of the period has its features")
+        raise MarketDataError(f"{folder}: no decision in the period has complete features")
     found = run_score(ensemble, dataset.select(chosen), kept=KeptScores(load_settings().scores))
     side = np.where(found.side > 0, "BUY", "SELL")
     return pd.DataFrame(
@@ -108,7 +108,7 @@ def backtest(
     """Trade a model's signals on an account as the deployed functions would (docs/backtest.md).
 
     account: KIND-CAPITALk. starts: start dates of the probability of passing, 0 for none. Otherwise as `score`; AccountError for
-    an account that is none.
+    an invalid account name.
     """
     request = BacktestRequest(
         Path(bundle), folder_of(data), account, instant(start), instant(end), starts, None, load_settings().scores

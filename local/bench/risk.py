@@ -68,7 +68,7 @@ Figures = dict[str, dict[str, float]]
 def run_risk_bench(options: RiskBenchOptions) -> Figures:
     """Measure, print, and return p50 and p99 of each operation in microseconds.
 
-    Raises ServiceError if an order is not judged as it should be.
+    Raises ServiceError if a check gives an unexpected result.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

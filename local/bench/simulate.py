@@ -23,7 +23,7 @@ from local.simulation.choices import smaller
 from local.simulation.world import Violation, run_schedule
 
 CHUNK: Final = 100  # schedules per task
-TOLD: Final = 20  # violations that are reported in full; further ones are only counted
+MAX_SHOWN: Final = 20  # violations that are reported in full; further ones are only counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Simulated:
             "schedules_per_second": round(rate, 1),
             "load": load_average(),
             "interrupted": self.interrupted,
-            "violations": [asdict(found) for found in self.violations[:TOLD]],
+            "violations": [asdict(found) for found in self.violations[:MAX_SHOWN]],
             "violations_found": len(self.violations),
         }
 
@@ -160,7 +160,7 @@ def print_simulation(found: Simulated, *, json_output: bool) -> None:
         + (" (interrupted)" if found.interrupted else ""),
         highlight=False,
     )
-    for one in found.violations[:TOLD]:
+    for one in found.violations[:MAX_SHOWN]:
         out.print(f"\n[bold red]{one.violation.invariant}[/] seed {one.seed}, after {one.violation.at:.1f} s", highlight=False)
         out.print(f"  {one.violation.detail}\n  choices {one.choices}", highlight=False, markup=False)
         for line in one.story:

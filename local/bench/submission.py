@@ -45,7 +45,7 @@ _SYMBOLS: Final = tuple(PRICES)
 _LIMITS: Final = RiskLimits.model_validate({**PRESETS[AccountKind.PAPER].model_dump(), **OPENED})
 
 
-class RoomyAccount(TradingAccount):
+class UnthrottledAccount(TradingAccount):
     """An account whose throttle allows the benchmark's rate; it counts orders over one second."""
 
     @property
@@ -71,8 +71,8 @@ def open_bench_account(ledger: TradingLedger, number: int) -> None:
 
 
 def parse_roomy(text: str) -> TradingAccount:
-    """Read a configuration as a RoomyAccount."""
-    return RoomyAccount.model_validate_json(text)
+    """Read a configuration as an UnthrottledAccount."""
+    return UnthrottledAccount.model_validate_json(text)
 
 
 def bench_sealer() -> RequestSealer:
@@ -117,7 +117,7 @@ def step(
     at: datetime,
     reported: Sequence[ExecutionReported] | None = None,
 ) -> tuple[AccountState, ChangeSet]:
-    """Take the venue's reports of what is open (made here unless given), then submit the batch: two steps, committed together."""
+    """Apply the venue's reports on open orders (made here unless given), then submit the batch: two steps, committed together."""
     state, taken = venue_reports.report(state, reports(state, at) if reported is None else reported)
     state, sent = operator_orders.submit(state, tuple(batch.values()), at)
     return state, taken + sent

@@ -12,6 +12,14 @@ bench_app = typer.Typer(
 )
 
 
+def _exit(*, interrupted: bool, is_sound: bool) -> None:
+    """End with exit code 130 after Ctrl-C, and 1 after a failed check."""
+    if interrupted:
+        raise typer.Exit(130)
+    if not is_sound:
+        raise typer.Exit(1)
+
+
 @bench_app.command("features")
 def features(  # noqa: PLR0917 - typer passes by keyword
     data: Annotated[
@@ -57,10 +65,7 @@ def orders(
     from local.bench.orders import OrderBenchOptions, run_order_bench  # noqa: PLC0415 - heavy packages, only where needed
 
     found = run_order_bench(OrderBenchOptions(rate, seconds, accounts, workers, json_output=json_output))
-    if found.interrupted:
-        raise typer.Exit(130)
-    if not found.is_sound:
-        raise typer.Exit(1)
+    _exit(interrupted=found.interrupted, is_sound=found.is_sound)
 
 
 @bench_app.command("simulate")
@@ -75,10 +80,7 @@ def simulate(
 
     found = run_simulation(SimulateOptions(schedules, seed, workers))
     print_simulation(found, json_output=json_output)
-    if found.interrupted:
-        raise typer.Exit(130)
-    if not found.is_sound:
-        raise typer.Exit(1)
+    _exit(interrupted=found.interrupted, is_sound=found.is_sound)
 
 
 @bench_app.command("training")

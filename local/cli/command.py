@@ -122,12 +122,19 @@ def main() -> None:
             closing.enter_context(contextlib.redirect_stderr(closing.enter_context(open(os.devnull, "w"))))  # noqa: PTH123 - no file
         code, message = _run(words, is_verbose="--verbose" in asked)
     if message:
-        errors.write(f"{message}\n")
+        errors.write(f"{message if '--verbose' in asked else _shown(message)}\n")
     sys.exit(code)
 
 
+def _shown(message: str) -> str:
+    """Return a message as a terminal may have it: what it quotes of files and answers may hold what moves a cursor."""
+    from signalbox.wire import in_one_line  # noqa: PLC0415 - pydantic, only once something went wrong
+
+    return "\n".join(in_one_line(line) for line in message.split("\n"))
+
+
 def _split(words: list[str]) -> tuple[list[str], set[str]]:
-    """Split the words into those of the command, and options that may stand anywhere. After `--` every word is an argument."""
+    """Split the command line into the command's words and the options accepted anywhere. After `--` all are arguments."""
     end = words.index("--") if "--" in words else len(words)
     asked = {word for word in words[:end] if word in EVERYWHERE}
     return [word for word in words[:end] if word not in asked] + words[end:], asked

@@ -110,8 +110,8 @@ def _ports(settings: Settings) -> Finding:
     except OSError as error:
         return "ports", CheckState.BAD, f"cannot open a port on {LOOPBACK}: {error.strerror}"
     remembered = settings.state / "up" / "ports.json"
-    told = f"; `signalbox up` uses those in {remembered}" if remembered.exists() else ""
-    return "ports", CheckState.OK, f"free ports on {LOOPBACK}{told}"
+    note = f"; `signalbox up` uses those in {remembered}" if remembered.exists() else ""
+    return "ports", CheckState.OK, f"free ports on {LOOPBACK}{note}"
 
 
 def _data(settings: Settings) -> Finding:

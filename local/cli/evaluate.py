@@ -16,7 +16,9 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     start: Start = None,
     end: End = None,
     out: Annotated[Path | None, typer.Option(help="Folder of evaluation.json, report.html and predictions.parquet.")] = None,
-    coinbase_taker_bps: Annotated[float, typer.Option(min=0, help="Your taker fee at Coinbase, basis points a side.")] = 60.0,
+    coinbase_taker_bps: Annotated[
+        float, typer.Option(min=0, help="Your taker fee at Coinbase, in basis points per side.")
+    ] = 60.0,
     scores: Scores = None,
     fresh: Fresh = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer

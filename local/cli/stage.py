@@ -35,7 +35,7 @@ def stage_of(given: str | None, settings: Settings) -> str:
 
 
 def local_cloud_url(settings: Settings) -> str | None:
-    """Return the address of the running local cloud, None if there is none."""
+    """Return the address of the running local cloud, or None."""
     try:
         return require_local_cloud(settings)
     except StageUnclearError:

@@ -28,7 +28,7 @@ TRADED: Final = frozenset({TradeState.OPEN, TradeState.EXITING, TradeState.CLOSE
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """One account in a replay: its facts of the period, and as it stands at the end."""
+    """One account in a replay: its events in the period, and its state at the end."""
 
     facts: AccountFacts
     state: AccountState
@@ -50,13 +50,13 @@ class AccountRecord:
 
     @property
     def days(self) -> tuple[AccountDay, ...]:
-        """Days of the rules' zone, the one under way last; none without rules."""
+        """Days in the rules' time zone, the current one last; empty without rules."""
         monitor = self.monitor
         return self.facts.days if monitor is None else (*self.facts.days, *monitor.days)
 
     @property
     def monitor(self) -> FtmoRuleMonitor | None:
-        """The judge of its rules as it stands."""
+        """The current state of its rule monitor."""
         rules = self.account.rules
         if rules is None or self.state.loss_rules is None:
             return None
@@ -65,7 +65,7 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class AccountLine:
-    """An account after a cycle, as the operator is told."""
+    """An account after a cycle, as shown to the operator."""
 
     account: str
     equity: Decimal
@@ -106,7 +106,7 @@ class Accounts:
         return tuple(self._record(account.account, start, end) for account in self._reader.accounts())
 
     def state(self, name: str, at: datetime) -> AccountState:
-        """Return an account as it stands. Raises AccountError."""
+        """Return an account's current state. Raises AccountError."""
         with self._ledger.transaction(name) as tx:
             return tx.load(at)
 

@@ -96,7 +96,7 @@ def _synthesise_into(target: Path, settings: Settings) -> None:
 
 
 def read_stacks(assembly: Path) -> tuple[Stack, ...]:
-    """Return the stacks, each after those it depends on. Raises DeployError for an assembly that makes no sense."""
+    """Return the stacks, each after those it depends on. Raises DeployError for an inconsistent assembly."""
     artifacts: dict[str, dict[str, Any]] = json.loads((assembly / "manifest.json").read_text())["artifacts"]
     stacks = {name: a for name, a in artifacts.items() if a["type"] == "aws:cloudformation:stack"}
     needs = {name: [d for d in a.get("dependencies", []) if d in stacks] for name, a in stacks.items()}

@@ -117,7 +117,7 @@ class LocalClock:
         self.schedules = read_schedules(emulator.client("scheduler"))
 
     def of(self, function: str) -> JobTiming:
-        """Return the one schedule of a function. Raises WorkbenchError when there is none or several."""
+        """Return the only schedule of a function. Raises WorkbenchError if it has none or several."""
         found = [s for s in self.schedules if s.function == function]
         if len(found) != 1:
             raise WorkbenchError(f"{function}: expected one deployed schedule, got {len(found)}")

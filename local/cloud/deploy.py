@@ -138,7 +138,7 @@ def _wait(cloudformation: Any, name: str) -> None:
 
 
 def first_failure(events: Iterable[Mapping[str, Any]]) -> DeployFailure | None:
-    """Return the oldest failure with a reason of its own among stack events (newest first, as the API gives them)."""
+    """Return the oldest failure that states its own reason, from stack events in the API's order (newest first)."""
     failed = [e for e in events if str(e.get("ResourceStatus", "")).endswith("_FAILED")]
     causes = [e for e in failed if e.get("ResourceStatusReason") and "cancelled" not in e["ResourceStatusReason"].lower()]
     chosen = (causes or failed)[-1:]

@@ -119,4 +119,4 @@ class Emulator:
     def _require_guard(self) -> None:
         answer = httpx.get(f"{self.url}/_ministack/health", headers={"host": "page.invalid"}, timeout=5.0, trust_env=False)
         if answer.status_code != FORBIDDEN:
-            raise ServiceError("the AWS emulator answers other names than its own: any page in a browser could command it")
+            raise ServiceError("the AWS emulator answers under foreign host names, so any web page could command it")

@@ -141,7 +141,7 @@ class LocalCloud:
 
     @cached_property
     def decisions(self) -> DecisionReader:
-        """What the ledger holds of one decision, read only."""
+        """Everything in the ledger about one decision, read only."""
         return DecisionReader(self._source)
 
     @cached_property

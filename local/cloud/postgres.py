@@ -124,10 +124,10 @@ class LocalPostgres:
         self._data.mkdir(mode=0o700, exist_ok=True)
         self.socket_folder.mkdir(mode=0o700, exist_ok=True)
         if self.socket_folder.stat().st_uid not in {os.geteuid(), self._uid()}:
-            raise ServiceError(f"{self.socket_folder} belongs to somebody else; remove it")
+            raise ServiceError(f"{self.socket_folder} belongs to another user; remove it")
         if self._user is not None:
             if not HERE.exists():
-                raise ServiceError("PostgreSQL cannot be started by root on this system; be an ordinary user")
+                raise ServiceError("PostgreSQL cannot be started by root on this system; run as an ordinary user")
             ensure_user_exists(self._user)
             _let_through(binaries)
             for path in (self._data, self.socket_folder):

@@ -24,7 +24,7 @@ def private_files() -> Iterator[None]:
 
 
 def private_folder(folder: Path) -> Path:
-    """Create a folder if it is absent, and close it to others. What lies in it is out of their reach with it."""
+    """Create a folder if it is absent, readable by its owner only; that also protects everything in it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _close(folder)
     return folder

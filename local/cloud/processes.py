@@ -61,7 +61,7 @@ def wait_until(
 ) -> T:
     """Return the first answer of `probe` that is not None.
 
-    Raises ServiceError when it does not come in time, or at once when `alive` says that nobody is left to give it.
+    Raises ServiceError if there is no answer in time, or at once if `alive` says that the process has ended.
     """
     deadline = time.monotonic() + seconds
     while True:

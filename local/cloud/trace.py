@@ -1,7 +1,7 @@
 """`signalbox trace`: one cycle end to end, from what the functions logged and what the ledger holds of it.
 
-A running `signalbox up` is asked as it is. A demo ends with its cloud, so it leaves a recording, `logs/trace.jsonl`: the
-functions' lines and the ledger's rows of each cycle.
+From a running `signalbox up` both are read directly. A demo's cloud ends with it, so the demo writes a recording,
+`logs/trace.jsonl`: the log lines and ledger rows of each cycle.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LoggedLine:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One decision end to end: what functions logged of it, oldest first, and what the ledger holds of it."""
+    """One decision end to end: the functions' log lines about it, oldest first, and its rows in the ledger."""
 
     correlation_id: str
     lines: tuple[LoggedLine, ...]
@@ -129,7 +129,7 @@ def _found(instant: datetime, lines: Iterable[tuple[str, dict[str, Any]]], rows:
         if line.get("correlation_id") == name or _names(line, orders)
     ]
     if not found and not rows:
-        raise TraceError(f"{name}: nothing was logged or written of it; a cycle is named by its five-minute boundary in UTC")
+        raise TraceError(f"{name}: no log line and no row mentions it; a cycle is named by its five-minute boundary in UTC")
     return Trace(name, tuple(sorted(found, key=lambda line: line.at)), tuple(rows))
 
 

@@ -30,7 +30,7 @@ from signalbox.market.clock import CYCLE, cycle_of
 
 DECIDE_SECONDS: Final = 120.0
 COUNTED: Final = timedelta(days=30)  # of trades, in the line of an account
-LOOKED_BACK: Final = timedelta(hours=24)  # of signals and cycles that are counted
+LOOKBACK: Final = timedelta(hours=24)  # of signals and cycles that are counted
 ALERTS: Final = "alerts.json"
 TICK: Final = timedelta(minutes=1)
 MARKET_ANCHOR: Final = "market.json"  # which market this state was recorded from
@@ -59,7 +59,7 @@ def run_up(settings: Settings, *, port: int | None, seed: int) -> int:
 
 
 class _Ticker:
-    """Fires what is due at every minute of the wall clock; a slow function delays nobody."""
+    """Triggers the schedules that are due at every minute of the wall clock; a slow function does not delay the others."""
 
     def __init__(self, cloud: LocalCloud, view: UpView, alerts: AlertCount) -> None:
         self._cloud, self._view, self._alerts = cloud, view, alerts
@@ -91,21 +91,21 @@ class _Ticker:
             if firing.error is not None:
                 self._view.say(f"! {schedule.function} failed at {instant:%H:%M}: {firing.error[:400]}")
             elif schedule is self._collect or schedule == self._collect:
-                self._tell_cycle(cycle_of(instant))
+                self._show_cycle(cycle_of(instant))
         except StuckError as error:
             self._view.say(f"! {error}")
         except Exception as error:  # noqa: BLE001 - this thread has no caller; the clock must go on and the operator must know
             self._view.say(f"! {schedule.function} at {instant:%H:%M}: {type(error).__name__}: {error}")
 
-    def _tell_cycle(self, cycle_at: datetime) -> None:
+    def _show_cycle(self, cycle_at: datetime) -> None:
         self._cloud.watch.until_decided(cycle_at, seconds=DECIDE_SECONDS)
-        newest = self._cloud.ledger.signals(cycle_at - LOOKED_BACK, cycle_at)
+        newest = self._cloud.ledger.signals(cycle_at - LOOKBACK, cycle_at)
         facts = UpCycle(
             cycle_at=cycle_at,
             signals=[one for one in newest if one.decided_at > cycle_at - CYCLE],
             refusals=self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at),
             issued=Counter(one.symbol for one in newest if one.issued),
-            cycles=self._cloud.ledger.decided_cycles(VENUE, cycle_at - LOOKED_BACK, cycle_at).count,
+            cycles=self._cloud.ledger.decided_cycles(VENUE, cycle_at - LOOKBACK, cycle_at).count,
             alerts=self._alerts.total(len(self._cloud.telegram.messages)),
         )
         self._view.cycle(facts)
@@ -142,7 +142,7 @@ def _orders_api(emulator: str, url: str) -> str:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the state folder. Raises StateInUseError that names the process which holds it."""
+    """Lock the state folder. Raises StateInUseError, which names the process that has the lock."""
     with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

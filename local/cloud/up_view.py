@@ -18,11 +18,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from local.cloud.accounts import AccountLine, account_text
+from local.cloud.live_screen import LiveScreen
 from signalbox.market.candles import Symbol
 from signalbox.market.clock import CYCLE, cycle_of
 from signalbox.signals.ports import SymbolRefusal
@@ -45,13 +46,13 @@ class UpCycle:
 
 
 class UpView(AbstractContextManager["UpView"], Protocol):
-    """Where the running local cloud tells what it does. Called from several threads."""
+    """Shows what the running local cloud does. Called from several threads."""
 
     def say(self, text: str) -> None:
         """Something that stays on the screen."""
 
     def cycle(self, facts: UpCycle) -> None:
-        """One cycle was decided; told again once its orders are through."""
+        """Show a decided cycle. Called again once its orders are complete."""
 
 
 class AlertCount:
@@ -84,7 +85,7 @@ class PlainUpView:
     """Lines for logs and pipes."""
 
     def __init__(self) -> None:
-        self._told: datetime | None = None
+        self._shown_cycle: datetime | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -98,28 +99,21 @@ class PlainUpView:
             sys.stdout.flush()
 
     def cycle(self, facts: UpCycle) -> None:
-        if self._told != facts.cycle_at:
-            self._told = facts.cycle_at
+        if self._shown_cycle != facts.cycle_at:
+            self._shown_cycle = facts.cycle_at
             self.say(cycle_text(facts))
         for account in facts.accounts:
             self.say(f"  {account_text(account)}")
 
 
-class LiveUpView:
-    """The newest signal of each symbol, accounts and counts, redrawn in place; what is said scrolls above it."""
+class LiveUpView(LiveScreen):
+    """The newest signal of each symbol, accounts and counts, redrawn in place; messages scroll above them."""
 
     def __init__(self, symbols: Sequence[Symbol], console: Console, now: Callable[[], datetime]) -> None:
         self._symbols, self._now = symbols, now
         self._facts: UpCycle | None = None
         self._lock = threading.Lock()
-        self._live = Live(console=console, get_renderable=self._screen, refresh_per_second=1, transient=False)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._live.__exit__(kind, error, trace)
+        super().__init__(console, per_second=1)
 
     def say(self, text: str) -> None:
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -129,6 +123,7 @@ class LiveUpView:
             if self._facts is None or facts.cycle_at >= self._facts.cycle_at:
                 self._facts = facts
 
+    @override
     def _screen(self) -> Group:
         with self._lock:
             facts = self._facts

@@ -86,7 +86,7 @@ class Watch:
         return {name: self.depth(url) for name, url in self._urls.items()}
 
     def dead_letters(self) -> dict[str, int]:
-        """Return how many messages each dead-letter queue holds; only those that hold any."""
+        """Return the number of messages in each dead-letter queue that is not empty."""
         found = {name: self.depth(self._urls[name]).waiting for name in self._urls if name.endswith("dead letters")}
         found["schedules' dead letters"] = sum(self.depth(url).waiting for url in self._schedule_dlqs)
         return {name: count for name, count in found.items() if count}
@@ -102,10 +102,10 @@ class Watch:
             return False  # the server is being restarted: ask again
 
     def until_traded(self, cycle_at: datetime, *, seconds: float) -> None:
-        """Return once every account has met what a decided cycle announced. Raises StuckError.
+        """Return once every account has handled the events of a decided cycle. Raises StuckError.
 
-        An event is on the queue before it is marked published, and off it after what it caused is committed: so a published
-        outbox and then an empty queue mean that nothing of the cycle is on its way.
+        An event is put on the queue before it is marked as published, and removed after its effects are committed. So when the
+        outbox is published and the queue is empty, nothing of the cycle is still in progress.
         """
 
         def traded() -> bool:
@@ -142,7 +142,7 @@ class Watch:
             time.sleep(every)
 
     def diagnosis(self) -> str:
-        """Say where messages lie and what the functions complained about."""
+        """Return where messages are waiting and which errors the functions logged."""
         depths = ", ".join(f"{name}: {d.waiting} waiting, {d.in_flight} in flight" for name, d in self.depths().items())
         troubles = [f"{function.value} says {line}" for function in _FUNCTIONS for line in self._logs.troubles(function)]
         return "; ".join([depths, *troubles])

@@ -81,7 +81,7 @@ def _trade(account: AccountRecord, trade: Trade) -> ChartTrade | None:
 
 
 def _close_at(bars: Bars | None, close_ms: int) -> float | None:
-    """Return the close of the bar that closed at an instant; None if there is none."""
+    """Return the close of the bar that closed at an instant, or None."""
     if bars is None or not len(bars):
         return None
     at = int(bars.open_time_ms.searchsorted(close_ms - MINUTE_MS))

@@ -141,7 +141,7 @@ def _replay(replay: CycleReplay, view: View, watch: Stopwatch) -> ReplayRecord:
 
 
 def _record_trace(cloud: LocalCloud, record: ReplayRecord, logs: Path, view: View) -> None:
-    """Record what `signalbox trace` reads. If the cloud broke, record as much as it still answers."""
+    """Record what `signalbox trace` reads. If the cloud has failed, record whatever it still returns."""
     cycles = cycles_between(record.start - CYCLE, record.decided_until or record.end)
     try:
         record_trace(cloud.logs, cloud.decisions, cycles, logs / RECORDING)

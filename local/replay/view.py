@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from local.cloud.accounts import AccountLine, account_text
+from local.cloud.live_screen import LiveScreen
 from local.cloud.up_view import COLOURS
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import SymbolRefusal
@@ -74,32 +75,32 @@ class PlainView:
         """Do nothing, because there is nothing to restore."""
 
     def phase(self, text: str) -> None:
-        self._say(f"· {text}")
+        self._print_line(f"· {text}")
 
     def begin(self, title: str, total: int) -> None:
-        self._say(f"{title} ({total} cycles)")
+        self._print_line(f"{title} ({total} cycles)")
 
     def cycle(self, facts: CycleFacts) -> None:
         if facts.number % self._every and facts.number not in {1, facts.total}:
             return
         signals = "  ".join(f"{s.symbol} {s.price:,.2f} {s.direction} {s.confidence:.0%}" for s in facts.signals)
         head = f"cycle {facts.number}/{facts.total}  {facts.cycle_at:%Y-%m-%d %H:%M}  {facts.milliseconds:.0f} ms"
-        self._say(f"{head}  {signals}  alerts {facts.alerts_sent}")
+        self._print_line(f"{head}  {signals}  alerts {facts.alerts_sent}")
         for account in facts.accounts:
-            self._say(f"  {account_text(account)}")
+            self._print_line(f"  {account_text(account)}")
 
     def finished(self, alerts_sent: int) -> None:
-        self._say(f"all queues are empty, {alerts_sent} alerts sent")
+        self._print_line(f"all queues are empty, {alerts_sent} alerts sent")
 
     def warn(self, text: str) -> None:
-        self._say(f"! {text}")
+        self._print_line(f"! {text}")
 
-    def _say(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
-class LiveView:
+class LiveView(LiveScreen):
     """A progress bar, one row per symbol, and the newest warnings, redrawn in place."""
 
     def __init__(self, symbols: Sequence[Symbol], console: Console) -> None:
@@ -121,14 +122,7 @@ class LiveView:
             expand=True,
         )
         self._task = self._progress.add_task("starting", total=None, pace="")
-        self._live = Live(console=console, get_renderable=self._screen, refresh_per_second=8, transient=False)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._live.__exit__(kind, error, trace)
+        super().__init__(console, per_second=8)
 
     def phase(self, text: str) -> None:
         self._progress.update(self._task, description=text)
@@ -155,6 +149,7 @@ class LiveView:
     def warn(self, text: str) -> None:
         self._warnings.append(text)
 
+    @override
     def _screen(self) -> Group:
         parts: list[Text | Table | Progress | Panel] = []
         if self._title:

@@ -336,7 +336,7 @@ class SimulatedVenue:
         )
 
     def _free(self, side: Side) -> Decimal:
-        """Return how much a new order on this side may have: coins that no order holds; unlimited if orders hold nothing."""
+        """Return the quantity available to a new order on this side: coins that no order holds; unlimited if orders hold none."""
         if not self.holds_coins or side is Side.BUY:
             return UNLIMITED
         return self.position - sum((o.left for o in self.orders.values() if o.side is Side.SELL), ZERO)

@@ -63,7 +63,7 @@ FLAT_WITHIN: Final = 60  # seconds after the venue is harmless again
 SEEN_TWICE: Final = 60  # more seconds if someone traded in the venue's app, because two views must show that
 FLAT_ON_PAPER: Final = 125  # seconds: the open bar, and the bar at whose open the exit fills
 BOOKED: Final = 100  # seconds from then until the books are compared
-NEXT_LOOK: Final = timedelta(seconds=61)  # the next minute always comes
+NEXT_CHECK: Final = timedelta(seconds=61)  # the next minute always comes
 LATENCY: Final = (0.3, 1.0, 4.0, 15.0)  # seconds that a message takes; the first is harmless
 PRICES: Final = tuple(Decimal(p) for p in (60_000, 60_200, 59_800, 59_200, 58_000, 55_000, 61_000, 60_000))
 STEP: Final = Decimal("0.0001")
@@ -102,7 +102,7 @@ class ScheduleRun:
 
 def run_schedule(seed: int | None = None, recorded: Sequence[int] = (), *, story: bool = False) -> ScheduleRun:
     """Run one schedule, from a seed or from recorded choices."""
-    world = _World(Choices(seed, recorded), tells=story)
+    world = _World(Choices(seed, recorded), keeps_story=story)
     violation = world.run()
     return ScheduleRun(violation, world.choices.taken, world.steps, world.story, world.by_wire)
 
@@ -140,7 +140,7 @@ def _bar(open_time: datetime, first: Decimal, last: Decimal) -> Candle:
 
 
 class _World:
-    def __init__(self, choices: Choices, *, tells: bool) -> None:
+    def __init__(self, choices: Choices, *, keeps_story: bool) -> None:
         self.choices = choices
         self.kind = KINDS[choices.pick(len(KINDS))]
         direction = "SELL" if self.kind != SPOT and choices.pick(2) else "BUY"
@@ -174,7 +174,7 @@ class _World:
         self.is_flattened = False
         self.is_quiet = False
         self.commands = 0
-        self.tells, self.story = tells, list[str]()
+        self.keeps_story, self.story = keeps_story, list[str]()
         self.opens_at = BASE  # price at the start of the minute
         self._count = 0
         for event in events:
@@ -227,13 +227,13 @@ class _World:
         try:
             what()
         except CommandError as error:
-            if self.tells:
+            if self.keeps_story:
                 self.say(f"{about}: {error}")
             return
         except Exception as error:  # noqa: BLE001 - any error: the event would be delivered again and fail again
             self.fail(NO_ERROR, f"{about}: {type(error).__name__}: {error}")
         fresh, self.ledger.fresh = self.ledger.fresh, []
-        if self.tells:
+        if self.keeps_story:
             self.say(f"{about}: {', '.join(map(_short, fresh)) or '-'}")
         for event in fresh:
             self._put(event)
@@ -299,14 +299,14 @@ class _World:
         try:
             reported = execute(request, self.venue, self.log, self._clock, chains=self.log)
         except VenueBusyError as busy:
-            if self.tells:
+            if self.keeps_story:
                 self.say(f"edge {_short(request)}: busy for {busy.retry_after} s")
             self.edge_is_busy = True
             self.after(busy.retry_after, self._edge_again)
             return
         self.requests.popleft()
-        kinds = ", ".join([e.kind for e in reported.events]) if self.tells else ""
-        if self.tells:
+        kinds = ", ".join([e.kind for e in reported.events]) if self.keeps_story else ""
+        if self.keeps_story:
             self.say(f"edge {_short(request)}: {kinds}")
         self._violated_at_venue()
         if self.by_wire:
@@ -328,12 +328,12 @@ class _World:
         try:
             seen = query(request, self.venue, self.log, chains=self.log)
         except ExecutionError as error:
-            if self.tells:
+            if self.keeps_story:
                 self.say(f"view: {error}")
             return  # the next minute asks again
         if self.by_wire:
             seen = carried(seen)
-        self._comes(self._latency(), seen, f"view {_view_text(seen)}" if self.tells else "")
+        self._comes(self._latency(), seen, f"view {_view_text(seen)}" if self.keeps_story else "")
 
     # What happens
 
@@ -344,16 +344,16 @@ class _World:
             self.venue.move(self.venue.price)  # the rest of a market order continues to fill
         elif what in {1, 2, 3}:
             self.venue.move(PRICES[self.choices.pick(len(PRICES))])
-            if self.tells:
+            if self.keeps_story:
                 self.say(f"price {self.venue.price}")
             self._violated_at_venue()
         elif what == 4:
             self.venue.closed_until = self.now + timedelta(seconds=(30, 60, 120)[self.choices.pick(3)])
-            if self.tells:
+            if self.keeps_story:
                 self.say(f"closed until {self.venue.closed_until:%H:%M:%S}")
         elif what == 5:
             self.venue.skewed_until = self.now + timedelta(seconds=40)
-            if self.tells:
+            if self.keeps_story:
                 self.say("clock off")
         elif what in {6, 7}:
             self._person_reduces(reduce_only=what == 6)
@@ -367,12 +367,12 @@ class _World:
             self._person_resumes()
         elif what == 13:
             self.stands_until = self.seconds + (20, 45, 90)[self.choices.pick(3)]
-            if self.tells:
+            if self.keeps_story:
                 self.say(f"the edge stops until {self.stands_until:.0f} s")
         elif what in {14, 15, 16, 17} and self.has_app and not self.venue.is_closed:
             venue = self.venue
             did = (venue.app_cancel, venue.app_trade, venue.app_edit, venue.app_order)[what - 14]()
-            if self.tells and did:
+            if self.keeps_story and did:
                 self.say(f"in the venue's app: {did}")
 
     def _person_reduces(self, *, reduce_only: bool) -> None:
@@ -426,7 +426,7 @@ class _World:
 
     def _quiet(self) -> None:
         """Begin the quiet phase: nothing is refused, delayed or lost any more. What was delayed before still arrives."""
-        if self.tells:
+        if self.keeps_story:
             self.say("--- quiet from here on")
         self.choices.is_harmless = self.is_quiet = True
         self.venue.closed_until = self.venue.skewed_until = None
@@ -437,7 +437,7 @@ class _World:
         self._edge_again()
 
     def _adopt(self) -> None:
-        """Cancel what rests in the venue's app and book what was traded there, as the alerts ask a person to do."""
+        """Cancel resting orders in the venue's app and book what was traded there, as the alerts ask a person to do."""
         self.venue.app_takes_back()
         if self.venue.foreign:
             adopted = AdoptPosition(
@@ -474,14 +474,14 @@ class _World:
         or a review is on its way, or the next minute queries the venue.
         """
         venue, state = self.venue, self.ledger.state
-        knows = not state.at_venue.foreign and not any(doubt.told for doubt in state.at_venue.doubts)
+        knows = not state.at_venue.foreign and not any(doubt.reported for doubt in state.at_venue.doubts)
         if venue.to_protect() and not venue.protects():
             trade = state.trades.get(BTC)
             if knows and trade is not None and not self._is_pursued(state, trade.progress, trade.side.opposite):
                 held = ZERO if trade.entry not in state.orders else held_by(AccountDraft(state, self.now), trade)
                 if held:
                     self.fail(NEVER_ALONE, f"{held} of {trade}")
-            if not self._is_looked_for(state):
+            if not self._is_watched(state):
                 self.fail(NEVER_ALONE, f"{venue.to_protect()} of the trade at the venue, {trade}")
         if state.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
             side = Side.SELL if venue.position > 0 else Side.BUY
@@ -491,18 +491,18 @@ class _World:
                     continue
                 if knows and closing.order is None and not self._is_pursued(state, closing.progress, side):
                     self.fail(NEVER_ALONE, f"{held}, {closing}")
-                if not self._is_looked_for(state):
+                if not self._is_watched(state):
                     self.fail(NEVER_ALONE, f"{venue.position} at the venue, {closing}")
 
     def _is_pursued(self, state: AccountState, progress: ExitProgress, closing: Side) -> bool:
         """Whether the ledger has something pending, or due by the next minute, that closes or protects."""
-        if progress.retry_at is not None and progress.retry_at <= self.now + NEXT_LOOK:
+        if progress.retry_at is not None and progress.retry_at <= self.now + NEXT_CHECK:
             return True
         waits = [o for o in state.orders.values() if not o.state.is_closed and o.terms.side is closing]
         return any(o.terms.reduce_only or o.pending_cancel or o.cancels for o in waits)
 
-    def _is_looked_for(self, state: AccountState) -> bool:
-        return bool(self.requests or self.coming) or needs_comparison(state, self.now + NEXT_LOOK)
+    def _is_watched(self, state: AccountState) -> bool:
+        return bool(self.requests or self.coming) or needs_comparison(state, self.now + NEXT_CHECK)
 
     def _must_be_protected(self) -> None:
         """Check, without a halt, that a stop covers all of the open trade and that what belongs to no trade is closed."""

@@ -5,7 +5,11 @@
 Each minute keeps each of its trades with probability `share`; a minute that keeps none is empty. A venue that omits such
 minutes is read in two ways: as gaps, and as the flat bars of decision 0096. Prices and volumes of the other minutes stay, so
 this measures absent bars alone. The newest minute of a decision, when empty, is known only if the next minute has a trade in
-its first 40 seconds; a refusal for that reason is counted with the others. Needs the recorded candles with their `trades`.
+its first 40 seconds; a refusal for that reason is counted with the others (a venue that is asked for its trades proves it at
+once: then there is none). Needs the recorded candles with their `trades`.
+
+`--lost 0.001` instead loses that share of the minutes for good, and compares how many of the newest minutes a schema requires to
+be whole: how long one lost minute refuses a symbol, and how right the decisions are that a shorter requirement adds.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from signalbox.features import FeatureSchema
 from signalbox.inference.bundle import Workspace, load_bundle
 from signalbox.market.acceptance import AcceptedCandles
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms
@@ -54,10 +60,22 @@ def main() -> None:
         "symbol": options.symbol, "start": options.start.isoformat(), "end": options.end.isoformat(), "share": options.share,
         "seed": options.seed, "empty_minutes": int((~there).sum()), "minutes": len(whole), "decisions": decisions, "arms": {},
     }  # fmt: skip
-    for name, bars, unknown in (("every trade", whole, set()), ("gaps", gaps, set()), ("flat bars", flat, unproved)):
-        rows = build_dataset(ensemble.schema, [bars], window_bars=ensemble.window_bars, unjudged=True)
+    arms: list[tuple[str, Bars, set[int], FeatureSchema]] = [
+        ("every trade", whole, set(), ensemble.schema),
+        ("gaps", gaps, set(), ensemble.schema),
+        ("flat bars", flat, unproved, ensemble.schema),
+    ]
+    if options.lost:
+        lossy = _rows(whole, rng.random(len(whole)) >= options.lost)
+        schemas = [(bars, replace(ensemble.schema, contiguous_bars=bars)) for bars in (60, 30, 2)]
+        arms = [arms[0], *((f"lost, {bars} whole", lossy, set[int](), schema) for bars, schema in schemas)]
+    if options.most_empty is not None:
+        limited = replace(ensemble.schema, most_empty_bars=options.most_empty)
+        arms.append((f"at most {options.most_empty}", flat, unproved, limited))
+    for name, bars, unknown, schema in arms:
+        rows = build_dataset(schema, [bars], window_bars=ensemble.window_bars, unjudged=True)
         decided = np.array([int(t) not in unknown and int(t) >= first for t in rows.decided_at_ms], dtype=np.bool_)
-        scored = score(ensemble, build_dataset(ensemble.schema, [bars], window_bars=ensemble.window_bars))
+        scored = score(ensemble, build_dataset(schema, [bars], window_bars=ensemble.window_bars))
         issued = scored.select(scored.issued)
         precision = mean_by_day(issued.hit, issued.day)
         found["arms"][name] = {
@@ -90,6 +108,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--end", type=_instant, default=_instant("2023-08-01"))
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=12)
+    parser.add_argument(
+        "--lost", type=float, default=0.0, help="instead: lose this share of the minutes, and require fewer whole ones"
+    )
+    parser.add_argument("--most-empty", type=int, default=None, help="also with a limit on the empty minutes of an hour")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

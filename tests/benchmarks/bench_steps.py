@@ -30,35 +30,35 @@ PACE = 500  # orders a second of the account's clock: so many are in the throttl
 PARTS = ("orders", "reports", "taken", "released")
 
 
-def desk_of(number: int) -> AccountState:
+def state_of(number: int) -> AccountState:
     """Return an account whose venue has told its instruments."""
     reported = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
-    desk = opened(parse_roomy(bench_account(number).model_dump_json()), BEGIN)
-    return replace(desk, at=BEGIN, at_venue=AtVenue(instruments=reported))
+    state = opened(parse_roomy(bench_account(number).model_dump_json()), BEGIN)
+    return replace(state, at=BEGIN, at_venue=AtVenue(instruments=reported))
 
 
-def priced(desk: AccountState, at: datetime) -> AccountState:
+def priced(state: AccountState, at: datetime) -> AccountState:
     """Return the account state as a worker goes on with it: fresh marks, and the orders and sends that count."""
-    orders = {key: order for key, order in desk.orders.items() if counts(order, desk.trades.values())}
+    orders = {key: order for key, order in state.orders.items() if counts(order, state.trades.values())}
     marks = {symbol: Mark(price, at) for symbol, price in PRICES.items()}
-    return pruned(replace(desk, orders=MappingProxyType(orders), marks=MappingProxyType(marks)), at)
+    return pruned(replace(state, orders=MappingProxyType(orders), marks=MappingProxyType(marks)), at)
 
 
 def measured(batch: int, orders: int) -> dict[str, float]:
     """Return units an order of each part, and the unit in microseconds."""
-    desk, done, units = desk_of(1), 0, list[float]()
+    state, done, units = state_of(1), 0, list[float]()
     spans: dict[str, list[int]] = {part: [] for part in PARTS}
     while done < PACE + orders:
         at = BEGIN + timedelta(seconds=done / PACE)
-        desk = priced(desk, at)
+        state = priced(state, at)
         instants = [time.thread_time_ns()]
-        terms = tuple(numbered(range(2_000_000_000 + done, 2_000_000_000 + done + batch), desk.account.account).values())
+        terms = tuple(numbered(range(2_000_000_000 + done, 2_000_000_000 + done + batch), state.account.account).values())
         instants.append(time.thread_time_ns())
-        reported = reports(desk, at)
+        reported = reports(state, at)
         instants.append(time.thread_time_ns())
-        desk, _ = venue_reports.report(desk, reported)
+        state, _ = venue_reports.report(state, reported)
         instants.append(time.thread_time_ns())
-        desk, changes = operator_orders.submit(desk, terms, at)
+        state, changes = operator_orders.submit(state, terms, at)
         instants.append(time.thread_time_ns())
         if changes.risk:
             raise SystemExit(f"expected every order to be let through, got {changes.risk[0]}")

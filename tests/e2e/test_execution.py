@@ -16,6 +16,8 @@ from boto3.session import Session
 from typing_extensions import override
 
 from local.cli.accounts.command import OrdersApi
+from local.cli.mt5.command import Mailbox, begin_rotation, finish_rotation
+from local.cli.secrets.rotation import KEYS, rotate_key
 from local.cloud.local_cloud import LocalCloud
 from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
@@ -40,6 +42,7 @@ from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Ord
 from signalbox.signing import SigningKey
 from signalbox_mt5.agent import Agent
 from signalbox_mt5.checked_clock import CheckedClock
+from signalbox_mt5.config import read_keys
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
@@ -61,7 +64,7 @@ class LiveExchange(TradingStandIn):
         return datetime.now(UTC)
 
 
-class Desk:
+class LiveStage:
     """The ledger's end of the bus."""
 
     def __init__(self, cloud: LocalCloud, exchange: LiveExchange) -> None:
@@ -122,7 +125,7 @@ class Desk:
 
 
 @contextmanager
-def desk_in(name: str, *, before: Callable[[LocalCloud], None] = lambda _: None) -> Iterator[Desk]:
+def stage_in(name: str, *, before: Callable[[LocalCloud], None] = lambda _: None) -> Iterator[LiveStage]:
     """A local cloud of its own and an exchange beside it. name: of its folder; before: what the cloud gets first."""
     settings = load_settings()
     folder = settings.state / name
@@ -131,15 +134,15 @@ def desk_in(name: str, *, before: Callable[[LocalCloud], None] = lambda _: None)
     try:
         with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=datetime(2026, 1, 14, 12, tzinfo=UTC)) as cloud:
             before(cloud)
-            yield Desk(cloud, exchange)
+            yield LiveStage(cloud, exchange)
     finally:
         exchange.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
-    with desk_in("e2e-execution") as made:
+def stage() -> Iterator[LiveStage]:
+    with stage_in("e2e-execution") as made:
         yield made
 
 
@@ -147,64 +150,64 @@ def kinds(reports: list[ExecutionReported]) -> list[str]:
     return [event.kind for report in reports for event in report.events]
 
 
-def test_a_released_order_is_filled_at_the_exchange_and_reported(desk: Desk) -> None:
-    request = desk.ask(LIVE, "coinbase")
-    desk.publish(request)
-    assert kinds(desk.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+def test_a_released_order_is_filled_at_the_exchange_and_reported(stage: LiveStage) -> None:
+    request = stage.ask(LIVE, "coinbase")
+    stage.publish(request)
+    assert kinds(stage.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
 
 
-def test_the_same_request_twice_is_one_order(desk: Desk) -> None:
-    before = len(desk.exchange.orders)
-    request = desk.ask(LIVE, "coinbase", strategy="twice")
-    desk.publish(request)
-    desk.publish(request.model_copy(update={"at": request.at + timedelta(seconds=1)}))  # not the queue's own deduplication
-    desk.reports(request, count=2)
-    assert len(desk.exchange.orders) == before + 1
+def test_the_same_request_twice_is_one_order(stage: LiveStage) -> None:
+    before = len(stage.exchange.orders)
+    request = stage.ask(LIVE, "coinbase", strategy="twice")
+    stage.publish(request)
+    stage.publish(request.model_copy(update={"at": request.at + timedelta(seconds=1)}))  # not the queue's own deduplication
+    stage.reports(request, count=2)
+    assert len(stage.exchange.orders) == before + 1
 
 
-def test_a_lost_acknowledgement_is_found_and_a_rate_limit_waited_out(desk: Desk) -> None:
-    before = len(desk.exchange.orders)
-    desk.exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1))
-    desk.exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "POST /orders", times=2))
-    request = desk.ask(LIVE, "coinbase", strategy="unlucky")
-    desk.publish(request)
-    assert "OrderFilled" in kinds(desk.reports(request))
-    assert len(desk.exchange.orders) == before + 1
+def test_a_lost_acknowledgement_is_found_and_a_rate_limit_waited_out(stage: LiveStage) -> None:
+    before = len(stage.exchange.orders)
+    stage.exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1))
+    stage.exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "POST /orders", times=2))
+    request = stage.ask(LIVE, "coinbase", strategy="unlucky")
+    stage.publish(request)
+    assert "OrderFilled" in kinds(stage.reports(request))
+    assert len(stage.exchange.orders) == before + 1
 
 
-def test_an_account_without_credentials_sends_nothing(desk: Desk) -> None:
-    request = desk.ask(NOBODY, "coinbase")
-    desk.publish(request)
-    (report,) = desk.reports(request)
+def test_an_account_without_credentials_sends_nothing(stage: LiveStage) -> None:
+    request = stage.ask(NOBODY, "coinbase")
+    stage.publish(request)
+    (report,) = stage.reports(request)
     assert [getattr(event, "reason", None) for event in report.events] == ["CREDENTIALS"]
 
 
-def counted(desk: Desk, function: Function, metric: Metric, count: float) -> None:
+def counted(stage: LiveStage, function: Function, metric: Metric, count: float) -> None:
     wait_until(
-        lambda: desk.cloud.logs.total(function, metric) >= count or None, what=f"{count} of {metric} by {function}", seconds=60
+        lambda: stage.cloud.logs.total(function, metric) >= count or None, what=f"{count} of {metric} by {function}", seconds=60
     )
 
 
-def test_a_forged_request_on_the_bus_reaches_no_venue_alarms_and_holds_nobody_up(desk: Desk) -> None:
-    before, asked_before = len(desk.exchange.orders), len(desk.exchange.signed_requests)
-    refused = desk.cloud.logs.total(Function.EXECUTE_ORDERS, Metric.REQUESTS_REFUSED)
-    forged = [desk.ask(LIVE, "coinbase", strategy=f"forged-{n}") for n in range(3)]
-    desk.put(forged[0], forged[0].to_detail())
-    desk.put(forged[1], Sealers(request=SigningKey.of("guessed-" * 8)).detail_of(forged[1]))
+def test_a_forged_request_on_the_bus_reaches_no_venue_alarms_and_holds_nobody_up(stage: LiveStage) -> None:
+    before, asked_before = len(stage.exchange.orders), len(stage.exchange.signed_requests)
+    refused = stage.cloud.logs.total(Function.EXECUTE_ORDERS, Metric.REQUESTS_REFUSED)
+    forged = [stage.ask(LIVE, "coinbase", strategy=f"forged-{n}") for n in range(3)]
+    stage.put(forged[0], forged[0].to_detail())
+    stage.put(forged[1], Sealers(request=SigningKey.of("guessed-" * 8)).detail_of(forged[1]))
     larger = forged[2].terms.model_copy(update={"quantity": Decimal(9)})
-    desk.put(forged[2], {**desk.sealers.detail_of(forged[2]), "terms": larger.model_dump(mode="json")})
-    counted(desk, Function.EXECUTE_ORDERS, Metric.REQUESTS_REFUSED, refused + 3)
-    assert (len(desk.exchange.orders), len(desk.exchange.signed_requests)) == (before, asked_before)
-    genuine = desk.ask(LIVE, "coinbase", strategy="behind-forged")
-    desk.publish(genuine)
-    assert "OrderFilled" in kinds(desk.reports(genuine))
-    assert len(desk.exchange.orders) == before + 1
-    assert desk.cloud.watch.dead_letters() == {}
+    stage.put(forged[2], {**stage.sealers.detail_of(forged[2]), "terms": larger.model_dump(mode="json")})
+    counted(stage, Function.EXECUTE_ORDERS, Metric.REQUESTS_REFUSED, refused + 3)
+    assert (len(stage.exchange.orders), len(stage.exchange.signed_requests)) == (before, asked_before)
+    genuine = stage.ask(LIVE, "coinbase", strategy="behind-forged")
+    stage.publish(genuine)
+    assert "OrderFilled" in kinds(stage.reports(genuine))
+    assert len(stage.exchange.orders) == before + 1
+    assert stage.cloud.watch.dead_letters() == {}
 
 
-def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(desk: Desk) -> None:
-    refused = desk.cloud.logs.total(Function.MANAGE_ORDERS, Metric.REPORTS_REFUSED)
-    request = desk.ask(LIVE, "coinbase", strategy="never-sent")
+def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(stage: LiveStage) -> None:
+    refused = stage.cloud.logs.total(Function.MANAGE_ORDERS, Metric.REPORTS_REFUSED)
+    request = stage.ask(LIVE, "coinbase", strategy="never-sent")
     fill = OrderFilled(
         client_order_id=request.client_order_id,
         at=request.at,
@@ -215,32 +218,32 @@ def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(desk: Desk) -> No
         price=Decimal(1),
     )
     report = ExecutionReported(account=LIVE, client_order_id=request.client_order_id, reported_at=request.at, events=(fill,))
-    desk.put(report, report.to_detail())
-    counted(desk, Function.MANAGE_ORDERS, Metric.REPORTS_REFUSED, refused + 1)
+    stage.put(report, report.to_detail())
+    counted(stage, Function.MANAGE_ORDERS, Metric.REPORTS_REFUSED, refused + 1)
 
 
-def test_both_keys_are_changed_while_orders_go_on(desk: Desk) -> None:
-    secrets = desk.cloud.emulator.client("secretsmanager")
-    for name, letter in ((StackOutput.REQUEST_KEY_ARN, "q"), (StackOutput.REPORT_KEY_ARN, "r")):
-        secrets.put_secret_value(SecretId=desk.cloud.outputs[name], SecretString=letter * 64)
-    old = desk.ask(LIVE, "coinbase", strategy="sealed-before")
-    desk.publish(old)  # by a ledger that still keeps the key before
-    assert "OrderFilled" in kinds(desk.reports(old))
-    desk.sealers = Sealers.of(desk.cloud)
-    new = desk.ask(LIVE, "coinbase", strategy="sealed-after")
-    desk.publish(new)
-    assert "OrderFilled" in kinds(desk.reports(new))
+def test_both_keys_are_changed_while_orders_go_on(stage: LiveStage) -> None:
+    secrets = stage.cloud.emulator.client("secretsmanager")
+    for name in KEYS:
+        rotate_key(secrets, stage.cloud.outputs, name, datetime.now(UTC), leaked=False)
+    old = stage.ask(LIVE, "coinbase", strategy="sealed-before")
+    stage.publish(old)  # by a ledger that still keeps the key before
+    assert "OrderFilled" in kinds(stage.reports(old))
+    stage.sealers = Sealers.of(stage.cloud)
+    new = stage.ask(LIVE, "coinbase", strategy="sealed-after")
+    stage.publish(new)
+    assert "OrderFilled" in kinds(stage.reports(new))
 
 
 @pytest.fixture
-def agent(desk: Desk, tmp_path: Path) -> Iterator[Agent]:
+def agent(stage: LiveStage, tmp_path: Path) -> Iterator[Agent]:
     """The agent of FTMO with what its machine is given: its queues and its key."""
-    secret = desk.cloud.emulator.client("secretsmanager").get_secret_value(SecretId=mailbox_key_name("local", FTMO))
+    secret = stage.cloud.emulator.client("secretsmanager").get_secret_value(SecretId=mailbox_key_name("local", FTMO))
     clock = CheckedClock(lambda: datetime.now(UTC))
     mailbox = SqsMailbox(
-        desk.cloud.emulator.client("sqs", read_timeout=60),
-        commands_url=desk.mailbox(FTMO, MailboxQueue.COMMANDS),
-        reports_url=desk.mailbox(FTMO, MailboxQueue.REPORTS),
+        stage.cloud.emulator.client("sqs", read_timeout=60),
+        commands_url=stage.mailbox(FTMO, MailboxQueue.COMMANDS),
+        reports_url=stage.mailbox(FTMO, MailboxQueue.REPORTS),
         hear=clock.hear,
     )
     terminal = TerminalStandIn(datetime.now(UTC), {"BTCUSD": (49_990.0, 50_010.5)})
@@ -251,36 +254,53 @@ def agent(desk: Desk, tmp_path: Path) -> Iterator[Agent]:
     journal.close()
 
 
-def test_an_order_for_metatrader_goes_through_its_mailbox_to_a_terminal_and_back(desk: Desk, agent: Agent) -> None:
-    request = desk.ask(FTMO, "mt5")
-    desk.publish(request)
-    assert kinds(desk.reports(request)) == ["OrderSubmitted"]
+def test_an_order_for_metatrader_goes_through_its_mailbox_to_a_terminal_and_back(stage: LiveStage, agent: Agent) -> None:
+    request = stage.ask(FTMO, "mt5")
+    stage.publish(request)
+    assert kinds(stage.reports(request)) == ["OrderSubmitted"]
     assert agent.step() == 1
-    assert kinds(desk.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+    assert kinds(stage.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
 
 
-def test_whoever_may_put_reports_puts_no_request_for_another_account(desk: Desk) -> None:
-    before = len(desk.exchange.orders)
-    request = desk.ask(LIVE, "coinbase", strategy="forged")
+def test_an_agents_key_is_replaced_while_orders_go_on(stage: LiveStage, agent: Agent, tmp_path: Path) -> None:
+    """Begun: the cloud signs with the old key, the agent with the new one. Finished: both with the new one."""
+    mailbox, out = Mailbox(stage.api.session, "local", FTMO, stage.cloud.emulator.url), tmp_path / "signing.key"
+    steps: tuple[Callable[[], str], ...] = (lambda: begin_rotation(mailbox, out), lambda: finish_rotation(mailbox))
+    for step in steps:
+        step()
+        change_environment(
+            stage.cloud, Function.EXECUTE_ORDERS, Env.VENUE_URL, stage.exchange.url
+        )  # a new process reads the keys
+        agent._keys = read_keys(out)  # as after its restart
+        request = stage.ask(FTMO, "mt5", strategy=f"rotated-{len(mailbox.keys())}")
+        stage.publish(request)
+        assert kinds(stage.reports(request)) == ["OrderSubmitted"]
+        assert agent.step() == 1
+        assert "OrderFilled" in kinds(stage.reports(request))
+
+
+def test_whoever_may_put_reports_puts_no_request_for_another_account(stage: LiveStage) -> None:
+    before = len(stage.exchange.orders)
+    request = stage.ask(LIVE, "coinbase", strategy="forged")
     body = json.dumps({"detail-type": request.type.value, "detail": request.to_detail()})
-    url = desk.mailbox(FTMO, MailboxQueue.REPORTS)
-    desk.sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId=FTMO, MessageDeduplicationId="forged")
-    desk.logged("envelope_refused")
-    assert len(desk.exchange.orders) == before
+    url = stage.mailbox(FTMO, MailboxQueue.REPORTS)
+    stage.sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId=FTMO, MessageDeduplicationId="forged")
+    stage.logged("envelope_refused")
+    assert len(stage.exchange.orders) == before
 
 
-def test_a_command_that_is_taken_out_of_its_queue_unseen_halts_its_account(desk: Desk) -> None:
+def test_a_command_that_is_taken_out_of_its_queue_unseen_halts_its_account(stage: LiveStage) -> None:
     configuration = {"kind": "ftmo-2step", "capital": "100000", "venue": "mt5", "mode": "live", "phase": "challenge"}
-    desk.api.call("PUT", f"/accounts/{OTHER}", {"request_id": "open-1", "configuration": configuration})
-    checks = desk.cloud.outputs[StackOutput.MT5_CHECKS_QUEUE_URL]
-    desk.sqs.set_queue_attributes(QueueUrl=checks, Attributes={"DelaySeconds": "0"})  # the deadline is over at once
-    submit = desk.ask(OTHER, "mt5")
-    desk.publish(
+    stage.api.call("PUT", f"/accounts/{OTHER}", {"request_id": "open-1", "configuration": configuration})
+    checks = stage.cloud.outputs[StackOutput.MT5_CHECKS_QUEUE_URL]
+    stage.sqs.set_queue_attributes(QueueUrl=checks, Attributes={"DelaySeconds": "0"})  # the deadline is over at once
+    submit = stage.ask(OTHER, "mt5")
+    stage.publish(
         submit.model_copy(update={"instruction": OrderInstruction.CANCEL, "request_id": "r1"})
     )  # of which nothing is reported
 
     def halted() -> Any:
-        return desk.api.call("GET", f"/accounts/{OTHER}")["halt"]
+        return stage.api.call("GET", f"/accounts/{OTHER}")["halt"]
 
     halt = wait_until(halted, what="the halt of the account", seconds=60)
     assert halt["level"] == "HALT"

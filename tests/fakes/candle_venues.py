@@ -79,6 +79,10 @@ class VenueForm:
     maintenance: Reply
     omits_quiet: bool = False
     bounds_unsaid: bool = False
+    trades_path: str = ""
+    trades: Callable[[Sequence[int]], Any] | None = (
+        None  # of those instants, ms, newest first; for venues that omit quiet minutes
+    )
 
 
 @dataclass
@@ -97,6 +101,10 @@ class CandleVenue:
         for path, body in self.form.markets.items():
             if url.path == path:
                 return Reply(200, body)
+        if self.form.trades is not None and url.path == self.form.trades_path:
+            now = self.market.now
+            made = [t for t in range(now - now % 10_000, now - 20 * MINUTE, -10_000) if t - t % MINUTE not in self.market.quiet]
+            return Reply(200, self.form.trades(made[:100]))
         if not url.path.startswith(self.form.path):
             return Reply(404, {"error": f"no such path {url.path}"})
         self.asked.append({"path": url.path, **query})
@@ -197,6 +205,16 @@ def _gate(asked: Asked) -> Any:
     return found
 
 
+def _coinbase_trades(times: Sequence[int]) -> Any:
+    told = [f"{datetime.fromtimestamp(t / 1000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for t in times]
+    return [{"trade_id": n, "side": "sell", "size": "0.1", "price": "60000", "time": time} for n, time in enumerate(told)]
+
+
+def _kucoin_trades(times: Sequence[int]) -> Any:
+    rows = [{"sequence": str(t), "price": "60000", "size": "0.1", "side": "sell", "time": t * 1_000_000} for t in times]
+    return {"code": "200000", "data": rows}
+
+
 def _htx(asked: Asked) -> Any:
     first, last = asked.number("from", 0) * 1000, asked.number("to", asked.market.now // 1000) * 1000
     found = []
@@ -204,6 +222,19 @@ def _htx(asked: Asked) -> Any:
         o, h, low, c, v = (float(x) for x in asked.market.bar(t))
         found.append({"id": t // 1000, "open": o, "close": c, "low": low, "high": h, "amount": v, "vol": 0.0, "count": 5})
     return {"ch": "market.btcusdt.kline.1min", "status": "ok", "ts": asked.market.now, "data": found}
+
+
+def _binance_form(name: str, limited: int, message: str) -> VenueForm:
+    """Return the form of a Binance exchange that answers `limited` to too many requests."""
+    return VenueForm(
+        name,
+        "BTC-USDT",
+        "/klines",
+        {"/exchangeInfo": _binance_markets()},
+        _binance,
+        Reply(limited, {"code": -1003, "msg": message}, headers={"Retry-After": "2"}),
+        Reply(503, {"code": -1016, "msg": "This service is no longer available."}),
+    )
 
 
 def _binance_markets() -> dict[str, Any]:
@@ -238,25 +269,11 @@ FORMS: Sequence[VenueForm] = (
         Reply(429, {"message": "Public rate limit exceeded"}),
         Reply(503, {"message": "Service Unavailable"}),
         omits_quiet=True,
+        trades_path="/products/BTC-USD/trades",
+        trades=_coinbase_trades,
     ),
-    VenueForm(
-        "binance",
-        "BTC-USDT",
-        "/klines",
-        {"/exchangeInfo": _binance_markets()},
-        _binance,
-        Reply(429, {"code": -1003, "msg": "Too much request weight used"}, headers={"Retry-After": "2"}),
-        Reply(503, {"code": -1016, "msg": "This service is no longer available."}),
-    ),
-    VenueForm(
-        "binanceus",
-        "BTC-USDT",
-        "/klines",
-        {"/exchangeInfo": _binance_markets()},
-        _binance,
-        Reply(418, {"code": -1003, "msg": "Way too much request weight used; IP banned"}, headers={"Retry-After": "2"}),
-        Reply(503, {"code": -1016, "msg": "This service is no longer available."}),
-    ),
+    _binance_form("binance", 429, "Too much request weight used"),
+    _binance_form("binanceus", 418, "Way too much request weight used; IP banned"),
     VenueForm(
         "kraken",
         "BTC-USD",
@@ -355,6 +372,8 @@ FORMS: Sequence[VenueForm] = (
         Reply(429, {"code": "429000", "msg": "Too Many Requests"}),
         Reply(503, {"code": "503000", "msg": "Service Unavailable"}),
         omits_quiet=True,
+        trades_path="/api/v1/market/histories",
+        trades=_kucoin_trades,
         bounds_unsaid=True,
     ),
     VenueForm(

@@ -234,7 +234,7 @@ class MemoryLedgerTransaction:
     def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
         own = [s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and not s.late]
         found = sorted((s for s in own if since < s.decided_at <= until), key=lambda s: (s.decided_at, s.symbol))
-        return [IssuedSignal(s.symbol, s.decided_at, s.stage, s.direction, s.tier, s.price) for s in found]
+        return [IssuedSignal(s.symbol, s.decided_at, s.stage, s.direction, s.tier, s.price, s.market) for s in found]
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         key = (model.deployment, model.stage.value, model.bundle, json.dumps(dict(model.gates), sort_keys=True))

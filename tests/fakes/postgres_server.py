@@ -148,15 +148,16 @@ def app_source(server: PostgresServer, database: str, **changes: Any) -> Iterato
         yield source
 
 
-def either_world(
-    request: pytest.FixtureRequest,
-    memory: Callable[[], W],
-    postgres: Callable[[PostgresServer, str, ExitStack], W],
-) -> Iterator[W]:
-    """Give the world that the parameter of a fixture names; a database is made for the real one alone."""
-    if request.param == "memory":
-        yield memory()
-        return
-    server, name = request.getfixturevalue("postgres"), request.getfixturevalue("database")
-    with ExitStack() as stack:
-        yield postgres(server, name, stack)
+def either_world(memory: Callable[[], W], postgres: Callable[[PostgresServer, str, ExitStack], W]) -> Any:
+    """Return a fixture that gives the memory twin and the real store, in turn; only the latter gets a database."""
+
+    @pytest.fixture(params=["memory", "postgres"], name="world")
+    def world(request: pytest.FixtureRequest) -> Iterator[W]:
+        if request.param == "memory":
+            yield memory()
+            return
+        server, name = request.getfixturevalue("postgres"), request.getfixturevalue("database")
+        with ExitStack() as stack:
+            yield postgres(server, name, stack)
+
+    return world

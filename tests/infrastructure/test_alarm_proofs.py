@@ -41,6 +41,14 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
             Metric.ENVELOPES_REFUSED: (_EXECUTE, "test_a_forged_report_is_refused_for_good_and_counted"),
             Metric.EVENTS_REFUSED: (_HANDLERS, "test_a_message_that_is_no_event_is_refused_for_good_and_counted"),
             Metric.EXITS_FAILED: (_ALARMS, _WRONG),
+            Metric.FALLBACK_FAILURES: (
+                _ALARMS,
+                "test_symbols_decided_on_a_fallback_and_a_fallback_that_is_down_are_counted",
+            ),
+            Metric.FALLBACK_SYMBOLS: (
+                _ALARMS,
+                "test_symbols_decided_on_a_fallback_and_a_fallback_that_is_down_are_counted",
+            ),
             Metric.LAKE_FILES_QUARANTINED: (
                 "unit/lambdas/test_compact_candles.py",
                 "test_the_scheduled_instant_is_the_clock_and_days_are_counted",
@@ -51,6 +59,7 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
             ),
             Metric.MODEL_REFUSED: (_HANDLERS, "test_refusals_duplicates_and_a_refused_model_are_counted"),
             Metric.MONITOR_RUNS: (_ALARMS, "test_what_does_not_run_is_silence"),
+            Metric.OBSERVATIONS_ADDED: (_ALARMS, "test_a_run_without_an_answer_counts_no_observation"),
             Metric.ORDERS_UNCONFIRMED: (_ALARMS, "test_an_order_whose_outcome_is_unknown_is_counted"),
             Metric.OTHERS_AT_VENUE: (_ALARMS, _WRONG),
             Metric.OUTBOX_OLDEST_AGE: (

@@ -36,6 +36,7 @@ SCHEDULED: Final = (
     Function.RELAY_OUTBOX,
     Function.MONITOR_RISK,
     Function.COMPACT_CANDLES,
+    Function.COLLECT_ALTERNATIVE,
     Function.PUBLISH_REPORTS,
     Function.DUMP_DATABASE,
     Function.START_TRAINING,

@@ -34,7 +34,14 @@ OF_THE_OWNER = {Function.MIGRATE_DATABASE, Function.RESTORE_DATABASE}  # who log
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
 COMMON: set[str] = {Env.STAGE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 ENVIRONMENT: dict[Function, set[str]] = {
-    Function.COLLECT_CANDLES: {Env.EVENT_BUS_NAME, Env.SYMBOLS, Env.VENUE, Env.VENUE_URL, Env.COLLECTION_CURSOR_TABLE},
+    Function.COLLECT_CANDLES: {
+        Env.EVENT_BUS_NAME,
+        Env.SYMBOLS,
+        Env.VENUE,
+        Env.FALLBACK_VENUES,
+        Env.VENUE_URL,
+        Env.COLLECTION_CURSOR_TABLE,
+    },
     Function.GENERATE_SIGNALS: DATABASE
     | {Env.EVENT_BUS_NAME, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
     Function.SEND_ALERTS: {
@@ -63,7 +70,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.MT5_CHECKS_QUEUE_URL,
         Env.KILL_SWITCH_QUEUE_URL,
     },
-    Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.SYMBOLS},
+    Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.FALLBACK_VENUES, Env.SYMBOLS},
+    Function.COLLECT_ALTERNATIVE: {Env.MARKET_DATA_BUCKET, Env.SYMBOLS, Env.ALTERNATIVE_SOURCES},
     Function.PUBLISH_REPORTS: DATABASE | {Env.REPORTS_BUCKET},
     Function.START_TRAINING: {Env.TRAINING_PLAN},
     Function.REGISTER_MODEL: DATABASE | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET},
@@ -91,6 +99,7 @@ ACTIONS: dict[Function, set[str]] = {
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect", "sqs:SendMessage"},
     Function.EXECUTE_ORDERS: SENDING,
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
+    Function.COLLECT_ALTERNATIVE: {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
     Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.START_TRAINING: {
         "iam:PassRole",
@@ -296,6 +305,15 @@ def test_compaction_writes_below_its_prefixes_and_removes_nothing(assembly: Asse
     assert set(_listed(write["Action"])) == {"s3:GetObject", "s3:PutObject"}
     ends = [json.dumps(resource).rsplit("/", 2)[1:] for resource in write["Resource"]]
     assert sorted(folder for folder, _ in ends) == ["candles", "quarantine"]
+    assert "MarketData" in json.dumps(write["Resource"])
+
+
+def test_alternative_data_is_written_below_its_prefixes_and_no_candle_can_be(assembly: Assembly) -> None:
+    found = [s for s in statements(assembly, Function.COLLECT_ALTERNATIVE) if "s3:PutObject" in _listed(s["Action"])]
+    (write,) = found
+    assert set(_listed(write["Action"])) == {"s3:GetObject", "s3:PutObject"}
+    ends = [json.dumps(resource).rsplit("/", 2)[1:] for resource in write["Resource"]]
+    assert sorted(folder for folder, _ in ends) == ["alt", "quarantine"]
     assert "MarketData" in json.dumps(write["Resource"])
 
 

@@ -23,6 +23,7 @@ LAYERS = {
     Function.EXECUTE_ORDERS: (LayerName.EXCHANGE,),
     Function.GENERATE_SIGNALS: (LayerName.INFERENCE,),
     Function.COMPACT_CANDLES: (LayerName.DATA,),
+    Function.COLLECT_ALTERNATIVE: (LayerName.EXCHANGE,),
     Function.REGISTER_MODEL: (LayerName.INFERENCE,),
 }
 RUNTIME = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "simplejson"}  # what Lambda brings
@@ -54,7 +55,12 @@ def _modules(layers: tuple[LayerName, ...]) -> set[str]:
 @pytest.mark.parametrize("function", Function)
 def test_function_imports_with_its_layers_alone(function: Function) -> None:
     environment = {key.value: "5432" if key is Env.DATABASE_PORT else "disable" for key in Env}
-    environment |= {Env.OWNERS.value: "", Env.LOOK_AGAIN_SECONDS.value: ""}
+    environment |= {
+        Env.OWNERS.value: "",
+        Env.LOOK_AGAIN_SECONDS.value: "",
+        Env.FALLBACK_VENUES.value: "",
+        Env.ALTERNATIVE_SOURCES.value: "",
+    }
     environment |= {
         "AWS_DEFAULT_REGION": "eu-central-1",
         "PATH": os.defpath,

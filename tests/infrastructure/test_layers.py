@@ -17,7 +17,10 @@ from cdk.constructs.layers import RUNTIME, LayerName
 from cdk.layer_build import VENUES, IndexUnreachableError, build_layer, strip_packages
 from cdk.sources import REPOSITORY, SourceTree
 from cdk.stage import PYTHON_VERSION
+from signalbox.adapters.venues.ccxt_alternative import KINDS
+from signalbox.adapters.venues.ccxt_candles import CCXT_IDS
 from signalbox.contracts import Function
+from tests.fakes.candle_venues import FORMS
 
 pytestmark = pytest.mark.infra
 
@@ -38,6 +41,7 @@ USES = {
     Function.GENERATE_SIGNALS: (LayerName.CORE, LayerName.INFERENCE),
     Function.COMPACT_CANDLES: (LayerName.CORE, LayerName.DATA),
     Function.SEND_ALERTS: (LayerName.CORE, LayerName.CHARTS),
+    Function.COLLECT_ALTERNATIVE: (LayerName.CORE, LayerName.EXCHANGE),
 }
 
 
@@ -138,6 +142,11 @@ def _run(target: Path, code: str) -> str:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def test_every_venue_that_the_pages_promise_is_in_the_layer() -> None:
+    promised = {CCXT_IDS.get(form.name, form.name) for form in FORMS} | set(KINDS)
+    assert promised <= VENUES
 
 
 def test_stripped_ccxt_imports_and_has_its_venues(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
         ("messaging", "relay_outbox", "cron(* * * * ? *)", 60),
         ("trading", "monitor_risk", "cron(* * * * ? *)", 60),
         ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
+        ("alternative", "collect_alternative", "cron(3/15 * * * ? *)", 600),
         ("reports", "publish_reports", "cron(40 1 * * ? *)", 3600),
         ("backups", "dump_database", "cron(30 2 * * ? *)", 7200),
     ],
@@ -84,7 +85,7 @@ def test_what_a_rule_cannot_deliver_is_kept(assembly: Assembly) -> None:
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 7
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 8
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 

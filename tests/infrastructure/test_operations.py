@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from cdk.sources import SourceTree
+from cdk.sources import REPOSITORY, SourceTree
 from signalbox.contracts import Function, Metric, StackOutput
 from tests.infrastructure.assembly import Assembly, is_dead_letter_queue
 
@@ -40,6 +41,18 @@ def test_every_alarm_reaches_the_encrypted_topic(assembly: Assembly) -> None:
     for alarm in assembly.resources("AWS::CloudWatch::Alarm"):
         assert len(alarm.properties["AlarmActions"]) == len(alarm.properties["OKActions"]) == 1, alarm
         assert alarm.properties["AlarmDescription"], alarm
+
+
+def test_the_runbook_has_a_row_for_every_alarm_in_its_words_and_no_other(assemblies: dict[str, Assembly]) -> None:
+    alarms = {
+        alarm.properties["AlarmDescription"] for one in assemblies.values() for alarm in one.resources("AWS::CloudWatch::Alarm")
+    }
+    table = (REPOSITORY / "docs/runbooks/alarms.md").read_text().partition("## ")[0]
+    cells = [line.split(" | ")[0].removeprefix("| ").partition(" (")[0] for line in table.splitlines() if line.startswith("| ")]
+    rows = [text.replace("`", "") for cell in cells[1:] for text in cell.split(" / ")]
+    patterns = {text: re.compile(re.sub("<[a-z]+>", ".+", text)) for text in rows}
+    assert [alarm for alarm in alarms if not any(one.search(alarm) for one in patterns.values())] == []
+    assert [text for text, one in patterns.items() if not any(one.search(alarm) for alarm in alarms)] == []
 
 
 def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:

@@ -15,6 +15,7 @@ from cdk.app import main
 from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stage import stage_from_context
 from cdk.stage_file import FOLDER, StageError, read_settings, stage_file, stage_names
+from signalbox.contracts import Env
 from tests.infrastructure.conftest import LOCAL_ENDPOINTS
 
 pytestmark = pytest.mark.infra
@@ -29,6 +30,18 @@ def test_context_overrides_what_an_operator_chooses() -> None:
         {"stage": "prod", "alarm_emails": "ops@example.com", "symbols": "BTC-USD, ETH-USD", "venue": "kraken"}
     )
     assert (stage.alarm_emails, stage.symbols, stage.venue) == (("ops@example.com",), ("BTC-USD", "ETH-USD"), "kraken")
+
+
+def test_venues_after_the_first_are_fallbacks() -> None:
+    stage = stage_from_context({"stage": "prod", "alarm_emails": "ops@example.com", "venue": "coinbase,kraken"})
+    assert stage.venues == ("coinbase", "kraken")
+    assert (stage.market_environment[Env.VENUE], stage.market_environment[Env.FALLBACK_VENUES]) == ("coinbase", "kraken")
+
+
+@pytest.mark.parametrize("venue", ["coinbase,coinbase", "coinbase,", "coinbase, kraken", "Coinbase", "a,b,c,d"])
+def test_venues_that_cannot_be_are_refused(venue: str) -> None:
+    with pytest.raises(StageError, match="venue"):
+        stage_from_context({"stage": "prod", "alarm_emails": "ops@example.com", "venue": venue})
 
 
 def test_unknown_stage_is_refused() -> None:

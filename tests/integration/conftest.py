@@ -77,10 +77,7 @@ def source(postgres: PostgresServer, database: str) -> Iterator[ConnectionSource
         yield found
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    found: Iterator[World] = either_world(request, MemoryWorld, PostgresWorld)
-    yield from found
+world = either_world(MemoryWorld, PostgresWorld)
 
 
 @pytest.fixture

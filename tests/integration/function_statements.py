@@ -7,7 +7,7 @@ statements that a role has to allow, and for all that it may need.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -53,8 +53,9 @@ from signalbox.trading.errors import AccessRefusedError
 from signalbox.trading.service import TradingService
 from tests.builders import NOON, SYMBOLS, candle, candles, event, minutes
 from tests.fakes.memory_library import MemoryArtifacts
+from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import SIGNAL
-from tests.integration.test_report_source import NIGHT, Shelf
+from tests.integration.test_report_source import NIGHT, MemoryStore
 from tests.integration.test_trading_ledger_contract import everything
 from tests.integration.trading_samples import ACCOUNT
 from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation, evaluation_output, job
@@ -125,7 +126,7 @@ def generate_signals(ledger: Ledger) -> None:
     app.publish()
 
 
-def _room(source: ConnectionSource, *accounts: str) -> ManageOrders:
+def _manager(source: ConnectionSource, *accounts: str) -> ManageOrders:
     service = TradingService(PostgresTradingLedger(source), market="coinbase")
     gate = AccessControl(PostgresAccessBook(source), (OWNER,))
     return ManageOrders(service, PostgresOutbox(source), Bus(), accounts=accounts, gate=gate, pause=lambda _: None)
@@ -134,7 +135,7 @@ def _room(source: ConnectionSource, *accounts: str) -> ManageOrders:
 def manage_orders(ledger: Ledger) -> None:
     """A paper account from a signal to its close, a live one from its confirmation to a view in parts, every command."""
     source = ledger.function(Function.MANAGE_ORDERS)
-    app = _room(source, "ftmo-2step-100k", "paper-10k")
+    app = _manager(source, "ftmo-2step-100k", "paper-10k")
     app.handle(signal(BTC))
     for step in range(1, 6):
         app.handle(cycle(START + minutes(5 * step)))
@@ -142,18 +143,18 @@ def manage_orders(ledger: Ledger) -> None:
     live.open_account(FIRM, START - timedelta(hours=1), "anna")
     app.gate.book.name_owners((OWNER,), START)
     for number, what in enumerate(("live", RULES)):
-        _told(app, "confirm", what=what, request_id=f"req-said-{number}")
+        _command(app, "confirm", what=what, request_id=f"req-said-{number}")
     app.handle(view(START))
     app.handle(signal(ETH))
     sent_order = app.command(order(account=NAME, type="LIMIT", limit_price="99", symbol="SOL-USD", request_id="req-limit"), OWNER)
     assert sent_order.order is not None
     key = sent_order.order.client_order_id
-    _told(app, "lots", method="HIFO")
-    _told(app, "adopt", symbol="SOL-USD", quantity="1", price="100", why="what was there", at=START - minutes(30))
-    _told(app, "deposit", amount="5", venue_id="v-1", why="more money", at=START - minutes(20))
-    _told(app, "cancel", client_order_id=key)
-    _told(app, "halt", why="looking into it", at_instant=START + SECOND)
-    _told(app, "resume", why="looked at it", at_instant=START + 2 * SECOND)
+    _command(app, "lots", method="HIFO")
+    _command(app, "adopt", symbol="SOL-USD", quantity="1", price="100", why="what was there", at=START - minutes(30))
+    _command(app, "deposit", amount="5", venue_id="v-1", why="more money", at=START - minutes(20))
+    _command(app, "cancel", client_order_id=key)
+    _command(app, "halt", why="looking into it", at_instant=START + SECOND)
+    _command(app, "resume", why="looked at it", at_instant=START + 2 * SECOND)
     trades = [
         {"trade_id": f"t{i}", "client_order_id": key, "symbol": "SOL-USD", "side": "BUY", "quantity": "0.001", "price": "99"}
         | {"executed_at": START + 3 * SECOND + timedelta(milliseconds=i), "fee": "0"}
@@ -174,7 +175,7 @@ def manage_orders(ledger: Ledger) -> None:
     app.publish()
 
 
-def _told(app: ManageOrders, kind: str, at_instant: object = START, **facts: object) -> None:
+def _command(app: ManageOrders, kind: str, at_instant: object = START, **facts: object) -> None:
     reported = {"kind": kind, "account": NAME, "request_id": f"req-{kind}", "requested_at": at_instant, **facts}
     app.command(COMMANDS.validate_python(reported), OWNER)
 
@@ -196,8 +197,8 @@ def _everything(ledger: PostgresTradingLedger) -> None:
 
 def monitor_risk(ledger: Ledger) -> None:
     """A position that nobody sees any more, and then late bars, which pass its stop before money that is booked already."""
-    manager = _room(ledger.function(Function.MANAGE_ORDERS))
-    app = _room(ledger.function(Function.MONITOR_RISK))
+    manager = _manager(ledger.function(Function.MANAGE_ORDERS))
+    app = _manager(ledger.function(Function.MONITOR_RISK))
     end = START + timedelta(hours=5)  # of the bars
     manager.service.open("paper-30k", end - minutes(10), "anna")
     manager.gate.book.name_owners((OWNER,), end)
@@ -233,7 +234,7 @@ def publish_reports(ledger: Ledger) -> None:
     """A night, the same night again, and one that finds a fact booked late."""
     reports = PostgresReports(ledger.function(Function.PUBLISH_REPORTS))
     for at in (NIGHT, NIGHT, NIGHT + timedelta(days=1)):
-        publish(at, source=reports, quality=reports, shelf=Shelf(), log=reports)
+        publish(at, source=reports, quality=reports, store=MemoryStore(), log=reports)
 
 
 def register_model(ledger: Ledger) -> None:
@@ -287,3 +288,15 @@ USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which 
     database_user(Function.DUMP_DATABASE): dump_database,
     READER_DATABASE_USER: reader,
 }
+
+
+def use_every_function(postgres: PostgresServer, database: str, folder: Path) -> None:
+    """Let every function do its work as itself in a migrated database; `folder` is for what is written beside it."""
+    with ExitStack() as stack:
+        ledger = Ledger(
+            lambda user: stack.enter_context(app_source(postgres, database, user=user)),
+            f"host={postgres.socket_folder} dbname={database}",
+            folder,
+        )
+        for use in USES.values():
+            use(ledger)

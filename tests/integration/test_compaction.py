@@ -43,7 +43,7 @@ def test_days_are_those_with_a_candle_before_the_instant(days: PostgresCandleDay
 
 def test_the_lake_holds_what_the_ledger_holds(days: PostgresCandleDays, source: ConnectionSource, tmp_path: Path) -> None:
     lake = Lake(FolderStore(tmp_path))
-    report = compact(AT, VENUE, (BTC, ETH, SOL), ledger=days, lake=lake)
+    report = compact(AT, (VENUE,), (BTC, ETH, SOL), ledger=days, lake=lake)
     assert {(d.key.series.symbol, d.key.day): d.missing for d in report.days if d.key.series.symbol == BTC}[
         BTC, date(2024, 3, 1)
     ] == 1
@@ -59,9 +59,9 @@ def test_the_lake_holds_what_the_ledger_holds(days: PostgresCandleDays, source: 
 
 def test_a_repeated_run_and_a_late_candle(days: PostgresCandleDays, source: ConnectionSource, tmp_path: Path) -> None:
     lake = Lake(FolderStore(tmp_path))
-    compact(AT, VENUE, (BTC,), ledger=days, lake=lake)
-    assert not any(d.changed for d in compact(AT, VENUE, (BTC,), ledger=days, lake=lake).days)
+    compact(AT, (VENUE,), (BTC,), ledger=days, lake=lake)
+    assert not any(d.changed for d in compact(AT, (VENUE,), (BTC,), ledger=days, lake=lake).days)
     with PostgresLedger(source).transaction() as tx:
         tx.add_candles(VENUE, [candle(BTC, MONTH + minutes(7))])
-    changed = [d for d in compact(AT, VENUE, (BTC,), ledger=days, lake=lake).days if d.changed]
+    changed = [d for d in compact(AT, (VENUE,), (BTC,), ledger=days, lake=lake).days if d.changed]
     assert [(d.key.day, d.missing) for d in changed] == [(date(2024, 3, 1), 0)]

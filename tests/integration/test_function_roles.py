@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,14 +15,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from local.cli.backup.folder import FolderDumpStore
+from signalbox.adapters.postgres.connection import ConnectionSource, connect
+from signalbox.adapters.postgres.dump import dump
 from signalbox.adapters.postgres.migrate import migrate
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.roles import ROLES, DatabaseRole
 from signalbox.adapters.postgres.trading_save import _joined, _numbered
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_COLUMNS, HALTS, LOTS
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, EventType, Function, database_user
+from signalbox.ledger_errors import LedgerBusyError
 from tests.fakes.postgres_server import SUPERUSER, PostgresServer, app_source
-from tests.integration.function_statements import USES, Ledger
+from tests.integration.function_statements import use_every_function
 from tests.unit.orders.samples import submission, terms
 
 pytestmark = pytest.mark.integration
@@ -42,14 +48,7 @@ def used(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     postgres.execute(f"ALTER DATABASE {database} SET log_statement = 'all'")
     postgres.execute(f"ALTER DATABASE {database} SET log_parameter_max_length = 0")
     begin = postgres.log.stat().st_size
-    with ExitStack() as stack:
-        ledger = Ledger(
-            lambda user: stack.enter_context(app_source(postgres, database, user=user)),
-            f"host={postgres.socket_folder} dbname={database}",
-            tmp_path_factory.mktemp("used"),
-        )
-        for use in USES.values():
-            use(ledger)
+    use_every_function(postgres, database, tmp_path_factory.mktemp("used"))
     yield database, logged(postgres.log, begin, database)
     postgres.drop_database(database)
 
@@ -283,7 +282,48 @@ CHANGES = (
     "COMMENT ON TABLE accounts IS 'mine'",
     "TRUNCATE outbox",
     "DROP TABLE signals",
+    *(
+        f"CREATE EXTENSION {name}"
+        for name in ("dblink", "postgres_fdw", "file_fdw", "pgcrypto", "adminpack", "lo", "pg_buffercache")
+    ),
+    "CREATE FOREIGN DATA WRAPPER mine",
+    "CREATE LANGUAGE mine HANDLER plpgsql_call_handler",
+    "CREATE EVENT TRIGGER mine ON ddl_command_end EXECUTE FUNCTION refuse_milder_halts()",
+    "CREATE PUBLICATION mine FOR ALL TABLES",
+    "CREATE DATABASE mine",
+    "CREATE TABLESPACE mine LOCATION '/tmp'",
+    "SELECT pg_read_binary_file('/etc/passwd')",
+    "SELECT pg_stat_file('/etc/passwd')",
+    "SELECT pg_ls_waldir()",
+    "SELECT pg_current_logfile()",
+    "SELECT lo_import('/etc/passwd', 77)",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "COPY (SELECT 1) TO '/tmp/one'",
+    "LOAD '/tmp/library'",
+    "ALTER SYSTEM SET log_statement = 'none'",
+    "SET log_statement = 'none'",
+    "SET lo_compat_privileges = on",
+    "SET session_preload_libraries = 'mine'",
+    "ALTER ROLE {user} SET session_preload_libraries = 'mine'",
+    "ALTER ROLE {user} VALID UNTIL 'infinity'",
+    "ALTER ROLE {user} CONNECTION LIMIT 1000",
+    "SELECT pg_switch_wal()",
+    "SELECT pg_create_restore_point('mine')",
+    "SELECT pg_promote()",
+    "SELECT pg_create_physical_replication_slot('mine')",
+    "SELECT pg_rotate_logfile()",
+    "SELECT pg_stat_reset()",
+    "SELECT pg_replication_origin_create('mine')",
+    "SELECT * FROM pg_largeobject",
+    "SELECT * FROM pg_file_settings",
+    "SELECT * FROM pg_hba_file_rules",
+    "LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE",
+    "LOCK TABLE outbox IN SHARE MODE",
+    "LOCK TABLE signals IN EXCLUSIVE MODE",
 )
+
+
+OUTSIDE_TRANSACTIONS = ("CREATE DATABASE", "CREATE TABLESPACE", "ALTER SYSTEM")
 
 
 @pytest.mark.parametrize("user", BY_USER)
@@ -291,7 +331,8 @@ def test_no_role_makes_or_changes_anything_but_rows(postgres: PostgresServer, mi
     for statement in CHANGES:
         if (user, statement) == (database_user(Function.MANAGE_ORDERS), "GRANT signalbox_manage_orders TO {user}"):
             continue  # of oneself it is no right
-        with psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user) as connection:
+        alone = statement.startswith(OUTSIDE_TRANSACTIONS)
+        with psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user, autocommit=alone) as connection:
             try:
                 connection.execute(statement.format(user=user, database=migrated).encode())
             except REFUSALS:
@@ -305,6 +346,134 @@ def test_no_role_makes_or_changes_anything_but_rows(postgres: PostgresServer, mi
             ).fetchone()
             assert kept == (False, True), f"{user}: {statement}"
             connection.rollback()
+
+
+OTHERS = (ADMIN_DATABASE_USER, APP_DATABASE_USER, SUPERUSER, *BY_USER)
+
+
+@pytest.mark.parametrize("user", BY_USER)
+def test_no_role_becomes_another_or_disturbs_or_overhears_its_sessions(
+    postgres: PostgresServer, migrated: str, user: str
+) -> None:
+    others = [one for one in OTHERS if one != user]
+    with ExitStack() as stack:
+        victims = {}
+        for other in set(others) - {APP_DATABASE_USER}:  # which cannot log in
+            victims[other] = stack.enter_context(psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=other))
+            victims[other].execute(f"SELECT 'words of {other}'".encode())
+        mine = stack.enter_context(psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user, autocommit=True))
+        for other in others:
+            for become in (f"SET ROLE {other}", f"SET SESSION AUTHORIZATION {other}", f"GRANT {other} TO {user}"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    mine.execute(become.encode())
+            if other in victims:
+                for disturb in ("pg_cancel_backend", "pg_terminate_backend"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        mine.execute(f"SELECT {disturb}(%s)".encode(), (victims[other].info.backend_pid,))
+        overheard = mine.execute("SELECT usename, query FROM pg_stat_activity WHERE query LIKE '%words of%'").fetchall()
+        assert [(who, query) for who, query in overheard if who != user] == []
+        for victim in victims.values():
+            assert victim.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("user", BY_USER)
+def test_a_large_object_or_a_notice_of_a_role_reaches_nobody_and_no_dump(
+    postgres: PostgresServer, migrated: str, user: str, tmp_path: Path
+) -> None:
+    """Nobody can take these from a role, on RDS at least. Nothing of ours reads them: what they cost is room on the disk."""
+    other = next(one for one in BY_USER if one != user)
+    with (
+        psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user, autocommit=True) as mine,
+        psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=other, autocommit=True) as theirs,
+    ):
+        made = mine.execute("SELECT lo_from_bytea(0, 'poison')").fetchone()
+        assert made is not None
+        try:
+            for verb in ("lo_get(%s)", "lo_put(%s, 0, 'x')", "lo_unlink(%s)", "lo_open(%s, 393216)"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    theirs.execute(f"SELECT {verb}".encode(), made)
+            mine.execute("NOTIFY everybody, 'poison'")
+            assert theirs.execute("SELECT count(*) FROM pg_listening_channels()").fetchone() == (0,)
+            store = FolderDumpStore(tmp_path / "dump")
+            dump(postgres.settings(migrated, database_user(Function.DUMP_DATABASE)), lambda: "", store, datetime.now(UTC))
+            parts = [gzip.decompress(path.read_bytes()) for path in store.folder.glob("*.gz")]
+            assert not any(b"poison" in part for part in parts)
+        finally:
+            mine.execute("SELECT lo_unlink(%s)", made)
+
+
+def test_a_lock_that_a_role_holds_makes_others_busy_for_seconds_and_never_wait_for_ever(
+    postgres: PostgresServer, migrated: str
+) -> None:
+    """The locks that a flaw in a function may hold: by name, of a row, of a table for reading. What waits is tried again."""
+    waiting = {
+        "SELECT pg_advisory_lock(hashtextextended('signalbox cycle coinbase', 0))": (
+            Function.PUBLISH_REPORTS,
+            Function.GENERATE_SIGNALS,
+            "SELECT pg_advisory_xact_lock(hashtextextended('signalbox cycle coinbase', 0))",
+        ),
+        "SELECT account FROM accounts FOR UPDATE": (
+            Function.PUBLISH_REPORTS,
+            Function.MANAGE_ORDERS,
+            "SELECT account FROM accounts FOR UPDATE",
+        ),
+        "LOCK TABLE accounts IN ACCESS SHARE MODE": (Function.PUBLISH_REPORTS, None, "LOCK TABLE accounts"),
+    }
+    row = (
+        "INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash, transfers)"
+        " VALUES ('held', 'paper', '{}', now(), 'x', 0, 0)"
+    )
+    postgres.execute(row, migrated)
+    try:
+        for hold, (holder, waiter, wanted) in waiting.items():
+            user = ADMIN_DATABASE_USER if waiter is None else database_user(waiter)
+            patient = replace(postgres.settings(migrated, user), lock_timeout_ms=100)
+            with psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=database_user(holder)) as held:
+                held.execute(hold.encode())
+                with ConnectionSource(patient, lambda: "") as source, pytest.raises(LedgerBusyError), source.unit() as unit:
+                    unit.send([(wanted.encode(), ())])
+    finally:
+        postgres.execute("DELETE FROM accounts WHERE account = 'held'", migrated)
+
+
+LASTING = (
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = serializable",
+    "row_security = off",
+    "synchronous_commit = off",
+    "search_path = pg_temp",
+    "timezone = 'Asia/Tokyo'",
+    "datestyle = 'SQL, DMY'",
+    "intervalstyle = 'sql_standard'",
+    "extra_float_digits = -15",
+    "bytea_output = escape",
+    "standard_conforming_strings = off",
+    "client_encoding = 'LATIN1'",
+    "statement_timeout = 1",
+    "lock_timeout = 1",
+    "idle_in_transaction_session_timeout = 1",
+    "idle_session_timeout = 1",
+    "default_table_access_method = nothing",
+    "enable_seqscan = off",
+)
+
+
+def test_what_a_role_sets_for_its_later_sessions_does_not_reach_ours(postgres: PostgresServer, migrated: str) -> None:
+    """`ALTER ROLE` of oneself takes no right. A flaw that was mended would live on in it: no commit would be durable."""
+    user = database_user(Function.PUBLISH_REPORTS)
+    names = [setting.partition(" ")[0] for setting in LASTING]
+    with connect(postgres.settings(migrated, user), "") as connection:
+        before = {name: connection.execute(f"SHOW {name}".encode()).fetchone() for name in names}
+    with psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user, autocommit=True) as connection:
+        for setting in LASTING:
+            connection.execute(f"ALTER ROLE {user} SET {setting}".encode())
+    try:
+        with connect(postgres.settings(migrated, user), "") as connection:
+            after = {name: connection.execute(f"SHOW {name}".encode()).fetchone() for name in names}
+    finally:
+        postgres.execute(f"ALTER ROLE {user} RESET ALL", migrated)
+    harmless = {"default_table_access_method", "enable_seqscan"}  # it makes no table; a plan is slow, and then times out
+    assert {name for name in names if before[name] != after[name]} <= harmless
 
 
 PUBLIC_RIGHTS = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tarfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -135,10 +134,7 @@ class PostgresWorld:
         return [parse_event(kind, json.loads(detail)) for kind, detail in self._rows("SELECT event_type, detail FROM outbox")]
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def world(request: pytest.FixtureRequest) -> Iterator[LibraryWorld]:
-    found: Iterator[LibraryWorld] = either_world(request, MemoryWorld, PostgresWorld)
-    yield from found
+world = either_world(MemoryWorld, PostgresWorld)
 
 
 @pytest.fixture

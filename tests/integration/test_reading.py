@@ -46,7 +46,7 @@ def test_signals_come_back_as_they_were_recorded_after_the_start_and_up_to_the_e
     reader: LedgerReader, ledger: PostgresLedger
 ) -> None:
     hold = replace(SIGNAL, symbol=ETH, direction=Direction.HOLD, tier=Tier.LOW, probability_up=0.5)
-    active = replace(SIGNAL, deployment="next", stage=DeploymentStage.ACTIVE, late=True, held_back="RATE")
+    active = replace(SIGNAL, deployment="next", stage=DeploymentStage.ACTIVE, late=True, held_back="RATE", market="kraken")
     later = replace(SIGNAL, decided_at=NOON + minutes(5), features=())
     with ledger.transaction() as tx:
         for signal in (later, hold, active, SIGNAL):

@@ -39,7 +39,7 @@ NIGHT = datetime(2024, 3, 2, 1, 40, tzinfo=UTC)
 LATER = NOON + minutes(30)
 
 
-class Shelf:
+class MemoryStore:
     """What was put where."""
 
     def __init__(self) -> None:
@@ -89,8 +89,8 @@ def day(name: str = "2024-03-01") -> ReportPeriod:
     return parse_period(name, "UTC")
 
 
-def night(reports: PostgresReports, shelf: Shelf, at: datetime = NIGHT) -> PublishRun:
-    return publish(at, source=reports, quality=reports, shelf=shelf, log=reports)
+def night(reports: PostgresReports, store: MemoryStore, at: datetime = NIGHT) -> PublishRun:
+    return publish(at, source=reports, quality=reports, store=store, log=reports)
 
 
 def test_a_period_is_what_was_written(reports: PostgresReports) -> None:
@@ -146,23 +146,23 @@ def test_a_position_over_midnight_is_valued_at_the_newest_price_before(
 
 
 def test_a_night_measures_and_publishes_every_account(reports: PostgresReports) -> None:
-    shelf = Shelf()
-    run = night(reports, shelf)
+    store = MemoryStore()
+    run = night(reports, store)
     assert (run.failures, run.unmeasured, run.measured) == ((), (), 2)
-    assert len(shelf.files) == run.changed == 20  # two accounts, five kinds, two files
-    columns, rows = read_csv(shelf.files[f"reports/account={ACCOUNT.account}/period=2024-03-01/kind=quality.csv"].decode())
+    assert len(store.files) == run.changed == 20  # two accounts, five kinds, two files
+    columns, rows = read_csv(store.files[f"reports/account={ACCOUNT.account}/period=2024-03-01/kind=quality.csv"].decode())
     named = [dict(zip(columns, row, strict=True)) for row in rows]
     assert [row["row"] for row in named] == ["order", "order", "day", "venue", "symbol", "total"]
     assert named[0]["arrival_slippage_bps"] == "0"  # bought at 100, the open of the minute
     assert named[0]["effective_spread_bps"] == "0"
     assert named[1]["arrival_slippage_bps"] == "-91.7431"  # sold at 110 against 109: saved 1 of 109
-    prague = shelf.files[f"reports/account={OTHER.account}/period=2024-03-01/kind=pnl.html"].decode()
+    prague = store.files[f"reports/account={OTHER.account}/period=2024-03-01/kind=pnl.html"].decode()
     assert "days are those of Europe/Prague" in prague
     assert "Nothing happened in this period" in prague
 
 
 def test_a_repeated_night_gives_the_same_bytes_and_records_nothing_new(reports: PostgresReports) -> None:
-    first, second = Shelf(), Shelf()
+    first, second = MemoryStore(), MemoryStore()
     night(reports, first)
     recorded = reports.published(ACCOUNT.account)
     again = night(reports, second)
@@ -175,10 +175,10 @@ def test_a_repeated_night_gives_the_same_bytes_and_records_nothing_new(reports: 
 
 
 def test_a_late_candle_measures_an_order_again(reports: PostgresReports, source: ConnectionSource) -> None:
-    night(reports, Shelf())
+    night(reports, MemoryStore())
     with PostgresLedger(source).transaction() as tx:
         tx.add_candles(VENUE, [candle(BTC, LATER + minutes(5), "111")])
-    run = night(reports, Shelf())
+    run = night(reports, MemoryStore())
     assert (run.measured, run.changed) == (1, 2)
     data = reports.period(ACCOUNT.account, day(), NIGHT)
     # sold at 110, five minutes later the mid was 111: 2 * 0.5 * (111 - 110) = 1 of 0.5 * 109
@@ -194,8 +194,8 @@ def late_fill(source: ConnectionSource, at: datetime) -> None:
         tx.save(before, *stepped(before, at, *sent(held), filled(held, "t-late", at, price="100")))
 
 
-def periods_put(shelf: Shelf, account: str = ACCOUNT.account) -> set[str]:
-    return {path.split("/")[2].removeprefix("period=") for path in shelf.files if f"account={account}/" in path}
+def periods_put(store: MemoryStore, account: str = ACCOUNT.account) -> set[str]:
+    return {path.split("/")[2].removeprefix("period=") for path in store.files if f"account={account}/" in path}
 
 
 def test_a_fill_booked_after_publication_rewrites_its_day_month_and_what_follows(
@@ -203,38 +203,38 @@ def test_a_fill_booked_after_publication_rewrites_its_day_month_and_what_follows
 ) -> None:
     nights = [NIGHT + timedelta(days=days) for days in range(31)]
     for at in nights[:5]:
-        night(reports, Shelf(), at)
+        night(reports, MemoryStore(), at)
     for at in nights[29:]:  # 31 March and 1 April: days that no run wrote, and the month
-        night(reports, Shelf(), at)
+        night(reports, MemoryStore(), at)
     path = f"reports/account={ACCOUNT.account}/period=2024-03-01/kind=blotter.csv"
     of_day = {one.path: one for one in reports.published(ACCOUNT.account)}
     late_fill(source, NOON + timedelta(days=1))
-    shelf = Shelf()
-    run = night(reports, shelf, nights[30] + timedelta(days=1))
+    store = MemoryStore()
+    run = night(reports, store, nights[30] + timedelta(days=1))
     assert run.failures == ()
-    assert {f"2024-03-{day:02}" for day in range(2, 32)} | {"2024-03", "2024-04-01"} == periods_put(shelf)
-    assert periods_put(shelf, OTHER.account) == {"2024-04-01"}
-    assert "t-late" in shelf.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=blotter.csv"].decode()
+    assert {f"2024-03-{day:02}" for day in range(2, 32)} | {"2024-03", "2024-04-01"} == periods_put(store)
+    assert periods_put(store, OTHER.account) == {"2024-04-01"}
+    assert "t-late" in store.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=blotter.csv"].decode()
     assert {one.path: one for one in reports.published(ACCOUNT.account)}[path].published_at == of_day[path].published_at
-    again = Shelf()
+    again = MemoryStore()
     assert night(reports, again, nights[30] + timedelta(days=1)).changed == 0
     assert periods_put(again) == {"2024-04-01"}  # yesterday's are put whatever was there
 
 
 def test_a_fill_at_night_belongs_to_the_day_of_the_accounts_zone(reports: PostgresReports, source: ConnectionSource) -> None:
     for days in range(6):
-        night(reports, Shelf(), NIGHT + timedelta(days=days))
+        night(reports, MemoryStore(), NIGHT + timedelta(days=days))
     at = datetime(2024, 3, 2, 23, 30, tzinfo=UTC)  # half past midnight in Prague
     held = terms(at, account=OTHER)
     with PostgresTradingLedger(source).transaction(OTHER.account) as tx:
         before = tx.load(at)
         tx.save(before, *stepped(before, at, *sent(held), filled(held, "t-late", at, price="100")))
-    shelf = Shelf()
-    night(reports, shelf, NIGHT + timedelta(days=6))
-    assert periods_put(shelf, OTHER.account) == {f"2024-03-0{day}" for day in range(3, 8)}
-    of_day = shelf.files[f"reports/account={OTHER.account}/period=2024-03-03/kind=blotter.csv"].decode()
+    store = MemoryStore()
+    night(reports, store, NIGHT + timedelta(days=6))
+    assert periods_put(store, OTHER.account) == {f"2024-03-0{day}" for day in range(3, 8)}
+    of_day = store.files[f"reports/account={OTHER.account}/period=2024-03-03/kind=blotter.csv"].decode()
     assert "t-late" in of_day
-    assert periods_put(shelf) == {"2024-03-07"}
+    assert periods_put(store) == {"2024-03-07"}
 
 
 def test_a_late_fill_of_the_taxpayers_other_account_rewrites_only_its_wash_sales(
@@ -262,24 +262,24 @@ def test_what_a_still_stand_over_midnight_left_out_is_told_the_next_night(
     reports: PostgresReports, source: ConnectionSource
 ) -> None:
     for days in range(6):
-        night(reports, Shelf(), NIGHT + timedelta(days=days))
+        night(reports, MemoryStore(), NIGHT + timedelta(days=days))
     at = NOON + timedelta(days=1)
     with PostgresTradingLedger(source).transaction(ACCOUNT.account) as tx:
         before = tx.load(at)
         state, halting = halted(before, at)
         ended = AccountDay(at.date(), Decimal(100_000), Decimal(95_000), Decimal("100004.8"), Decimal(99_000))
         tx.save(before, state, equity(state, at, {}) + halting + ChangeSet(days=(ended,)))
-    shelf = Shelf()
-    night(reports, shelf, NIGHT + timedelta(days=6))
-    day_after = shelf.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=compliance.csv"].decode()
+    store = MemoryStore()
+    night(reports, store, NIGHT + timedelta(days=6))
+    day_after = store.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=compliance.csv"].decode()
     assert "HALTED" in day_after
-    assert "2024-03-01" not in periods_put(shelf)
+    assert "2024-03-01" not in periods_put(store)
 
 
 def test_each_kind_of_fact_that_a_report_tells_of_is_found_by_its_number(
     reports: PostgresReports, source: ConnectionSource
 ) -> None:
-    night(reports, Shelf())
+    night(reports, MemoryStore())
     reported = ("fills", "account_entries", "order_events", "equity_snapshots", "day_baselines", "risk_events", "halts")
     with source.transaction() as connection:
         newest = {}
@@ -306,31 +306,31 @@ def test_a_number_is_settled_only_when_who_was_given_it_has_committed(
 
 
 def test_the_first_of_a_month_brings_the_month_and_of_a_year_the_year(reports: PostgresReports) -> None:
-    shelf = Shelf()
-    night(reports, shelf, datetime(2024, 4, 1, 1, 40, tzinfo=UTC))
-    assert {path.split("/")[2] for path in shelf.files} == {"period=2024-03-31", "period=2024-03"}
+    store = MemoryStore()
+    night(reports, store, datetime(2024, 4, 1, 1, 40, tzinfo=UTC))
+    assert {path.split("/")[2] for path in store.files} == {"period=2024-03-31", "period=2024-03"}
     for last in (datetime(2024, 12, 31, 1, 40, tzinfo=UTC), datetime(2025, 1, 1, 1, 40, tzinfo=UTC)):
-        shelf = Shelf()
-        night(reports, shelf, last)
-    assert {path.split("/")[2] for path in shelf.files} == {"period=2024-12-31", "period=2024-12", "period=2024"}
+        store = MemoryStore()
+        night(reports, store, last)
+    assert {path.split("/")[2] for path in store.files} == {"period=2024-12-31", "period=2024-12", "period=2024"}
 
 
 def test_nights_that_did_not_run_are_made_up_for(reports: PostgresReports) -> None:
-    night(reports, Shelf())
-    shelf = Shelf()
-    night(reports, shelf, NIGHT + timedelta(days=40))
+    night(reports, MemoryStore())
+    store = MemoryStore()
+    night(reports, store, NIGHT + timedelta(days=40))
     days = {f"2024-03-{day:02}" for day in range(2, 32)} | {f"2024-04-{day:02}" for day in range(1, 11)}
-    assert periods_put(shelf) == periods_put(shelf, OTHER.account) == days | {"2024-03"}
+    assert periods_put(store) == periods_put(store, OTHER.account) == days | {"2024-03"}
 
 
 def test_a_report_that_would_be_untrue_fails_alone(reports: PostgresReports, source: ConnectionSource) -> None:
     with source.transaction() as connection:
         connection.execute("DELETE FROM disposals WHERE account = %s", (ACCOUNT.account,))
-    shelf = Shelf()
-    (failure,) = night(reports, shelf).failures
+    store = MemoryStore()
+    (failure,) = night(reports, store).failures
     assert (failure.account, failure.what) == (ACCOUNT.account, "tax of 2024-03-01")
     assert "(0 and 1)" in failure.reason
-    assert len(shelf.files) == 18
+    assert len(store.files) == 18
 
 
 def test_what_is_not_there_is_said(reports: PostgresReports) -> None:
@@ -343,7 +343,7 @@ def test_what_is_not_there_is_said(reports: PostgresReports) -> None:
 
 
 def test_quality_comes_back_to_the_last_digit(reports: PostgresReports) -> None:
-    night(reports, Shelf())
+    night(reports, MemoryStore())
     kept = reports.period(ACCOUNT.account, day(), NIGHT).quality
     assert reports.save_quality(kept) == 0
     changed = replace(kept[0], quality=replace(kept[0].quality, fees=Decimal("0.123456789012345678")))

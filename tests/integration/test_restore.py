@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,11 +32,13 @@ from signalbox.backup.errors import (
     DumpTooNewError,
     RestoreRefusedError,
 )
-from signalbox.backup.manifest import MANIFEST, DumpManifest, read_manifest
+from signalbox.backup.manifest import MANIFEST, DumpManifest, DumpTable, read_manifest
+from signalbox.backup.parts import PartWriter
 from signalbox.contracts import ADMIN_DATABASE_USER, Function, database_user
+from signalbox.limits import MAX_DUMP_FILE_BYTES
 from signalbox.risk.snapshot import HaltLevel
 from tests.fakes.postgres_server import PostgresServer, app_source
-from tests.integration.function_statements import USES, Ledger
+from tests.integration.function_statements import use_every_function
 from tests.unit.trading.test_live_service import NAME
 
 pytestmark = pytest.mark.integration
@@ -51,14 +54,7 @@ def busy(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     """A ledger in which every function did its work."""
     database = postgres.create_database(template="template0")
     migrate(postgres.settings(database, ADMIN_DATABASE_USER), "")
-    with ExitStack() as stack:
-        ledger = Ledger(
-            lambda user: stack.enter_context(app_source(postgres, database, user=user)),
-            f"host={postgres.socket_folder} dbname={database}",
-            tmp_path_factory.mktemp("busy"),
-        )
-        for use in USES.values():
-            use(ledger)
+    use_every_function(postgres, database, tmp_path_factory.mktemp("busy"))
     # a view that came in part, and a live account that nobody halted
     postgres.execute(
         "INSERT INTO venue_view_parts (account, view, asked_at, part, parts, payload)"
@@ -243,6 +239,81 @@ def _wrong_hash(store: FolderDumpStore) -> None:
     path.write_text(json.dumps(found))
 
 
+def _changed(change: Callable[[dict[str, Any]], None]) -> Callable[[FolderDumpStore], None]:
+    """A manifest that somebody wrote anew: its hashes and counts are right."""
+
+    def damage(store: FolderDumpStore) -> None:
+        path = store.folder / MANIFEST
+        found = json.loads(path.read_text())
+        change(found)
+        path.write_text(json.dumps(found))
+
+    return damage
+
+
+def _without(name: str) -> Callable[[FolderDumpStore], None]:
+    return _changed(lambda found: found.update(tables=[one for one in found["tables"] if one["name"] != name]))
+
+
+def _with_history(store: FolderDumpStore) -> None:
+    """Rows of migrations that were never applied here, so that a later release would take them for applied."""
+    writer = PartWriter("schema_migrations", store.put)
+    writer.add(f"9999\tnobody\t{'0' * 64}\t2026-11-28\n".encode())
+    parts, rows, sha256 = writer.finish()
+    table = DumpTable(name="schema_migrations", columns=("version",), rows=rows, sha256=sha256, parts=parts)
+    _changed(lambda found: found["tables"].append(table.model_dump(mode="json")))(store)
+
+
+def _endless(store: FolderDumpStore) -> None:
+    path = sorted(store.folder.glob("fills-*.gz"))[0]
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def _of_a_pipe(store: FolderDumpStore) -> None:
+    path = store.folder / MANIFEST
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _huge(store: FolderDumpStore) -> None:
+    with (store.folder / MANIFEST).open("r+b") as out:
+        out.truncate(MAX_DUMP_FILE_BYTES + 1)
+
+
+def _one_column_less(found: dict[str, Any]) -> None:
+    next(one for one in found["tables"] if one["name"] == "halts")["columns"].remove("until")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        *((_without(name), f"table {name} is absent") for name in ("halts", "confirmations", "account_access")),
+        (_with_history, "table schema_migrations is no table of it"),
+        (_changed(_one_column_less), "table halts has other columns"),
+        (_changed(lambda found: found["sequences"].pop("bookings")), "sequence bookings is absent or new"),
+        (_changed(lambda found: found["sequences"].update(later_seq=1)), "sequence later_seq is absent or new"),
+        (_changed(lambda found: found["tables"].append(found["tables"][0])), "a table is named twice"),
+        (_changed(lambda found: found["tables"][0]["parts"][0].update(file="../../etc-00000.gz")), "should match pattern"),
+        (_endless, "is not a file"),
+        (_of_a_pipe, "is not a file"),
+        (_huge, "expected at most"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_dump_that_somebody_changed_is_refused_and_touches_nothing(
+    postgres: PostgresServer,
+    copied: FolderDumpStore,
+    empty_database: str,
+    damage: Callable[[FolderDumpStore], None],
+    message: str,
+) -> None:
+    damage(copied)
+    with pytest.raises(BackupError, match=message):
+        restored(postgres, empty_database, copied, replace_all=True)
+    assert postgres.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", empty_database) == [(0,)]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -395,7 +466,7 @@ def test_a_full_disk_of_this_machine_leaves_no_dump_and_says_what_to_do(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("local.cli.backup.folder.os.fsync", full)
-    with pytest.raises(DumpStorageError, match="No space left on device; it is no dump without its manifest: make room"):
+    with pytest.raises(DumpStorageError, match="No space left on device; the dump is incomplete; make room"):
         dump(postgres.settings(busy, DUMPS), lambda: "", store, AT)
     monkeypatch.undo()
     assert store.get(MANIFEST) is None

@@ -31,6 +31,7 @@ from signalbox.trading.changes import ChangeSet
 from signalbox.trading.state import AccountState, TradeState
 from signalbox.trading.warnings import DepletionWarning
 from tests.builders import BTC, NOON, minutes
+from tests.examples import examples
 from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source
 from tests.integration.samples import DeliberateError
 from tests.integration.test_trading_ledger_contract import everything
@@ -327,61 +328,38 @@ def raise_deliberately() -> None:
     raise DeliberateError
 
 
-def test_error_after_any_statement_of_a_save_leaves_nothing(
-    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+def kill_backends(postgres: PostgresServer, database: str) -> None:
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        f" AND usename = '{FUNCTIONS_USER}'"
+    )
+
+
+@pytest.mark.parametrize(("kills", "expected"), [(False, DeliberateError), (True, LedgerUnavailableError)])
+def test_error_or_killed_backend_in_any_statement_of_a_save_leaves_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, kills: bool, expected: type[Exception]
 ) -> None:
     before = loaded(ledger)
     untouched = content(postgres, database)
     count = statements_of_a_full_save(ledger)
     assert count == 2  # locks make room for the new ones; everything else is one statement
     after, changes = everything(before)
-    for statements in range(count):
-        with (
-            pytest.raises(DeliberateError),
-            failing_after(statements, raise_deliberately),
-            ledger.transaction(ACCOUNT.account) as tx,
-        ):
-            tx.save(before, after, changes)
-        assert content(postgres, database) == untouched, f"after {statements} statements"
-    with suppress(DeliberateError), ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-        raise_deliberately()
-    assert content(postgres, database) == untouched
-    with ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-    assert loaded(ledger, NOON + minutes(1)) == countable(after, NOON + minutes(1))
 
-
-def test_backend_killed_after_any_statement_of_a_save_leaves_nothing(
-    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
-) -> None:
-    before = loaded(ledger)
-    untouched = content(postgres, database)
-    count = statements_of_a_full_save(ledger)
-    after, changes = everything(before)
-
-    def kill() -> None:
-        postgres.execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-            f" AND usename = '{FUNCTIONS_USER}'"
-        )
+    def fail() -> None:
+        kill_backends(postgres, database) if kills else raise_deliberately()
 
     for statements in range(count):
-        with (
-            pytest.raises(LedgerUnavailableError),
-            failing_after(statements, kill),
-            ledger.transaction(ACCOUNT.account) as tx,
-        ):
+        with pytest.raises(expected), failing_after(statements, fail), ledger.transaction(ACCOUNT.account) as tx:
             tx.save(before, after, changes)
         assert content(postgres, database) == untouched, f"after {statements} statements"
 
-    def save_and_kill() -> None:
+    def save_and_fail() -> None:
         with ledger.transaction(ACCOUNT.account) as tx:
             tx.save(before, after, changes)
-            kill()
+            fail()
 
-    with pytest.raises(LedgerUnavailableError):
-        save_and_kill()
+    with pytest.raises(expected):
+        save_and_fail()
     assert content(postgres, database) == untouched
     with ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, after, changes)
@@ -579,7 +557,7 @@ def test_account_that_is_locked_vouches_for_its_own_rows_alone(source: Connectio
         max_size=4,
     )
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_read_as_they_were_offered(ledger: PostgresTradingLedger, given_rows: list[dict[str, Any]]) -> None:
     known = {"account": ACCOUNT.account, "kind": "TEST", "at": NOON.isoformat(), "code": "c", "who": "w"}
     rows = [{**dict.fromkeys(RISK_EVENTS.columns), **known, "key": str(place), **given} for place, given in enumerate(given_rows)]

@@ -35,6 +35,7 @@ from signalbox.trading.changes import ChangeSet
 from signalbox.trading.errors import AccountError
 from signalbox.trading.state import AccountState, opened
 from tests.builders import BTC, ETH, NOON, minutes
+from tests.examples import examples
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import VENUE
 from tests.integration.test_trading_ledger_contract import everything
@@ -136,7 +137,7 @@ def differences(source: ConnectionSource, account: str) -> list[str]:
     return [str(difference) for difference in verify(source, account)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories())
 def test_any_history_is_loaded_as_saved_and_made_again_from_its_facts(
     postgres: PostgresServer, history: list[tuple[Any, list[OrderEvent], list[Entry], LotMethod | None]]

@@ -1,9 +1,13 @@
-"""Rules of the repository that no linter knows: names of tests, and what the import contracts cover."""
+"""Rules of the repository that no linter knows: names, lengths of files, and what the import contracts cover."""
 
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 import tomllib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,3 +60,69 @@ def test_mypy_judges_every_test_and_ignores_the_errors_of_none() -> None:
     assert "tests" in mypy["files"]
     assert "exclude" not in mypy
     assert [one["module"] for one in (mypy, *mypy["overrides"]) if one.get("ignore_errors")] == []
+
+
+PRODUCT: Final = ("layers", "lambdas", "local", "training", "cdk", "sagemaker", "agents", "tools")
+MAX_LINES: Final = 400  # "about 350" (style, R29), with room for a branch that grows a file
+# Longer files and why they stay whole. A shorter reason is to split the file.
+LONG: Final = {
+    "agents/mt5/signalbox_mt5/venue.py": "one send path of the terminal: look up, send, look up again",
+    "layers/core/python/signalbox/adapters/postgres/trading_rows.py": "writing and reading of each table, side by side",
+    "layers/core/python/signalbox/adapters/venues/ccxt_orders.py": "one venue adapter behind one port",
+    "layers/core/python/signalbox/risk/snapshot.py": "facts of a decision and their canonical text, field by field",
+    "layers/core/python/signalbox/trading/draft.py": "every write of an account, so that nothing else writes its fields",
+    "layers/core/python/signalbox/trading/monitoring.py": "one minute of an account, from marks to internal stops, in order",
+    "local/cli/data/importing/run.py": "one import from files to days, with its interruption",
+    "local/simulation/venue.py": "one simulated venue with every fault",
+    "local/simulation/world.py": "one schedule: actors, moves and the invariants they are judged by",
+    "local/stand_ins/mt5_server.py": "one broker's server behind the terminal's package",
+    "local/stand_ins/trading.py": "one exchange with orders, balances and faults",
+}
+# Names that the field's terms replaced (docs/glossary.md, "Former names"), as words of an identifier
+FORMER: Final = {"desk", "sheet", "tape", "shelf", "tend", "tended", "told", "tell", "tells", "said", "stretch"}
+KEPT: Final = {
+    ("layers/core/python/signalbox/orders/agent_answers.py", "handed_on_at"),  # a field of messages on their way
+    ("local/cli/data/importing/recognise.py", "told"),
+    ("local/cli/data/importing/run.py", "_tell"),
+    ("training/backtest/engine.py", "tells_refusals"),
+}
+
+
+@cache
+def product_sources() -> tuple[Path, ...]:
+    """Return the Python files of the product. Where there is no git, every file below its folders."""
+    listed = subprocess.run(["git", "ls-files", *PRODUCT], cwd=ROOT, capture_output=True, text=True, check=False)
+    names = listed.stdout.splitlines() if listed.returncode == 0 else []
+    found = [ROOT / name for name in names] or [path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")]
+    return tuple(path for path in found if path.suffix == ".py" and path.exists())
+
+
+def identifiers(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def words(identifier: str) -> set[str]:
+    return set(re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", identifier).lower().split("_"))
+
+
+def test_a_long_file_says_why_it_is_one() -> None:
+    lines = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in product_sources()}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES and name not in LONG} == {}
+    assert set(LONG) <= set(lines)
+
+
+def test_no_name_of_the_product_is_one_that_the_fields_terms_replaced() -> None:
+    found = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in product_sources()
+        for name in identifiers(path)
+        if words(name) & FORMER
+    }
+    assert found - KEPT == set()
+    assert words("StandInDesk") & words("the_desk_of") == {"desk"}  # both spellings are seen

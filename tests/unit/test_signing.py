@@ -163,6 +163,13 @@ class Rotated:
     def keys(self) -> SecretKeys:
         return SecretKeys(self.client, "key", lambda: self.seconds)
 
+    def both_sides(self) -> tuple[SecretKeys, SecretKeys, SigningKey]:
+        """Return a signer and a verifier that have read the key, and the key."""
+        signer, verifier = self.keys(), self.keys()
+        key = signer.current()
+        assert verifier.find(key.key_id) == key
+        return signer, verifier, key
+
     def put(self, letter: str) -> str:
         self.client.put_secret_value(SecretId="key", SecretString=letter * 64)
         return SigningKey.of(letter * 64).key_id
@@ -194,9 +201,8 @@ def test_a_rotation_is_followed_at_once_by_who_verifies_and_soon_by_who_signs(se
 def test_a_cached_key_serves_while_secrets_manager_is_down_others_are_unavailable(
     secret: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer, verifier, late = secret.keys(), secret.keys(), secret.keys()
-    key = signer.current()
-    assert verifier.find(key.key_id) == key
+    signer, verifier, key = secret.both_sides()
+    late = secret.keys()
 
     def away(**_asked: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://secretsmanager")
@@ -229,9 +235,8 @@ def counted(secret: Rotated, monkeypatch: pytest.MonkeyPatch, *unreachable: str)
 def test_secrets_manager_that_is_away_is_asked_once_in_a_while_and_not_at_every_seal(
     secret: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signer, verifier, late = secret.keys(), secret.keys(), secret.keys()
-    key = signer.current()
-    assert verifier.find(key.key_id) == key
+    signer, verifier, key = secret.both_sides()
+    late = secret.keys()
     asked = counted(secret, monkeypatch, "AWSCURRENT", "AWSPREVIOUS")
     secret.seconds = KEPT_SECONDS
     for _ in range(100):
@@ -285,11 +290,11 @@ def test_a_new_value_that_is_no_key_stops_nobody(secret: Rotated, bad: str, capl
     assert any("signing_key_unusable: key: AWSCURRENT" in line for line in lines)
     assert key.secret.decode() not in caplog.text
     assert bad.strip() == "" or bad not in caplog.text
-    mended = secret.put("b")  # now the value that is no key is the one before
+    repaired = secret.put("b")  # now the value that is no key is the one before
     secret.seconds += RETRY_SECONDS
     for signer, verifier in ((secret.keys(), secret.keys()), (warm_signer, warm_verifier)):
-        assert signer.current().key_id == mended
-        assert verifier.find(mended) is not None
+        assert signer.current().key_id == repaired
+        assert verifier.find(repaired) is not None
     assert warm_verifier.find(key.key_id) == key  # what was sealed until now and arrives late
 
 

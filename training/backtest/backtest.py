@@ -180,7 +180,7 @@ class BacktestResult:
 
 
 def money_text(change: float, closed: FiguresPart, capital: float, still_open: int) -> str:
-    """Return what equity did, and what of it closed trades and open ones made. change: of the capital, after costs."""
+    """Return the change of equity, split into closed and open trades. change: relative to the capital, after costs."""
     if not closed.trades and not still_open:
         return "No money was made or lost: no trade was opened."
     verb = "lost" if change < 0 else "made"
@@ -192,14 +192,14 @@ def money_text(change: float, closed: FiguresPart, capital: float, still_open: i
 
 
 def gates_text(gates: Mapping[Gate, Verdict], *, promotes: bool) -> str:
-    """Return what the gates say of a model. One that nobody evaluated is not one that it failed."""
+    """Return the gate verdicts of a model in words. A gate that was not evaluated does not count as failed."""
     failed = ", ".join(gate.value for gate, verdict in gates.items() if verdict is Verdict.FAIL)
     unknown = ", ".join(gate.value for gate, verdict in gates.items() if verdict is Verdict.NOT_EVALUATED)
     parts = [f"failed {failed}"] * bool(failed) + [f"not evaluated {unknown}"] * bool(unknown)
     shown = "; ".join(parts)
     if promotes:
-        told = f" ({shown})" if shown else ""
-        return f"The model passed the gates that promote it{told}; a backtest deploys it as shadow all the same."
+        detail = f" ({shown})" if shown else ""
+        return f"The model passed the gates that promote it{detail}; a backtest deploys it as shadow all the same."
     return f"The model runs in shadow only: gates {shown}."
 
 

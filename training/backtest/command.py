@@ -28,7 +28,7 @@ _AMOUNTS: Final = ("quantity", "entry_price", "exit_price", "stop_loss", "take_p
 
 
 def run_backtest(request: BacktestRequest, *, as_json: bool = False, out: Path | None = None) -> BacktestResult:
-    """Run a backtest, print what came of it, and write its files into a folder if one is given. Raises SignalboxError.
+    """Run a backtest, print the result, and write its files into a folder if one is given. Raises SignalboxError.
 
     as_json: every figure as JSON on standard output, all else on standard error. out: backtest.json, report.html,
     chart.png and trades.parquet.

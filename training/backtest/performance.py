@@ -76,7 +76,7 @@ class Performance:
     days: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON; what the period cannot give is null."""
+        """Return the figures as JSON; null for a figure that the period is too short for."""
         found = asdict(self) | {"max_drawdown_at": None if self.max_drawdown_at is None else self.max_drawdown_at.isoformat()}
         return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in found.items()}
 

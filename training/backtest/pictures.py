@@ -104,8 +104,8 @@ def compared_chart(results: Sequence[tuple[str, Sequence[tuple[datetime, Decimal
         points = [(at.timestamp(), 100 * float((equity - capital) / capital)) for at, equity in rows]
         every = max(-(-len(points) // _POINTS), 1)
         lines.append(Line(name, f"c{i % 4}", [*points[::every], *points[-1:]]))
-    said = [f"{stamp(x)}: {figure(y)} %" for x, y in lines[0].points] if lines else None
-    return time_chart("equity of both", lines, unit="% of the capital", start=Tick(0.0, "start"), said=said)
+    hover = [f"{stamp(x)}: {figure(y)} %" for x, y in lines[0].points] if lines else None
+    return time_chart("equity of both", lines, unit="% of the capital", start=Tick(0.0, "start"), hover=hover)
 
 
 def _limit_line(days: Sequence[AccountDay]) -> list[tuple[float, float]]:

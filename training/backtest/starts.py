@@ -122,7 +122,7 @@ def attempting(
 ) -> Iterator[Callable[[Callable[[float], None]], Passing]]:
     """Run the account from every start date in other processes, one per core, while the caller does something else.
 
-    Give a function that waits for them and returns the result; it is told a function that takes the fraction done.
+    Yield a function that waits for them and returns the result; its argument is called with the fraction done.
     """
     work = _Work(grid, tuple(signals), account, tuple(starts), end)
     with _workers(work, len(starts)) as results:

@@ -46,7 +46,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the gates are judged on."""
+    """The figures that the gates are judged on."""
 
     evaluation: ModelEvaluation
     integrity: Integrity

@@ -82,7 +82,7 @@ class Scored:
 
     @cached_property
     def one_position(self) -> NDArray[np.bool_]:
-        """Which issued signals a trader takes who holds at most one position per symbol, each for the whole horizon."""
+        """Return which issued signals a trader takes who holds at most one position per symbol, each for the whole horizon."""
         taken = np.zeros(len(self), dtype=np.bool_)
         for symbol in range(len(self.data.symbols)):
             rows = np.flatnonzero(self.issued & (self.data.symbol == symbol))

@@ -80,12 +80,12 @@ def equity_svg(equity: Equity, cost: str) -> Markup:
         Line(f"{name}: {values[-1]:+.1f} %", f"c{i}", list(zip(days, values, strict=True)))
         for i, (name, values) in enumerate(series.items())
     ]
-    said = [
+    hover = [
         f"{day}: " + ", ".join(f"{name} {values[i]:+.1f} %" for name, values in series.items())
         for i, day in enumerate(equity.days)
     ]
     unit = "% of capital, not compounded"
-    return time_chart("equity, one position a symbol", lines, unit=unit, start=Tick(0.0, "start"), said=said)
+    return time_chart("equity, one position a symbol", lines, unit=unit, start=Tick(0.0, "start"), hover=hover)
 
 
 def hours_svg(cells: Sequence[HourCell]) -> Markup:
@@ -104,8 +104,8 @@ def hours_svg(cells: Sequence[HourCell]) -> Markup:
             x = left + hour * size
             shown = f"{name} {hour:02d}:00 UTC: {n} signals" + (f", {precision:.1%} right" if n else "")
             cell = element("rect", x=f"{x:.0f}", y=f"{y:.0f}", width=f"{size - 2:.0f}", height=24, fill=colour)
-            said = words(x + size / 2 - 1, y + 16, share, class_="cell")
-            parts.append(element("g", cell, said, element("title", shown)))
+            hover = words(x + size / 2 - 1, y + 16, share, class_="cell")
+            parts.append(element("g", cell, hover, element("title", shown)))
     return picture("precision by hour", left + 24 * size, 20 + 26 * len(rows) + 8, *parts)
 
 

@@ -24,7 +24,7 @@ TRAINING: Final = Path(__file__).resolve().parents[1]
 
 
 class BundleWriter:
-    """Collects the files of a bundle for `target`. Without `publish` nothing is left behind.
+    """Collects the files of a bundle for `target`. Without a call of `publish` no files remain.
 
     Raises TrainingError at once if `target` holds something that is not a bundle.
     """

@@ -75,7 +75,7 @@ class AccountViewQuery:
         return found
 
     def _levels(self) -> list[VenueOrder]:
-        """Return the orders that stand for levels: those that the request names, and all whose position is open."""
+        """Return the orders that are levels (stop or target): those in the request, and all with an open position."""
         by_symbol = {contract.ours: contract for contract in self.contracts.values()}
         for resting in self.request.exits:
             wanted = Wanted.of(resting)

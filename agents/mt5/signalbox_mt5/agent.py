@@ -381,7 +381,7 @@ def _opens(request: Request) -> bool:
 
 @exactly
 def _is_last_word(request: ExecutionRequested, report: ExecutionReported) -> bool:
-    """Whether the report is final: nothing more will follow from what the request did at once."""
+    """Whether the report is final: the request's immediate effects are complete."""
     if any(isinstance(event, OrderUnconfirmed) for event in report.events):
         return False
     if request.instruction is not OrderInstruction.SUBMIT or request.terms.type is not OrderType.MARKET:

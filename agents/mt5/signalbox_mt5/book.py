@@ -39,7 +39,7 @@ MARK: Final = 0x5B  # highest of the eight bytes of our magic numbers; people an
 MARK_SHIFT: Final = 56
 ID_DIGITS: Final = 14  # hexadecimal digits of the client order id in the other seven bytes
 HISTORY_MARGIN: Final = timedelta(days=2)  # added on both sides of a history query, to cover any time zone of the broker
-LOOK_BACK: Final = timedelta(days=90)  # how far back one order is searched by its id
+LOOKBACK: Final = timedelta(days=90)  # how far back one order is searched by its id
 _LIMITS: Final = frozenset({OrderKind.BUY_LIMIT, OrderKind.SELL_LIMIT})
 _STOPS: Final = frozenset({OrderKind.BUY_STOP, OrderKind.SELL_STOP})
 _TRADES: Final = frozenset({DealKind.BUY, DealKind.SELL})
@@ -55,7 +55,7 @@ def magic_of(client_order_id: str) -> int:
 
 
 def is_ours(magic: int) -> bool:
-    """Return whether this agent gives such a magic number."""
+    """Return whether a magic number is one of this agent's."""
     return magic >> MARK_SHIFT == MARK
 
 
@@ -101,13 +101,13 @@ class TerminalBook:
         magic = magic_of(name)
         live = [order for order in self.orders() if order.magic == magic]
         shown = {order.ticket for order in live}
-        past = self.past_orders(self._clock() - LOOK_BACK)
+        past = self.past_orders(self._clock() - LOOKBACK)
         return live, [order for order in past if order.magic == magic and order.ticket not in shown]
 
     def deals_of(self, name: str) -> list[Any]:
         """Return the deals of a client order id."""
         magic = magic_of(name)
-        return [deal for deal in self.deals(self._clock() - LOOK_BACK) if deal.magic == magic and self.is_order_deal(deal)]
+        return [deal for deal in self.deals(self._clock() - LOOKBACK) if deal.magic == magic and self.is_order_deal(deal)]
 
     def is_order_deal(self, deal: Any) -> bool:
         """Whether a deal belongs to the order whose magic it carries."""

@@ -1,4 +1,4 @@
-"""The terminal, with every value judged when it is read: a broker's server says what it likes, and so may its bridge.
+"""The terminal, with every value checked when it is read, because a broker's server or its bridge may return anything.
 
 A field that cannot be what it claims (no number, a price of 1E+300, an instant of the year 60000, a symbol of a megabyte) raises
 VenueSilentError: what the terminal has is then unknown, which is neither an absence nor a refusal. Values are judged one by

@@ -33,7 +33,7 @@ _REASONS: Final = {JournalKind.STOP: DealReason.SL, JournalKind.TARGET: DealReas
 
 
 def kind_of(terms: OrderTerms) -> JournalKind | None:
-    """Return the level that an order stands for; None if it is an order at the terminal too."""
+    """Return which level (stop or target) represents an order; None if the order exists at the terminal itself."""
     if not terms.reduce_only or terms.type is OrderType.MARKET:
         return None
     return JournalKind.STOP if terms.type is OrderType.STOP else JournalKind.TARGET
@@ -76,7 +76,7 @@ class PositionLevels:
         self._terminal, self._journal = terminal, journal
 
     def put(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> None:
-        """Set the level on every position of the entry. Raises VenueRefusedError if there is none, and whatever `ask` raises."""
+        """Set the level on every position of the entry. Raises VenueRefusedError without a position, and what `ask` raises."""
         open_ = book.positions_of_entry(wanted.entry, contract.name)
         if not open_ and not self._adopt_traded(wanted, book, contract):
             raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: no position of entry {wanted.entry} is open")
@@ -105,7 +105,7 @@ class PositionLevels:
         return self._journal.protections.get(wanted.client_order_id)
 
     def take_away(self, protection: PositionProtection, book: TerminalBook) -> None:
-        """Remove the level if an order still stands for it. Raises whatever `ask` raises."""
+        """Remove the level if an order is still attached to it. Raises what `ask` raises."""
         if not protection.is_released:
             for position in self._open(protection, book):
                 self._set(position, protection.kind, ZERO, protection.client_order_id)
@@ -138,7 +138,7 @@ class PositionLevels:
         return OrderStatusReport(order, trades, reason)
 
     def owner(self, deal: Any) -> str | None:
-        """Return the order for which a deal by stop or target is reported, and record it; None while no order stands for it."""
+        """Return and record the order that a deal by stop or target belongs to; None if no order is attached to the level."""
         claimed = self._journal.claims.get(deal.ticket)
         if claimed is not None:
             return claimed

@@ -149,7 +149,7 @@ def outcome_of(code: int) -> Outcome:
 
 
 def outcome_of_silence(last_error: int) -> Outcome:
-    """Return what is known about a request that `order_send` answered with None."""
+    """Return the outcome of a request that `order_send` answered with None."""
     return _NEVER_LEFT.get(LastError(last_error), Outcome.UNKNOWN) if last_error in _ERRORS else Outcome.UNKNOWN
 
 

@@ -98,8 +98,8 @@ class OrdersApi:
             raise AccountsError(f"your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
         if not answer.is_success or not isinstance(found, dict):
             if answer.status_code in UNANSWERED:
-                raise UnansweredError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code}){again}")
-            raise AccountsError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code})")
+                raise UnansweredError(f"{_gateway_message(found)} (HTTP {answer.status_code}){again}")
+            raise AccountsError(f"{_gateway_message(found)} (HTTP {answer.status_code})")
         return found
 
     def halt(self, account: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _described(problem: Problem) -> str:
     return what if problem.remedy is None or problem.errors else f"{what.rstrip('.')}. {problem.remedy.rstrip('.')}"
 
 
-def _said_by_the_gateway(found: Any) -> str:
+def _gateway_message(found: Any) -> str:
     """Return API Gateway's own answer, which is not a problem document."""
     if not isinstance(found, dict):
         return "the API's answer is not a JSON object"
@@ -209,8 +209,8 @@ def resumed_text(found: Mapping[str, Any]) -> str:
     stands = f"{found['account']}: the kill switch is released"
     if found["halt"] is not None:
         stands = f"{found['account']}: not resumed"
-    told = f"{stands}; {'; '.join(against)}" if against else f"{stands}; new entries are possible again"
-    return f"{told}\n{account_text(found)}"
+    text = f"{stands}; {'; '.join(against)}" if against else f"{stands}; new entries are possible again"
+    return f"{text}\n{account_text(found)}"
 
 
 def access_text(found: Mapping[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from local.cli.ledger import connection_source, require_reachable
@@ -19,6 +20,19 @@ from signalbox.portfolio.lots import method_at
 
 READ_TIMEOUT_MS: Final = 60_000
 _BEGINNING: Final = datetime(2009, 1, 1, tzinfo=UTC)  # before any entry
+_ORDER: Final = {
+    **{name: f"terms.{name}" for name in ("decided_at", "symbol")},
+    **{name: f"terms.{name}.value" for name in ("leg", "side", "type")},
+    "quantity": "terms.quantity",
+    **{name: name for name in ("filled", "average_price")},
+    "state": "state.value",
+    "client_order_id": "client_order_id",
+}
+_EQUITY: Final = {name: name for name in ("at", "cash", "balance", "equity")}
+_RISK_EVENT: Final = {"at": "at", "what": "kind.value"} | {
+    name: name for name in ("code", "symbol", "limit", "value", "who", "detail")
+}
+_LOT: Final = {name: name for name in ("symbol", "opened_at", "quantity", "price", "cost", "fee")} | {"lot": "lot_id"}
 
 
 @contextmanager
@@ -34,8 +48,7 @@ def ledger(stage: str | None, database: str | None, settings: Settings) -> Itera
 
 def trades(source: ConnectionSource, account: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Return the trades decided in (start, end], oldest first. Raises AccountError."""
-    reader = TradingReader(source)
-    reader.overview(account)
+    reader = _reader(source, account)
     orders = {order.client_order_id: order for order in reader.orders(account, start, end)}
     found = []
     for trade in reader.trades(account, start, end):
@@ -60,81 +73,41 @@ def trades(source: ConnectionSource, account: str, start: datetime, end: datetim
 
 def orders(source: ConnectionSource, account: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Return the orders decided in (start, end] in their current state. Raises AccountError."""
-    reader = TradingReader(source)
-    reader.overview(account)
-    return [
-        {
-            "decided_at": order.terms.decided_at,
-            "symbol": order.terms.symbol,
-            "leg": order.terms.leg.value,
-            "side": order.terms.side.value,
-            "type": order.terms.type.value,
-            "quantity": order.terms.quantity,
-            "filled": order.filled,
-            "average_price": order.average_price,
-            "state": order.state.value,
-            "client_order_id": order.client_order_id,
-        }
-        for order in reader.orders(account, start, end)
-    ]
+    return _rows(_reader(source, account).orders(account, start, end), _ORDER)
 
 
 def equity(source: ConnectionSource, account: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Return the equity snapshots in (start, end]. Raises AccountError."""
-    reader = TradingReader(source)
-    reader.overview(account)
-    return [
-        {
-            "at": one.at,
-            "cash": one.cash,
-            "balance": one.balance,
-            "equity": one.equity,
-            "profit": _minus(one.equity, one.transfers),
-            "fees": one.fees,
-        }
-        for one in reader.equity(account, start, end)
-    ]
+    found = _reader(source, account).equity(account, start, end)
+    profits = [{"profit": _minus(one.equity, one.transfers), "fees": one.fees} for one in found]
+    return [{**row, **profit} for row, profit in zip(_rows(found, _EQUITY), profits, strict=True)]
 
 
 def history(source: ConnectionSource, account: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Return the compliance record of (start, end]: halts, resumes, refusals, limits, commands. Raises AccountError."""
-    reader = TradingReader(source)
-    reader.overview(account)
-    return [
-        {
-            "at": event.at,
-            "what": event.kind.value,
-            "code": event.code,
-            "symbol": event.symbol,
-            "limit": event.limit,
-            "value": event.value,
-            "who": event.who,
-            "detail": event.detail,
-        }
-        for event in reader.risk_events(account, start, end)
-    ]
+    return _rows(_reader(source, account).risk_events(account, start, end), _RISK_EVENT)
 
 
 def lots(source: ConnectionSource, account: str, now: datetime) -> tuple[str, list[dict[str, Any]]]:
     """Return the lot method in force and the open lots, computed from the account's entries. Raises AccountError."""
-    reader = TradingReader(source)
-    reader.overview(account)
+    reader = _reader(source, account)
     orders_given = reader.standing_orders(account)
     books = book(account, reader.entries(account, _BEGINNING, now), orders_given).books
-    found = [
-        {
-            "symbol": lot.symbol,
-            "opened_at": lot.opened_at,
-            "quantity": lot.quantity,
-            "price": lot.price,
-            "cost": lot.cost,
-            "fee": lot.fee,
-            "lot": lot.lot_id,
-        }
-        for lots_of in books.lots.values()
-        for lot in lots_of
-    ]
-    return method_at(orders_given, now).value, found
+    open_lots = [lot for lots_of in books.lots.values() for lot in lots_of]
+    return method_at(orders_given, now).value, _rows(open_lots, _LOT)
+
+
+def _reader(source: ConnectionSource, account: str) -> TradingReader:
+    """Return a reader of the ledger after a look-up of the account. Raises AccountError."""
+    reader = TradingReader(source)
+    reader.overview(account)
+    return reader
+
+
+def _rows(found: Iterable[object], columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return one row per object. columns: attribute paths by column name."""
+    readers = {name: attrgetter(path) for name, path in columns.items()}
+    return [{name: read(one) for name, read in readers.items()} for one in found]
 
 
 @exactly

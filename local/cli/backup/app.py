@@ -25,11 +25,11 @@ def restore(  # noqa: PLR0917 - options of a command
     source: Annotated[str, typer.Option("--from", help="A dump: its folder, or s3://BUCKET/dumps/INSTANT.")],
     stage: Annotated[str | None, typer.Option(help="A deployed stage; default: the local cloud, running or not.")] = None,
     database: Annotated[str | None, typer.Option(help="Another ledger: a libpq connection string, as its owner.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Move aside what the ledger holds; nothing is dropped.")] = False,  # noqa: FBT002
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Where an account differs from its facts, write the facts.")] = False,  # noqa: FBT002
+    replace: Annotated[bool, typer.Option("--replace", help="Move the ledger's rows aside; nothing is dropped.")] = False,  # noqa: FBT002
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild accounts that differ from their events.")] = False,  # noqa: FBT002
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Restore a dump into a ledger that holds nothing. Repeat the command after an interruption: it goes on where it was."""
+    """Restore a dump into an empty ledger. After an interruption, run the command again: it continues where it stopped."""
     from local.cli.backup.command import Backups, print_restore  # noqa: PLC0415 - loads boto3 and psycopg
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

@@ -1,7 +1,7 @@
 """Dumps a ledger and restores one: of the local cloud, of a deployed stage through its own functions, or of any other database.
 
-The ledger of a deployed stage answers inside its network alone. There dump_database and restore_database do the work, and this
-command asks them, the second as often as it takes.
+The ledger of a deployed stage can be reached only from inside its network. There dump_database and restore_database do the work;
+this command invokes them, the second as often as needed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from signalbox.backup.manifest import DumpManifest, dump_name
 from signalbox.backup.store import DumpStore
 from signalbox.contracts import DUMPS_FOLDER, Function, StackOutput, function_name
 from signalbox.ledger_errors import LedgerUnavailableError
-from signalbox.wire import parse_object
+from signalbox.wire import in_one_line, parse_object
 
 _PATIENT: Final = Config(connect_timeout=5, read_timeout=920, retries={"total_max_attempts": 1})  # a retry would run beside it
 
@@ -69,11 +69,11 @@ class Backups:
             return DumpDone(answer["dump"], answer["schema"], answer["rows"])
         folder = out or self.settings.state / "backups" / dump_name(at)
         if folder.exists() and any(folder.iterdir()):
-            raise DataError(f"{folder}: expected a new or empty folder for the dump, it holds something")
+            raise DataError(f"{folder}: expected a new or empty folder for the dump, got one with files")
         with private_files():
             out_folder(folder)
         with self._reached(database) as (found, password):
-            made = dump(found, lambda: password, FolderDumpStore(folder), at, progress=_say)
+            made = dump(found, lambda: password, FolderDumpStore(folder), at, progress=_print_line)
         return _done(str(folder), made)
 
     def restore(
@@ -91,7 +91,7 @@ class Backups:
                 now=self.now(),
                 replace_all=replace_all,
                 rebuild_accounts=rebuild_accounts,
-                progress=_say,
+                progress=_print_line,
             )
 
     def _deployed(self, stage: str | None, database: str | None) -> str | None:
@@ -127,7 +127,7 @@ class Backups:
             found = RestoreProgress(**answer | {key: tuple(answer[key]) for key in ("differences", "halted")})
             moved = found.moved_to or moved
             command["replace"] = False  # it was begun: what is there now is of this dump
-            _say(f"{found.restored} of {found.parts} parts are restored")
+            _print_line(f"{found.restored} of {found.parts} parts are restored")
             if found.is_done or found.restored == found.parts:
                 return replace(found, moved_to=moved)
 
@@ -139,9 +139,9 @@ class Backups:
             answer = client.invoke(FunctionName=name, Payload=json.dumps(command).encode())
             payload: dict[str, Any] = parse_object(answer["Payload"].read())
         except (ClientError, BotoCoreError) as error:
-            raise BackupError(f"{name} did not answer: {error}; repeat the command, which goes on where it was") from error
+            raise BackupError(f"{name} did not answer: {error}; repeat the command; it continues where it stopped") from error
         if "FunctionError" in answer:
-            raise BackupError(f"{name}: {payload.get('errorMessage', 'failed without a word, see its log')}")
+            raise BackupError(f"{name}: {payload.get('errorMessage', 'failed without a message; see its log')}")
         return payload
 
     def _store(self, source: str) -> DumpStore:
@@ -187,7 +187,7 @@ def _done(place: str, manifest: DumpManifest) -> DumpDone:
     return DumpDone(place, manifest.schema_version, manifest.rows)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
@@ -201,7 +201,7 @@ def print_dump(done: DumpDone, *, as_json: bool) -> None:
 
 
 def print_restore(done: RestoreProgress, *, as_json: bool) -> None:
-    """Print what was restored, and what somebody has to look at."""
+    """Print what was restored, and what needs a person's attention."""
     if as_json:
         print(json.dumps(asdict(done)))
         return
@@ -209,10 +209,10 @@ def print_restore(done: RestoreProgress, *, as_json: bool) -> None:
     if done.moved_to:
         print(f"what was there before is in the schema {done.moved_to}; remove it with DROP SCHEMA {done.moved_to} CASCADE")
     for difference in done.differences:
-        print(f"  differs: {difference}")
+        print(f"  differs: {in_one_line(difference)}")
     if done.differences:
-        print("the ledger stays closed to the functions: repeat the command with --rebuild to write what the facts say")
+        print("the ledger stays closed to the functions: repeat the command with --rebuild to rebuild them from their events")
         return
-    print(f"{done.accounts} accounts were made again from their facts and equal their tables")
-    for account in done.halted:
+    print(f"{done.accounts} accounts were rebuilt from their events and match their tables")
+    for account in map(in_one_line, done.halted):
         print(f"{account} is live and halted: compare it with its venue, then `signalbox accounts resume {account}`")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from signalbox.backup.errors import DumpStorageError
+from signalbox.limits import MAX_DUMP_FILE_BYTES
 
 
 class FolderDumpStore:
@@ -32,13 +34,20 @@ class FolderDumpStore:
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             raise DumpStorageError(
-                f"cannot write {path}: {error.strerror}; it is no dump without its manifest: make room and repeat the command"
+                f"cannot write {path}: {error.strerror}; the dump is incomplete; make room and repeat the command"
             ) from error
 
     def get(self, file: str) -> bytes | None:
+        path = self.folder / file
         try:
-            return (self.folder / file).read_bytes()
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # a device has no end, and a pipe waits for whoever writes
+                raise DumpStorageError(f"{path} is not a file")
+            if found.st_size > MAX_DUMP_FILE_BYTES:
+                raise DumpStorageError(f"{path}: expected at most {MAX_DUMP_FILE_BYTES} bytes, got {found.st_size}")
+            with path.open("rb") as content:
+                return content.read(found.st_size)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DumpStorageError(f"cannot read {self.folder / file}: {error.strerror}") from error
+            raise DumpStorageError(f"cannot read {path}: {error.strerror}") from error

@@ -75,11 +75,11 @@ def resources_of(templates: Iterable[Mapping[str, Any]]) -> list[Resource]:
 
 def estimate(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> list[CostItem]:
     """Return the items of a month, most expensive first. Raises CostError for a resource without a price."""
-    items = [*_standing(found, prices, usage), *_running(found, prices, usage)]
+    items = [*_fixed_items(found, prices, usage), *_running(found, prices, usage)]
     return sorted((item for item in items if item.quantity), key=lambda item: -item.listed)
 
 
-def _standing(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[CostItem]:
+def _fixed_items(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[CostItem]:
     """Yield the items that cost money all the time, used or not."""
     hours, free, each = prices["hours"], prices["always_free"], prices["each"]
     for database in _of(found, "AWS::RDS::DBInstance"):
@@ -114,8 +114,9 @@ def _running(found: Sequence[Resource], prices: Mapping[str, Any], usage: Mappin
     for name, count in usage["runs_a_cycle"].items():
         if name in functions:
             runs[name] += round(cycles * count)
-    seconds = usage["seconds_a_run"]
-    memory = sum(count * seconds * functions[name]["MemorySize"] / 1024 for name, count in runs.items())
+    longer = usage.get("seconds_of", {})
+    seconds = {name: longer.get(name, usage["seconds_a_run"]) for name in runs}
+    memory = sum(count * seconds[name] * functions[name]["MemorySize"] / 1024 for name, count in runs.items())
     total = sum(runs.values())
     yield CostItem("Lambda: requests", total, million["lambda_request"] / MILLION, free["lambda_request"])
     yield CostItem("Lambda: GB-seconds", memory, prices["other"]["lambda_gigabyte_second"], free["lambda_gigabyte_second"])

@@ -10,16 +10,21 @@ import typer
 
 from local.cli.options import Data, End, Json, Start
 
-data_app = typer.Typer(help="Check recorded candles.", no_args_is_help=True)
+data_app = typer.Typer(help="Import, export and check candles.", no_args_is_help=True)
 
 
 @data_app.callback()
 def _group() -> None:
-    """Check recorded candles."""
+    """Import, export and check candles."""
 
 
+collect_app = typer.Typer(help="Fill a lake: candles of an exchange, or alternative data.", no_args_is_help=True)
+
+
+@collect_app.callback(invoke_without_command=True)
 def collect(  # noqa: PLR0917 - typer passes by keyword
-    out: Annotated[Path, typer.Option(help="Folder of the lake; continues an earlier run there.")],
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option(help="Folder of the lake; continues an earlier run there.")] = None,
     symbols: Annotated[str, typer.Option(help="Symbols, separated by commas.")] = "BTC-USD,ETH-USD,SOL-USD",
     venue: Annotated[str, typer.Option(help="Exchange: coinbase, or any name that ccxt knows.")] = "coinbase",
     start: Annotated[str, typer.Option(help="Start: an age such as 30d or 2y, or ISO 8601; rounded down to a UTC day.")] = "30d",
@@ -31,6 +36,12 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Back-fill 1-minute candles of an exchange into a lake; run again to continue, also after a crash."""
+    if context.invoked_subcommand is not None:
+        return
+    from local.errors import DataError  # noqa: PLC0415 - as below
+
+    if out is None:
+        raise DataError("--out is missing: name the folder of the lake, such as --out lake")
     from local.cli.arguments import out_folder  # noqa: PLC0415 - as below
     from local.cli.data.collection.command import run_collect  # noqa: PLC0415 - ccxt takes a second to import
     from local.cli.data.collection.request import parse_request  # noqa: PLC0415 - as above
@@ -48,6 +59,33 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
     )
     out_folder(out)
     raise typer.Exit(run_collect(request))
+
+
+@collect_app.command("alt")
+def collect_alternative(  # noqa: PLR0917 - typer passes by keyword
+    out: Annotated[Path, typer.Option(help="Folder of the lake; adds what is new.")],
+    sources: Annotated[
+        str, typer.Option(help="Sources, separated by commas: binanceusdm, bybit, okx, alternativeme.")
+    ] = "okx,alternativeme",
+    symbols: Annotated[str, typer.Option(help="Symbols, separated by commas.")] = "BTC-USD,ETH-USD,SOL-USD",
+    start: Start = None,
+    end: End = None,
+    calendar: Annotated[
+        Path | None, typer.Option(help="A CSV of economic releases: scheduled_at,name,importance[,published_at].")
+    ] = None,
+    source_url: Annotated[str, typer.Option(help="Another address of the source, for example of a test server.")] = "",
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Add funding rates, open interest, ratios, liquidations, sentiment and a calendar; each value with when it was known."""
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - as below
+    from local.cli.data.alternative.command import AlternativeRequest, run_collect_alternative  # noqa: PLC0415 - ccxt
+    from local.cli.instants import parse_bounds  # noqa: PLC0415 - as below
+
+    first, last = parse_bounds(start, end)
+    names = tuple(name.strip().upper().replace("/", "-") for name in symbols.split(",") if name.strip())
+    chosen = tuple(name.strip() for name in sources.split(",") if name.strip())
+    request = AlternativeRequest(out_folder(out), chosen, names, first, last, calendar, source_url, json_output)
+    raise typer.Exit(run_collect_alternative(request))
 
 
 @data_app.command("report")
@@ -69,11 +107,13 @@ def report(
 
 @data_app.command("import")
 def import_files(  # noqa: PLR0917 - typer passes by keyword
-    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders with all that is below them.")],
-    out: Annotated[Path, typer.Option(help="Folder of the lake; what it holds stays.")],
-    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, where the files do not say it.")] = None,
-    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, where the files do not say it.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="Zone of times that state none: UTC, or such as Europe/Berlin.")] = None,
+    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders, which are read with their subfolders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the lake; bars that it has are kept.")],
+    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, if the files do not say it.")] = None,
+    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, if the files do not say it.")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Time zone of times that state none, such as UTC or Europe/Berlin.")
+    ] = None,
     base_volume: Annotated[str | None, typer.Option(help="The column of volume in base currency (BTC of BTC-USD).")] = None,
     quote_volume: Annotated[
         str | None, typer.Option(help="The column of volume in quote currency; it is divided by each bar's mean price.")
@@ -138,8 +178,8 @@ def export(  # noqa: PLR0917 - typer passes by keyword
 @data_app.command("sample")
 def sample(
     out: Annotated[Path, typer.Option(help="Folder of the lake.")],
-    days: Annotated[int, typer.Option(help="How many days.", min=1, max=730)] = 30,
-    seed: Annotated[int, typer.Option(help="Another seed, another market.", min=0)] = 7,
+    days: Annotated[int, typer.Option(help="Number of days.", min=1, max=730)] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the simulator; another seed gives another market.", min=0)] = 7,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Write a small synthetic lake, marked as such, to try things with no data at all."""

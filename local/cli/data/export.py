@@ -1,6 +1,6 @@
 """`signalbox data export`: candles of a lake or of recorded files as CSV, or as the files that freqtrade reads.
 
-CSV keeps every digit of a lake. freqtrade's files hold floats, as it does: each is the float nearest to the price.
+CSV keeps every digit of a lake. freqtrade's files hold floats: each is the float nearest to the price.
 """
 
 from __future__ import annotations

@@ -110,19 +110,19 @@ class StageDeployment:
             if not self._stays(release, ringing):
                 return False
             self._ring()
-            self._say_where(target.region)
+            self._print_target(target.region)
         return True
 
     def _stays(self, release: Release, ringing: frozenset[str]) -> bool:
-        """Watch what was deployed; False when an alarm rang and the release before runs again."""
+        """Watch the deployment. Return False if an alarm went off and the previous release was restored."""
         if not release.is_second():
             return True  # nothing to go back to, and alarms of silence ring until there is data
         new = release.watch(ringing, self.person.say)
         if not new:
             return True
         moved = release.back()
-        self.person.say(f"rings since the deployment: {', '.join(sorted(new))}")
-        self.person.say(f"{len(moved)} functions run the release before again; schema and templates stay (docs/operations.md)")
+        self.person.say(f"alarms since the deployment: {', '.join(sorted(new))}")
+        self.person.say(f"{len(moved)} functions run the previous release again; schema and templates stay (docs/operations.md)")
         return False
 
     def _require(self, command: Sequence[str], what: str) -> None:
@@ -158,7 +158,7 @@ class StageDeployment:
             self.person.say(f"  still missing: telegram.{one}")
 
     def _ring(self) -> None:
-        """Trigger one alarm for a test. It takes the way of every alarm, and CloudWatch resets it within minutes."""
+        """Trigger one alarm for a test. It takes the same path as every alarm, and CloudWatch resets it within minutes."""
         client = self.session.client("cloudwatch")
         try:
             pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{PRODUCT}-{self.stage}-")
@@ -171,7 +171,7 @@ class StageDeployment:
         self.person.say(f"triggered the alarm {names[0]}: each confirmed address of alarm_emails gets a mail.")
         self.person.say("No mail? Open the message 'AWS Notification - Subscription Confirmation', confirm, and run this again.")
 
-    def _say_where(self, region: str) -> None:
+    def _print_target(self, region: str) -> None:
         name = f"{PRODUCT}-{self.stage}"
         self.person.say(
             f"dashboard: https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards/dashboard/{name}"

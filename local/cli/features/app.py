@@ -56,6 +56,30 @@ def rehash(
     print(json.dumps(asdict(proof)) if json_output else proof.in_words())
 
 
+@features_app.command("value")
+def value(  # noqa: PLR0917 - typer passes by keyword
+    data: Data = None,
+    alternative: Annotated[Path | None, typer.Option(help="Lake with alternative data; default: the one of --data.")] = None,
+    assume_lag: Annotated[
+        float | None,
+        typer.Option(help="Assume that each value was known this many minutes after its publication.", min=0, max=10_080),
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    out: Annotated[Path | None, typer.Option(help="Write the features of every decision to this Parquet file too.")] = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Measure on unseen days whether alternative data (schema v64x) adds anything to the features of v50."""
+    from local.cli.arguments import candles_of, out_file  # noqa: PLC0415 - as above
+    from local.cli.features.value import ValueOptions, run_value  # noqa: PLC0415 - xgboost
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    first, last = parse_bounds(start, end)
+    folder = candles_of(data, load_settings())
+    file = None if out is None else out_file(out)
+    run_value(ValueOptions(folder, alternative or folder, assume_lag, first, last, file, json_output))
+
+
 @features_app.command("verify")
 def verify(
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day whose signals are verified.")],

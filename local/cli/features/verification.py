@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,14 +23,14 @@ from rich.table import Table
 
 from local.cli.ledger import connection_source
 from local.errors import DataError
-from local.settings import STAGE, VENUE, Settings
+from local.settings import STAGE, Settings
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
-from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
+from signalbox.adapters.lake.series import CandleSeries, LakeSeries, every_series
 from signalbox.adapters.postgres.connection import LedgerUnavailableError
 from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.contracts import StackOutput
-from signalbox.market.candles import ONE_MINUTE, Bars, Symbol, to_ms
+from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, Symbol, to_ms
 from signalbox.market.lake import DAY_MS, ONE_DAY, DayKey, SeriesKey
 from signalbox.signals.signal import Signal
 from signalbox.signals.verification import SignalVerification, history_of, symbols_of, verify_signals
@@ -40,6 +41,7 @@ SLACK: Final = timedelta(days=2)  # for outages inside the history, because bars
 BUCKET: Final = "s3://"
 
 FindSeries = Callable[[Symbol], CandleSeries | None]
+FindOfVenue = Callable[[str, Symbol], CandleSeries | None]
 
 
 def run_verify(day: date, data: str | None, database: str | None, *, venue: str, json_output: bool, settings: Settings) -> int:
@@ -51,19 +53,25 @@ def run_verify(day: date, data: str | None, database: str | None, *, venue: str,
             signals = signals_of(reader, day)
             if not signals:
                 raise DataError(f"no signal was decided on {day}; `signalbox signals list` shows when")
-            revisions = reader.revisions(venue, *_window(signals))
-            if given is not None:
-                bars = read_bars(signals, given)
-            else:
-                lake = _lake_of_up(settings) if database is None else None
-                bars = {} if lake is None else read_bars(signals, lake)
-                bars = with_ledger(signals, bars, reader, venue)
+            lake = _lake_of_up(settings) if given is None and database is None else None
+            found: list[SignalVerification] = []
+            have_bars = False
+            for market in sorted({one.market or venue for one in signals}):
+                # a decision is verified on the bars of the venue that it was made on, and no others
+                own = tuple(one for one in signals if (one.market or venue) == market)
+                revisions = reader.revisions(market, *_window(own))
+                finder = given or lake
+                bars = {} if finder is None else read_bars(own, partial(finder, market))
+                if given is None:
+                    bars = with_ledger(own, bars, reader, market)
+                have_bars = have_bars or _reach(bars, day, own)
+                found += verify_signals(own, bars, revisions=revisions)
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
-    if not _reach(bars, day, signals):
-        _tell_no_bars(day, data or "the ledger and its lake", len(signals), json_output=json_output)
+    if not have_bars:
+        _report_no_bars(day, data or "the ledger and its lake", len(signals), json_output=json_output)
         return NO_BARS
-    found = verify_signals(signals, bars, revisions=revisions)
+    found.sort(key=lambda one: (one.signal.decided_at, one.signal.symbol, one.signal.deployment))
     if json_output:
         sys.stdout.write(json.dumps(to_json(day, found), indent=2) + "\n")
     _show(Console(stderr=json_output), day, found)
@@ -117,14 +125,14 @@ def _reach(bars: Mapping[Symbol, Bars], day: date, signals: Sequence[Signal]) ->
     return any(bool(len(one) and one.open_time_ms[-1] >= first) for one in bars.values())
 
 
-def _tell_no_bars(day: date, where: str, signals: int, *, json_output: bool) -> None:
+def _report_no_bars(day: date, where: str, signals: int, *, json_output: bool) -> None:
     text = f"no bars of {day} in {where} yet: a day is written to the lake at 00:20 UTC on the next day"
     if json_output:
         sys.stdout.write(json.dumps({"day": day.isoformat(), "signals": signals, "verified": 0, "why": text}) + "\n")
     Console(stderr=json_output).print(f"{day}: {signals} signals, none verified; {text}", highlight=False, soft_wrap=True)
 
 
-def _lake_of_up(settings: Settings) -> FindSeries | None:
+def _lake_of_up(settings: Settings) -> FindOfVenue | None:
     """Return the lake of the running local cloud, None if only its ledger answers."""
     from local.cli.accounts.command import AccountsError, session_of, stack_outputs  # noqa: PLC0415 - boto3
 
@@ -134,17 +142,29 @@ def _lake_of_up(settings: Settings) -> FindSeries | None:
     except AccountsError:
         return None
     lake = Lake(S3Store(session.client("s3", endpoint_url=url), bucket))
-    return lambda symbol: _in_bucket(lake, SeriesKey(VENUE, symbol))
+    return lambda venue, symbol: _in_bucket(lake, SeriesKey(venue, symbol))
 
 
-def _finder(lake: str, venue: str, settings: Settings) -> FindSeries:
+def _finder(lake: str, venue: str, settings: Settings) -> FindOfVenue:
+    """Return what finds a venue's series. venue: the one whose bars a folder holds if it does not say so."""
     if lake.startswith(BUCKET):
         from local.cli.stage import aws_session  # noqa: PLC0415 - boto3, only for a bucket
 
         bucket = Lake(S3Store(aws_session(settings).client("s3"), lake.removeprefix(BUCKET).strip("/")))
-        return lambda symbol: _in_bucket(bucket, SeriesKey(venue, symbol))
-    series = {one.symbol: one for one in find_series(Path(lake))}
-    return series.get
+        return lambda market, symbol: _in_bucket(bucket, SeriesKey(market, symbol))
+    series = every_series(Path(lake))
+
+    def find(market: str, symbol: Symbol) -> CandleSeries | None:
+        """Return the market's series; the only one of the symbol if the market is the ledger's own."""
+        found = [one for one in series if one.symbol == symbol]
+        exact = [one for one in found if isinstance(one, LakeSeries) and one.key.venue == market]
+        if exact or market != venue:
+            return exact[0] if exact else None
+        if len(found) > 1:
+            raise MarketDataError(f"{lake}: several venues hold {symbol}, and {market} is none of them; name one venue's folder")
+        return found[0] if found else None
+
+    return find
 
 
 def _in_bucket(lake: Lake, key: SeriesKey) -> CandleSeries | None:

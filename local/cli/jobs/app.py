@@ -46,7 +46,7 @@ def package(  # noqa: PLR0917 - typer passes by keyword
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the archive here instead of into the stage's bucket.")] = None,
     cuda_trees: Annotated[  # noqa: FBT002 - of typer
-        bool, typer.Option("--cuda-trees", help="Ask for XGBoost built for CUDA instead of xgboost-cpu.")
+        bool, typer.Option("--cuda-trees", help="Require XGBoost built for CUDA instead of xgboost-cpu.")
     ] = False,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
@@ -95,7 +95,7 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Start a job that judges a model. Without a period it uses the model's own test period."""
+    """Start a job that evaluates a model. Without a period it uses the model's own test period."""
     from local.cli.jobs.command import run_evaluate  # noqa: PLC0415 - as above
 
     first, last = parse_bounds(start, end)

@@ -88,7 +88,7 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
         except OSError as error:
             raise JobsError(f"{options.plan}: cannot be read ({error.strerror})") from error
         if options.stage not in {None, found.stage}:
-            raise JobsError(f"--stage: {options.plan} is the plan of stage {found.stage}, was {options.stage!r}")
+            raise JobsError(f"--stage: {options.plan} is the plan of stage {found.stage}, got {options.stage!r}")
         return found
     stage = _stage(options)
     name = function_name(stage, Function.START_TRAINING)
@@ -110,7 +110,7 @@ def run_train(options: JobsOptions, given: dict[str, Any]) -> None:
 
 
 def _check_training(given: Mapping[str, Any], repository: Path) -> None:
-    """Raise JobsError for what the job would refuse only once its machine runs, and is paid for."""
+    """Raise JobsError for input that the job would otherwise refuse only after its machine has started and costs money."""
     configs = sorted(path.stem for path in (repository / "training" / "configs").glob("*.toml"))
     if given.get("config", configs[0]) not in configs:
         raise JobsError(f"--config: expected one of {', '.join(configs)}, got {given['config']!r}")

@@ -44,9 +44,9 @@ def with_cuda_trees(requirements: str, repository: Path) -> str:
 
 
 def check_trees(folder: Path, paths: Sequence[Path], requirements: str) -> None:
-    """Check that the wheels hold the XGBoost that is required, what that needs, and not the other one.
+    """Check that the wheels contain the required XGBoost build and its dependencies, and not the other build.
 
-    Raises WorkbenchError naming what is missing or too much.
+    Raises WorkbenchError naming missing and superfluous packages.
     """
     wheels = _by_name(paths)
     required = next(Requirement(line) for line in requirements.splitlines() if re.match(r"xgboost(-cpu)?==", line))

@@ -107,24 +107,24 @@ def write_key(mailbox: Mailbox, out: Path) -> str:
     """Write the agent's current keys into a file that only its owner can read. Return what was done."""
     keys = mailbox.keys()
     _write(out, keys)
-    return f"{out}: {_told(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent"
+    return f"{out}: {_summary(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent"
 
 
 def begin_rotation(mailbox: Mailbox, out: Path) -> str:
-    """Make the next key, unless there is one, and write it to a file before the current key. Return what was done."""
+    """Create the next key if there is none, and write it to a file above the current key. Return what was done."""
     keys = mailbox.keys()
     if "next" not in keys:
         keys["next"] = secrets.token_urlsafe(KEY_BYTES)
         mailbox.put_keys(**keys)
     _write(out, keys)
     return (
-        f"{out}: {_told(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent. When its log says that"
+        f"{out}: {_summary(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent. When its log says that"
         " it runs with 2 keys, run the same command with --finish"
     )
 
 
 def finish_rotation(mailbox: Mailbox) -> str:
-    """Make the next key the only one. Return what was done. Raises MailboxError if there is no next key."""
+    """Make the next key the only valid one. Return what was done. Raises MailboxError if there is no next key."""
     keys = mailbox.keys()
     if "next" not in keys:
         raise MailboxError(f"{mailbox.account} has one key, so no rotation can be finished; begin one without --finish")
@@ -133,7 +133,7 @@ def finish_rotation(mailbox: Mailbox) -> str:
 
 
 def replace_at_once(mailbox: Mailbox, out: Path) -> str:
-    """Make a new key the only one, for when somebody else has the old key. Return what was done."""
+    """Make a new key the only valid one, because someone else has the old key. Return what was done."""
     keys = {"current": secrets.token_urlsafe(KEY_BYTES)}
     mailbox.put_keys(**keys)
     _write(out, keys)
@@ -143,7 +143,7 @@ def replace_at_once(mailbox: Mailbox, out: Path) -> str:
     )
 
 
-def _told(keys: dict[str, str]) -> str:
+def _summary(keys: dict[str, str]) -> str:
     return "1 key" if "next" not in keys else "2 keys, the next one first"
 
 

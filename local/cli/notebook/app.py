@@ -11,13 +11,11 @@ from local.cli.options import Data, Database, Json
 
 
 def notebook(  # noqa: PLR0917 - typer passes by keyword
-    out: Annotated[Path, typer.Option(help="Folder of the notebooks; files that are there already stay as they are.")] = Path(
-        "notebooks"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the notebooks; existing files are kept.")] = Path("notebooks"),
     opens: Annotated[bool, typer.Option("--open/--no-open", help="Open them in Jupyter, where it is installed.")] = True,  # noqa: FBT002
     data: Data = None,
-    bundle: Annotated[Path | None, typer.Option(help="The model they look at; default: the one that ships.")] = None,
-    account: Annotated[str, typer.Option(help="The account whose trades they analyse.")] = "ftmo-2step-100k",
+    bundle: Annotated[Path | None, typer.Option(help="Model that they use; default: the one that ships with Signalbox.")] = None,
+    account: Annotated[str, typer.Option(help="Account whose trades they analyse.")] = "ftmo-2step-100k",
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:

@@ -18,7 +18,7 @@ _FENCE: Final = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class NotebookFacts:
-    """What the notebooks look at. database: None is the running local cloud's."""
+    """The data that the notebooks use. database: None means the running local cloud's."""
 
     data: Path
     bundle: Path

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-rollback_app = typer.Typer(name="rollback", help="Go back to the release before.", no_args_is_help=True)
+rollback_app = typer.Typer(name="rollback", help="Switch every function back to the previous release.", no_args_is_help=True)
 
 
 @rollback_app.callback()
@@ -20,7 +20,7 @@ def code(
     stage: Annotated[str, typer.Option(help="A deployed stage: dev or prod.")],
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Point every function to the version of the release before. The ledger's schema and the templates stay."""
+    """Switch every function back to its version in the previous release. The ledger's schema and the templates stay."""
     from local.cli.rollback.release import Release  # noqa: PLC0415 - loads boto3
     from local.cli.stage import announce, aws_session, stage_of  # noqa: PLC0415 - as above
     from local.errors import StageUnclearError  # noqa: PLC0415 - as above
@@ -38,5 +38,7 @@ def code(
     for function, (was, now) in moved.items():
         print(f"{function}: version {was} -> {now}")
     print(
-        f"stage {named} runs the release before" if moved else f"stage {named} runs the release before already; nothing changed"
+        f"stage {named} runs the previous release"
+        if moved
+        else f"stage {named} runs the previous release already; nothing changed"
     )

@@ -6,6 +6,7 @@ All functions go back together, since functions of one release are only tested w
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from signalbox.contracts import LIVE_ALIAS, PRODUCT, Function, function_name
 from signalbox.wire import WireError, parse_object
 
 WATCHED: Final = timedelta(minutes=15)  # three cycles
-LOOK_SECONDS: Final = 20.0
+POLL_SECONDS: Final = 20.0
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")  # $LATEST is whatever somebody uploads next
 _ABSENT: Final = ("ResourceNotFoundException", "ParameterNotFound")
 
 
@@ -46,10 +48,10 @@ class Release:
         return found
 
     def remember(self) -> None:
-        """Write down what the aliases point to, as what `back` goes back to: call it before a deployment changes them.
+        """Record the versions that the aliases point to, for `back` to restore. Call it before a deployment changes them.
 
-        A deployment that is repeated after an interruption finds some aliases of the new release already; those keep what was
-        written down before, or the way back would lead to the new one.
+        A deployment repeated after an interruption finds some aliases on the new release already. For those the earlier record is
+        kept, because otherwise `back` would lead to the new release.
         """
         now = self.versions()
         if not now:
@@ -69,14 +71,14 @@ class Release:
         return bool(self._remembered())
 
     def back(self) -> dict[str, tuple[str, str]]:
-        """Point the aliases to what was written down; return what each pointed to and points to, of those that moved.
+        """Point the aliases to the recorded versions. Return, for each alias that moved, its old and new version.
 
-        Raises DeployError when nothing was written down, or a version is gone; then no alias has moved, or the command can be
+        Raises DeployError if nothing was recorded, or a version is gone; then no alias has moved, or the command can be
         repeated.
         """
         before, now = self._remembered(), self.versions()
         if not before:
-            raise DeployError(f"stage {self.stage}: no release before this one is written down; there is nothing to go back to")
+            raise DeployError(f"stage {self.stage}: no previous release is recorded; there is nothing to go back to")
         client = self._client("lambda")
         moves = {name: (now[name], version) for name, version in before.items() if name in now and now[name] != version}
         for name, (_, version) in moves.items():  # every version first: half a release is worse than the wrong one
@@ -101,8 +103,8 @@ class Release:
     def watch(self, before: frozenset[str], say: Callable[[str], None]) -> frozenset[str]:
         """Watch the alarms for three cycles; return those that ring and did not ring before, as soon as there is one."""
         say(f"watching the alarms for {WATCHED // timedelta(minutes=1)} minutes; one that begins to ring takes the release back")
-        for _ in range(int(WATCHED.total_seconds() / LOOK_SECONDS)):
-            self.wait(LOOK_SECONDS)
+        for _ in range(int(WATCHED.total_seconds() / POLL_SECONDS)):
+            self.wait(POLL_SECONDS)
             if new := self.ringing() - before:
                 return new
         return frozenset()
@@ -137,7 +139,11 @@ class Release:
             found = parse_object(text)
         except WireError as error:
             raise DeployError(f"{self._parameter('previous')}: {error}") from error
-        return {str(name): str(version) for name, version in found.items() if name in {one.value for one in Function}}
+        ours = {one.value for one in Function}
+        kept = {name: version for name, version in found.items() if name in ours}
+        if odd := [name for name, version in kept.items() if not isinstance(version, str) or not _VERSION.fullmatch(version)]:
+            raise DeployError(f"{self._parameter('previous')}: {odd[0]}: expected the number of a version, got something else")
+        return kept
 
 
 @contextmanager
@@ -150,7 +156,7 @@ def _reported(what: str, then: str = "") -> Iterator[None]:
 
 
 def _if_there(ask: Callable[[], Any]) -> Any:
-    """Return an answer of AWS, None for what is not there."""
+    """Return AWS's answer, or None if the resource does not exist."""
     try:
         return ask()
     except ClientError as error:

@@ -1,18 +1,14 @@
-"""Declares `signalbox secrets set NAME.FIELD`."""
+"""Declares `signalbox secrets set NAME.FIELD` and `signalbox secrets rotate KEY`."""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-secrets_app = typer.Typer(name="secrets", help="Set the credentials of a stage, one field at a time.", no_args_is_help=True)
-
-
-@secrets_app.callback()
-def _group() -> None:
-    """Keep `set` as a sub-command; with a single command typer would drop its name."""
+secrets_app = typer.Typer(name="secrets", help="Set a stage's credentials, and replace its signing keys.", no_args_is_help=True)
 
 
 @secrets_app.command("set")
@@ -36,3 +32,28 @@ def set_field(
     print(f"{found} of stage {stage} is set; the functions use it within five minutes")
     for one in lacking:
         print(f"  still missing: {found.name}.{one}")
+
+
+@secrets_app.command("rotate")
+def rotate(
+    key: Annotated[str, typer.Argument(help="request-key (of the ledger's requests) or report-key (of the executor's reports).")],
+    stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
+    leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else has the key: replace it twice.")] = False,  # noqa: FBT002
+) -> None:
+    """Replace a signing key of the functions. The key before it stays accepted, so nothing is stopped; no key is shown."""
+    from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3
+    from local.cli.secrets.command import SecretsError  # noqa: PLC0415 - as above
+    from local.cli.secrets.rotation import KEYS, rotate_key  # noqa: PLC0415 - as above
+    from local.cli.stage import announce  # noqa: PLC0415 - as above
+    from local.cli.stage_outputs import stage_outputs  # noqa: PLC0415 - as above
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    if key not in KEYS:
+        raise SecretsError(
+            f"unknown key {key}: expected {' or '.join(KEYS)}; an agent's key is replaced by `signalbox mt5 rotate`"
+        )
+    session, url = session_of(stage, load_settings())
+    outputs = stage_outputs(session, stage, endpoint=url)
+    announce(stage, session)
+    client = session.client("secretsmanager", endpoint_url=url)
+    print(rotate_key(client, outputs, key, datetime.now(UTC), leaked=leaked))

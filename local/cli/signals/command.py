@@ -6,6 +6,7 @@ skipped it, the outcome is unknown and counts as neither right nor wrong.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -71,10 +72,13 @@ def run_outcome(start: datetime, end: datetime, symbol: str | None, where: Where
 def outcomes(issued: Sequence[Signal], reader: LedgerReader, horizon: timedelta) -> list[dict[str, Any]]:
     """Return a row per signal: prices at the decision and `horizon` later, the move between them, and whether it was right."""
     last_minutes = [(one.symbol, one.decided_at + horizon - ONE_MINUTE) for one in issued]
-    closes = reader.closes(VENUE, set(last_minutes))
+    minutes_of: defaultdict[str | None, set[tuple[Symbol, datetime]]] = defaultdict(set)
+    for one, minute in zip(issued, last_minutes, strict=True):
+        minutes_of[one.market].add(minute)
+    closes = {market: reader.closes(market or VENUE, minutes) for market, minutes in minutes_of.items()}
     found = []
     for one, minute in zip(issued, last_minutes, strict=True):
-        after = closes.get(minute)
+        after = closes[one.market].get(minute)
         move = None if after is None else _bps(one.price, after)
         found.append(
             {
@@ -133,6 +137,7 @@ def signal_row(one: Signal) -> dict[str, Any]:
         "probability_up": one.probability_up,
         "price": one.price,
         "stage": one.stage.value,
+        "market": one.market,
         "deployment": one.deployment,
         "issued": one.issued,
         "held_back": one.held_back,

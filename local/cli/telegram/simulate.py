@@ -67,8 +67,9 @@ def talk(
         out.write("Type /help for the commands, a number for a button, Ctrl-D to leave.\n")
     for line in _lines(typed, out if shows_prompt else None):
         at = now()
-        if line.isascii() and line.isdigit() and 0 < int(line[:3]) <= len(buttons):
-            answer = bot.on_button(ButtonPress(USER, CHAT, buttons[int(line) - 1].data, at))
+        pressed = {str(number): one for number, one in enumerate(buttons, start=1)}.get(line)
+        if pressed is not None:
+            answer = bot.on_button(ButtonPress(USER, CHAT, pressed.data, at))
         else:
             answer = bot.on_message(ChatMessage(USER, CHAT, line, at))
         if answer is not None:

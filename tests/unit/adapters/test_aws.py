@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from signalbox.adapters.aws.bus import MAX_BYTES, BusError, EventBridgeBus, _batches
-from signalbox.adapters.aws.cursors import DynamoCursorStore
+from signalbox.adapters.aws.cursors import DynamoCursorStore, DynamoStandingStore
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.aws.deliveries import DynamoDeliveryLog, SnsMailer
 from signalbox.alerts.delivery import LEASE, Begun, DeliveryLog
 from signalbox.events import MarketDataStale, parse_event
 from signalbox.limits import MAX_EVENT_BYTES
+from signalbox.market.fallback import Standing
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 from signalbox.signals.publishing import publish_pending
 from tests.builders import BTC, NOON, minutes
+from tests.examples import examples
 from tests.fakes.memory_alerts import MemoryDeliveryLog
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
 
@@ -129,6 +131,20 @@ def create_table(client: Any, name: str, *, key: str) -> None:
     )
 
 
+def test_a_standing_is_kept_unless_a_newer_cycle_wrote_one(cloud: Any) -> None:
+    client = boto3.client("dynamodb")
+    create_table(client, "cursors", key="symbol")
+    standings, cursors = DynamoStandingStore(client, "cursors"), DynamoCursorStore(client, "cursors")
+    assert standings.read(BTC) is None
+    cursors.advance("coinbase", BTC, NOON)
+    away, back = Standing("kraken", 2, NOON), Standing(None, 0, NOON + minutes(5))
+    for standing in (away, replace(away, answered=1), back, away):
+        standings.write(BTC, standing)
+    assert standings.read(BTC) == back
+    assert cursors.newest("coinbase", BTC) == NOON
+    assert cursors.newest("kraken", BTC) is None
+
+
 @pytest.fixture
 def cursors(cloud: Any) -> DynamoCursorStore:
     client = boto3.client("dynamodb")
@@ -137,16 +153,16 @@ def cursors(cloud: Any) -> DynamoCursorStore:
 
 
 def test_a_symbol_never_seen_has_no_cursor(cursors: DynamoCursorStore) -> None:
-    assert cursors.newest(BTC) is None
+    assert cursors.newest("coinbase", BTC) is None
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=6))
 def test_a_cursor_only_moves_forward(cursors: DynamoCursorStore, offsets: list[int]) -> None:
     symbol = f"S{hash(tuple(offsets))}-USD"
     for offset in offsets:
-        cursors.advance(symbol, NOON + minutes(offset))  # type: ignore[arg-type]
-    assert cursors.newest(symbol) == NOON + minutes(max(offsets))  # type: ignore[arg-type]
+        cursors.advance("coinbase", symbol, NOON + minutes(offset))  # type: ignore[arg-type]
+    assert cursors.newest("coinbase", symbol) == NOON + minutes(max(offsets))  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("aws")
 CONTEXT: Any = FakeLambdaContext()
 
 
-class ToldError(Exception):
+class LoggedError(Exception):
     """Logged where it happened."""
 
 
@@ -88,7 +88,7 @@ def lines(text: io.StringIO) -> list[dict[str, Any]]:
 
 
 def fail(error: Exception, logger: Logger) -> None:
-    with failure_logged(logger, SQSRecord(message()), already_logged=(ToldError,)):
+    with failure_logged(logger, SQSRecord(message()), already_logged=(LoggedError,)):
         raise error
 
 
@@ -102,8 +102,8 @@ def test_a_failure_is_told_with_its_message_and_its_reason_and_still_fails(repor
 
 def test_what_was_told_already_fails_without_a_second_line(reported: tuple[Logger, io.StringIO]) -> None:
     logger, text = reported
-    with pytest.raises(ToldError):
-        fail(ToldError(), logger)
+    with pytest.raises(LoggedError):
+        fail(LoggedError(), logger)
     assert lines(text) == []
 
 

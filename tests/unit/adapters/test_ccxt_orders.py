@@ -87,6 +87,14 @@ def looked(venue: CcxtVenue, log: MemorySendLog, *orders: str, symbols: tuple[st
     return found.as_view()
 
 
+def partly_filled(exchange: TradingStandIn, venue: CcxtVenue, log: MemorySendLog) -> Order:
+    """Return a limit order of 0.1 of which the exchange has filled 0.04."""
+    exchange.depth = Decimal("0.04")
+    order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+    exchange.set_price(BTC, Decimal(48999))
+    return order
+
+
 class TestSends:
     def test_a_market_order_fills_with_exact_price_quantity_and_fee(
         self, exchange: TradingStandIn, venue: CcxtVenue, log: MemorySendLog
@@ -292,9 +300,7 @@ class TestFaults:
     def test_a_trade_that_is_listed_twice_is_booked_once(
         self, exchange: TradingStandIn, venue: CcxtVenue, log: MemorySendLog
     ) -> None:
-        exchange.depth = Decimal("0.04")
-        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
-        exchange.set_price(BTC, Decimal(48999))
+        order = partly_filled(exchange, venue, log)
         exchange.repeat_trade(1000)
         report = run(venue, log, asked(LIMIT))
         assert kinds(report).count("OrderFilled") == 2
@@ -371,9 +377,7 @@ class TestCancels:
     def test_a_fill_after_the_cancel_is_recorded_late(
         self, exchange: TradingStandIn, venue: CcxtVenue, log: MemorySendLog
     ) -> None:
-        exchange.depth = Decimal("0.04")
-        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
-        exchange.set_price(BTC, Decimal(48999))
+        order = partly_filled(exchange, venue, log)
         order = applied(cancelling(order), *run(venue, log, asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.04"))
         exchange.fill(exchange.orders[0].id, Decimal("0.01"), Decimal(49000))

@@ -15,7 +15,7 @@ from signalbox.risk.ftmo.headroom import StopLevel
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.rules import RULES
 from signalbox.risk.snapshot import LossRule
-from signalbox.trading.warnings import DepletionWarning, LimitWarning, StandingWarning
+from signalbox.trading.warnings import DepletionWarning, IssuedWarning, LimitWarning
 from tests.builders import NOON, minutes
 from tests.integration.trading_samples import denied, filled, sent, terms
 
@@ -27,7 +27,7 @@ WARNINGS = st.one_of(
 
 
 @given(warned=st.frozensets(WARNINGS))
-def test_warnings_come_back_as_they_were_written(warned: frozenset[StandingWarning]) -> None:
+def test_warnings_come_back_as_they_were_written(warned: frozenset[IssuedWarning]) -> None:
     texts = warning_texts(warned)
     assert (warnings_of(texts), len(texts)) == (warned, len(warned))
 
@@ -40,7 +40,7 @@ def test_warnings_come_back_as_they_were_written(warned: frozenset[StandingWarni
         ("EXHAUSTED:max_loss", DepletionWarning(LossRule.MAX_LOSS, None)),
     ],
 )
-def test_texts_of_rows_that_are_in_the_ledger_already_are_read(text: str, warning: StandingWarning) -> None:
+def test_texts_of_rows_that_are_in_the_ledger_already_are_read(text: str, warning: IssuedWarning) -> None:
     assert warnings_of([text]) == {warning}
     assert warning_texts([warning]) == [text]
 

@@ -161,3 +161,15 @@ def test_a_symbol_that_is_not_there_is_refused_with_its_neighbours(form: VenueFo
 def test_the_page_of_venues_is_current() -> None:
     page = Path(__file__).parents[3] / "docs" / "venues.md"
     assert page.read_text() == venue_table.page(), "run: python -m tests.unit.adapters.venue_table"
+
+
+@pytest.mark.parametrize("form", [pytest.param(form, id=form.name) for form in FORMS if form.omits_quiet])
+def test_a_venue_that_omits_empty_minutes_tells_its_trades(form: VenueForm, top: datetime) -> None:
+    quiet = range(1, 4)
+    venue = CandleVenue(form, market(top, quiet))
+    with serving(venue) as server:
+        found = CcxtCandleSource(form.name, url=server.url).trade_times(Symbol(form.symbol))
+    assert len(found) == 100
+    minutes_of = {to_ms(t) - to_ms(t) % MINUTE for t in found}
+    assert to_ms(top) in minutes_of
+    assert not minutes_of & {to_ms(top) - MINUTE * i for i in quiet}

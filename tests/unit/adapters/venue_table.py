@@ -37,6 +37,16 @@ TAIL = """
   of time (25 seconds a symbol) hold, and what then remains is `VENUE_RATE_LIMITED`.
 * The end of a page lies one second after its last bar opens, so it does not matter whether a venue counts the bound. For
   {unsaid} the documentation does not say it; both readings are tested.
+
+## A fallback venue
+
+`venue = "coinbase,kraken"` in a stage's file (or `-c venue=coinbase,kraken`) names up to two venues that replace the first one
+while it is down: it gives an error, no candle, or no bar of the cycle's five minutes. The whole window of a decision comes from
+one venue, whose name stands in the signal, the alert and `signalbox signals list`. Two alarms belong to it: symbols are decided
+on the fallback, and the fallback does not answer. Accounts open no position on prices of another venue than their own.
+The fallback is collected at every full hour, so it has the history that a decision needs about two days after it was named. A
+symbol returns to its own venue when that one has answered three cycles in a row
+([decision 0112](decisions/0112-a-fallback-venue-decides-whole.md)).
 """
 
 

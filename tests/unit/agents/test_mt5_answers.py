@@ -323,7 +323,9 @@ class TestKeys:
             world.command(asked(entry(strategy=strategy)), key=key)
             world.agent.step()
         assert len(world.terminal.sends) == 2
-        output = [open_envelope(text, key=b"n" * 32, direction=MailboxDirection.REPORT, account=ACCOUNT).said() for text in sent]
+        output = [
+            open_envelope(text, key=b"n" * 32, direction=MailboxDirection.REPORT, account=ACCOUNT).content() for text in sent
+        ]
         assert sum(isinstance(one, CommandTaken) for one in output) == 2
 
     @pytest.mark.parametrize("text", ["", "\n", "short", f"{'k' * 32}\nshort"])
@@ -337,7 +339,7 @@ def test_an_answer_is_no_event_of_the_bus() -> None:
     answer = CommandTaken(command=1, at=NOON)
     text = seal(answer, key=KEY, direction=MailboxDirection.REPORT, account=ACCOUNT, sequence=1, sent_at=NOON)
     opened = open_envelope(text, key=KEY, direction=MailboxDirection.REPORT)
-    assert opened.said() == answer
+    assert opened.content() == answer
     with pytest.raises(EnvelopeError, match="CommandTaken"):
         opened.event()
 

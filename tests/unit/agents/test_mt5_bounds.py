@@ -19,6 +19,7 @@ from signalbox_mt5.bounded_terminal import MOST_AT_ONCE, BoundedTerminal, Record
 from signalbox_mt5.broker_clock import BrokerClock
 from signalbox_mt5.terminal import OrderKind
 from tests.builders import NOON
+from tests.examples import examples
 from tests.unit.agents.world import World, asked, details, entry, exit_of, kinds, stop_of, viewed
 
 OTHER = "ETHUSD"
@@ -96,7 +97,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     found.journal.close()
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(PLACES), value=st.sampled_from(ABSURD), leaves=st.booleans())
 def test_no_value_of_the_terminal_ends_the_agent(
     tmp_path_factory: pytest.TempPathFactory, place: tuple[str, str], value: Any, *, leaves: bool
@@ -104,11 +105,11 @@ def test_no_value_of_the_terminal_ends_the_agent(
     world = World(tmp_path_factory.mktemp("world"))
     held(world)
     count = len(world.terminal.sends)
-    tell_the_truth = lies(world, *place, value)
+    restore_truth = lies(world, *place, value)
     world.command(asked(exit_of(entry())) if leaves else viewed(entry(), stop_of(entry())))
     world.agent.step()
     world.agent.step()
-    tell_the_truth()
+    restore_truth()
     sent = [number for request in world.terminal.sends[count:] for number in request.values() if isinstance(number, float)]
     assert all(map(math.isfinite, sent))
     world.agent.step()
@@ -121,10 +122,10 @@ def test_no_value_of_the_terminal_ends_the_agent(
 @pytest.mark.parametrize("value", [math.nan, 1e300, -1.0, 1e-300, "x", None])
 def test_absurd_position_of_another_symbol_stops_the_view_and_no_exit(world: World, value: Any) -> None:
     held(world)
-    tell_the_truth = lies(world, "positions_get", "volume", value, OTHER)
+    restore_truth = lies(world, "positions_get", "volume", value, OTHER)
     world.wait(viewed(entry()))
     assert kinds(world.submit(exit_of(entry())))[-1] == "OrderFilled"
-    tell_the_truth()
+    restore_truth()
     assert world.view(entry()).positions == {OTHER: Decimal(1)}
 
 
@@ -132,18 +133,18 @@ def test_absurd_position_of_another_symbol_stops_the_view_and_no_exit(world: Wor
 @pytest.mark.parametrize("value", [0.0, math.nan, 1e300])
 def test_exit_waits_for_a_symbol_that_is_not_loaded_yet(world: World, function: str, name: str, value: float) -> None:
     held(world)
-    tell_the_truth = lies(world, function, name, value)
+    restore_truth = lies(world, function, name, value)
     world.wait(asked(exit_of(entry())))
-    tell_the_truth()
+    restore_truth()
     world.agent.step()
     assert kinds(world.last())[-1] == "OrderFilled"
 
 
 def test_product_that_no_report_can_carry_is_silence(world: World) -> None:
     held(world)
-    tell_the_truth = lies(world, "symbol_info", "trade_contract_size", 1e-17)
+    restore_truth = lies(world, "symbol_info", "trade_contract_size", 1e-17)
     world.wait(viewed(entry()))
-    tell_the_truth()
+    restore_truth()
     assert world.view(entry()).positions["BTC-USD"] == Decimal("0.1")
 
 

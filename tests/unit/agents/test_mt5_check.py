@@ -36,7 +36,7 @@ BTC-USD = "BTCUSD"
 """
 
 
-class Desk:
+class AgentHost:
     """A machine where all is right: files, queues, a terminal."""
 
     def __init__(self, folder: Path, queues: SQSClient) -> None:
@@ -64,30 +64,30 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, aws: None) -> Iterator[Desk]:
+def host(tmp_path: Path, aws: None) -> Iterator[AgentHost]:
     with mock_aws():
-        yield Desk(tmp_path, boto3.client("sqs", region_name="eu-central-1"))
+        yield AgentHost(tmp_path, boto3.client("sqs", region_name="eu-central-1"))
 
 
-def test_the_queues_of_another_account_are_wrong(desk: Desk) -> None:
-    desk.file.write_text(desk.file.read_text().replace('account = "ftmo-1"', 'account = "ftmo-2"'))
-    assert desk.wrong() == {"command queue", "report queue"}
-    found = {one.what: one.found for one in desk.findings()}
+def test_the_queues_of_another_account_are_wrong(host: AgentHost) -> None:
+    host.file.write_text(host.file.read_text().replace('account = "ftmo-1"', 'account = "ftmo-2"'))
+    assert host.wrong() == {"command queue", "report queue"}
+    found = {one.what: one.found for one in host.findings()}
     assert "does not belong to ftmo-2; use the queues of this account" in found["command queue"]
 
 
-def test_two_keys_are_right_while_one_is_replaced_and_a_short_one_is_not(desk: Desk) -> None:
-    desk.config.key_file.write_text(f"{'n' * 32}\n{'k' * 32}\n")
-    assert {one.what: one.found for one in desk.findings()}[
+def test_two_keys_are_right_while_one_is_replaced_and_a_short_one_is_not(host: AgentHost) -> None:
+    host.config.key_file.write_text(f"{'n' * 32}\n{'k' * 32}\n")
+    assert {one.what: one.found for one in host.findings()}[
         "signing key"
     ] == "32 characters, 1 more accepted while it is replaced"
-    desk.config.key_file.write_text(f"{'n' * 32}\nshort\n")
-    assert desk.wrong() == {"signing key"}
+    host.config.key_file.write_text(f"{'n' * 32}\nshort\n")
+    assert host.wrong() == {"signing key"}
 
 
-def test_all_is_right_and_said(desk: Desk) -> None:
-    assert desk.wrong() == set()
-    found = {one.what: one.found for one in desk.findings()}
+def test_all_is_right_and_said(host: AgentHost) -> None:
+    assert host.wrong() == set()
+    found = {one.what: one.found for one in host.findings()}
     assert "lots of 0.01 from 0.01 to 100.0" in found["BTC-USD"]
     assert found["margin mode"] == "hedging"
     assert found["BTC-USD price"] == "current; the broker's clock is UTC+3.0 h"
@@ -96,46 +96,46 @@ def test_all_is_right_and_said(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("breaks", "expected"),
     [
-        (lambda desk: setattr(desk.terminal, "is_running", False), {"terminal"}),
-        (lambda desk: setattr(desk.terminal, "is_connected", False), {"terminal"}),
-        (lambda desk: setattr(desk.terminal, "login", 2), {"login"}),
-        (lambda desk: setattr(desk.terminal, "login", None), {"login"}),
-        (lambda desk: setattr(desk.terminal, "algo_trading", False), {"algo trading"}),
-        (lambda desk: setattr(desk.terminal, "trading_allowed", False), {"account may trade"}),
-        (lambda desk: setattr(desk.terminal, "margin_mode", 7), {"margin mode"}),
-        (lambda desk: setattr(desk.terminal, "prices", {}), {"BTC-USD"}),
-        (lambda desk: setattr(desk.terminal.of("BTCUSD"), "trade_mode", TradeMode.CLOSE_ONLY), {"BTC-USD"}),
-        (lambda desk: setattr(desk.terminal, "ticks_at", datetime(2024, 2, 20, 3, 7, tzinfo=UTC)), {"BTC-USD price"}),
-        (lambda desk: (desk.file.parent / "key").write_text("short"), {"signing key"}),
-        (lambda desk: (desk.file.parent / "journal").write_text("garbage\n"), {"journal"}),
-        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.commands_queue_url), {"command queue"}),
-        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.reports_queue_url), {"report queue"}),
+        (lambda host: setattr(host.terminal, "is_running", False), {"terminal"}),
+        (lambda host: setattr(host.terminal, "is_connected", False), {"terminal"}),
+        (lambda host: setattr(host.terminal, "login", 2), {"login"}),
+        (lambda host: setattr(host.terminal, "login", None), {"login"}),
+        (lambda host: setattr(host.terminal, "algo_trading", False), {"algo trading"}),
+        (lambda host: setattr(host.terminal, "trading_allowed", False), {"account may trade"}),
+        (lambda host: setattr(host.terminal, "margin_mode", 7), {"margin mode"}),
+        (lambda host: setattr(host.terminal, "prices", {}), {"BTC-USD"}),
+        (lambda host: setattr(host.terminal.of("BTCUSD"), "trade_mode", TradeMode.CLOSE_ONLY), {"BTC-USD"}),
+        (lambda host: setattr(host.terminal, "ticks_at", datetime(2024, 2, 20, 3, 7, tzinfo=UTC)), {"BTC-USD price"}),
+        (lambda host: (host.file.parent / "key").write_text("short"), {"signing key"}),
+        (lambda host: (host.file.parent / "journal").write_text("garbage\n"), {"journal"}),
+        (lambda host: host.queues.delete_queue(QueueUrl=host.config.commands_queue_url), {"command queue"}),
+        (lambda host: host.queues.delete_queue(QueueUrl=host.config.reports_queue_url), {"report queue"}),
     ],
 )
-def test_each_thing_that_is_wrong_is_named(desk: Desk, breaks: Callable[[Desk], object], expected: set[str]) -> None:
-    breaks(desk)
-    assert desk.wrong() == expected
+def test_each_thing_that_is_wrong_is_named(host: AgentHost, breaks: Callable[[AgentHost], object], expected: set[str]) -> None:
+    breaks(host)
+    assert host.wrong() == expected
 
 
-def test_a_clock_that_is_off_is_wrong(desk: Desk) -> None:
-    (clock,) = [one for one in desk.findings() if one.what == "clock"]
+def test_a_clock_that_is_off_is_wrong(host: AgentHost) -> None:
+    (clock,) = [one for one in host.findings() if one.what == "clock"]
     assert not clock.is_right
     now = datetime.now(UTC)
-    (clock,) = [one for one in check(desk.config, desk.terminal, desk.queues, lambda: now) if one.what == "clock"]
+    (clock,) = [one for one in check(host.config, host.terminal, host.queues, lambda: now) if one.what == "clock"]
     assert clock.is_right
 
 
-def test_the_table_is_for_people_and_json_for_programs(desk: Desk) -> None:
-    desk.terminal.algo_trading = False
-    findings = desk.findings()
+def test_the_table_is_for_people_and_json_for_programs(host: AgentHost) -> None:
+    host.terminal.algo_trading = False
+    findings = host.findings()
     assert any(line.startswith("WRONG  algo trading") for line in as_table(findings).splitlines())
     reported = json.loads(as_json(findings))
     assert reported["ok"] is False
     assert {"what": "login", "is_right": True, "found": "1; expected 1"} in reported["checks"]
 
 
-def test_without_the_package_the_check_says_so_and_fails(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    assert program.main([str(desk.file), "--check", "--json"]) == 1
+def test_without_the_package_the_check_says_so_and_fails(host: AgentHost, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main([str(host.file), "--check", "--json"]) == 1
     reported = json.loads(capsys.readouterr().out)
     assert any("where requirements.lock installs it" in one["found"] for one in reported["checks"])
 

@@ -62,6 +62,13 @@ def changes(world: World) -> list[Any]:
     return [send for send in world.terminal.sends if send["action"] == Action.SLTP]
 
 
+def flatten_of_two_tickets(world: World) -> OrderTerms:
+    """Open two tickets and return the terms of an order that closes both."""
+    for number in range(2):
+        world.submit(of_account(strategy=f"n{number}"))
+    return of_account(strategy="kill-switch", leg=Leg.FLATTEN, side=Side.SELL, reduce_only=True, quantity="0.2")
+
+
 class TestStops:
     def test_stop_and_target_travel_with_the_entry(self, world: World) -> None:
         world.submit(ENTRY, stop_loss=Decimal(49_000), take_profit=Decimal(52_000))
@@ -278,18 +285,14 @@ class TestTickets:
 
     def test_a_refusal_between_two_tickets_is_told_as_what_was_closed(self, hedging: World) -> None:
         world = hedging
-        for number in range(2):
-            world.submit(of_account(strategy=f"n{number}"))
-        out = of_account(strategy="kill-switch", leg=Leg.FLATTEN, side=Side.SELL, reduce_only=True, quantity="0.2")
+        out = flatten_of_two_tickets(world)
         world.terminal.faults.extend([TerminalFault.PARTIAL, TerminalFault.REJECT])
         order = applied(released(out), *world.submit(out).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.05"))
 
     def test_a_part_without_an_answer_is_not_called_over_before_it_has_settled(self, hedging: World) -> None:
         world = hedging
-        for number in range(2):
-            world.submit(of_account(strategy=f"n{number}"))
-        out = of_account(strategy="kill-switch", leg=Leg.FLATTEN, side=Side.SELL, reduce_only=True, quantity="0.2")
+        out = flatten_of_two_tickets(world)
         world.terminal.faults.extend([TerminalFault.NONE, TerminalFault.TIMEOUT])
         assert kinds(world.submit(out)) == ["OrderSubmitted", "OrderUnconfirmed"]
         world.wait(viewed(out))

@@ -48,7 +48,7 @@ def close_session(terminal: TerminalStandIn) -> None:
     terminal.is_open = False
 
 
-def mend(terminal: TerminalStandIn) -> None:
+def repair(terminal: TerminalStandIn) -> None:
     terminal.is_running = terminal.is_connected = terminal.is_open = True
     terminal.login = 1
 
@@ -86,7 +86,7 @@ def test_no_command_is_lost_while_the_terminal_is_away(
         world.restart()
     steps(world, 90)
     count = len(world.box.reports)
-    mend(world.terminal)
+    repair(world.terminal)
     steps(world, 15)
     reported = world.reported()[count:]
     assert {event.client_order_id for event in reported if isinstance(event, ExecutionReported)} == {

@@ -113,7 +113,7 @@ class Box:
         self.postponed.append(seconds)
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
-        output = open_envelope(text, key=Keys(KEY, (NEXT_KEY,)), direction=MailboxDirection.REPORT, account=ACCOUNT).said()
+        output = open_envelope(text, key=Keys(KEY, (NEXT_KEY,)), direction=MailboxDirection.REPORT, account=ACCOUNT).content()
         is_answer = isinstance(output, CommandTaken | CommandRefused)
         if self.dies_at_answer if is_answer else self.dies_at_report:
             raise SystemExit

@@ -216,6 +216,13 @@ def test_an_event_is_told_under_its_own_id_with_its_facts(told: Event, parts: tu
     assert parse_event(told.type, told.to_detail()) == told
 
 
+@pytest.mark.parametrize("language", Language)
+def test_a_signal_on_prices_of_a_fallback_venue_says_so(language: Language) -> None:
+    assert "kraken" in text_of(signal(market="kraken"), language.value).text
+    assert "Prices of kraken: the usual venue does not answer." in text_of(signal(market="kraken")).text
+    assert "Prices of" not in text_of(signal()).text
+
+
 @pytest.mark.parametrize("language", list(Language))
 @pytest.mark.parametrize(("told", "_parts"), TOLD, ids=NAMES)
 def test_every_language_says_it_with_the_verdict_in_bold_first(told: Event, _parts: tuple[str, ...], language: Language) -> None:

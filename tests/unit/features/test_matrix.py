@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import talib
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from signalbox.features import FeatureMatrix, FeatureSchemaError, compute_features, get_schema, why_incomplete
+from signalbox.features.stream import FeatureStream
 from signalbox.market.candles import MINUTE_MS, Bars
+from tests.examples import examples
 from tests.unit.features.synthetic_bars import BTC, flat, minutes, select, walk, without
 
 SCHEMA = get_schema("v31")
@@ -57,7 +61,7 @@ def test_changing_the_future_changes_nothing(bars: Bars, matrix: FeatureMatrix) 
     np.testing.assert_array_equal(changed.values[:stop], matrix.values[:stop])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     step=st.sampled_from([1e-7, 1e-5, 4e-4, 5e-2]),
@@ -143,7 +147,7 @@ def test_constant_prices_have_defined_values(price: float, volume: float) -> Non
     assert row["realised_vol_ratio_15_240"] == 1.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     weather=st.sampled_from(["still", "jumps", "no volume", "one price moves", "tiny", "giant"]),
@@ -280,3 +284,25 @@ def test_time_features_belong_to_the_close_of_the_bar(matrix: FeatureMatrix) -> 
 def test_unknown_column_is_refused(matrix: FeatureMatrix) -> None:
     with pytest.raises(FeatureSchemaError, match="'rsi_15'"):
         matrix.column("rsi_15")
+
+
+def test_a_schema_may_limit_the_empty_minutes_of_its_window_and_says_so_in_its_hash() -> None:
+    limited = replace(SCHEMA, most_empty_bars=2)
+    assert limited.hash != SCHEMA.hash
+    bars = walk(SCHEMA.history_bars + 200, seed=5)
+    volume = bars.volume.copy()
+    first = SCHEMA.history_bars + 20
+    volume[[first, first + 7, first + 30]] = 0.0
+    thin = replace(bars, volume=volume)
+    whole, found = compute_features(SCHEMA, thin), compute_features(limited, thin)
+    assert np.array_equal(whole.values, found.values, equal_nan=True)
+    refused = np.flatnonzero(whole.is_complete & ~found.is_complete)
+    # from the third one on, until the first one is an hour ago
+    assert refused.tolist() == list(range(first + 30, first + 60))
+    until = compute_features(limited, thin.window(slice(0, first + 31)))
+    assert why_incomplete(until) == "TOO_MANY_EMPTY"
+    assert why_incomplete(compute_features(SCHEMA, thin.window(slice(0, first + 31)))) is None
+    stream = FeatureStream(limited)
+    row = stream.replay(thin.window(slice(0, first + 31)))
+    assert row is not None
+    assert row.incomplete == "TOO_MANY_EMPTY"

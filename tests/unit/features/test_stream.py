@@ -28,6 +28,7 @@ from signalbox.features.schema import Reference
 from signalbox.limits import MAX_STREAM_STATE_BYTES
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol
 from tests.builders import candle
+from tests.examples import examples
 from tests.unit.features.synthetic_bars import BTC, flat, select, walk, without
 
 ETH = Symbol("ETH-USD")
@@ -94,7 +95,7 @@ def test_every_feature_is_declared_with_both_ways_of_computing_it(schema: Featur
     assert len({feature.expression for feature in schema.features}) == len(schema.features)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     name=st.sampled_from(sorted(SCHEMAS)),
     seed=st.integers(0, 2**31),

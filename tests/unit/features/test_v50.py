@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from signalbox.features import FeatureMatrix, FeatureSchemaError, compute_features, find_reference, get_schema, why_incomplete
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol
+from tests.examples import examples
 from tests.unit.features.synthetic_bars import BTC, flat, minutes, select, walk, without
 from tests.unit.features.test_golden import waves
 
@@ -191,7 +192,7 @@ def test_truncating_the_future_of_both_changes_nothing(eth: Bars, btc: Bars, mat
         np.testing.assert_array_equal(part.is_complete, matrix.is_complete[:stop])
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     seed=st.integers(0, 2**31),
     step=st.sampled_from([1e-6, 4e-4, 5e-2]),

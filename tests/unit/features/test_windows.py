@@ -16,6 +16,7 @@ from signalbox.features.moments import WindowDeviation, WindowMean
 from signalbox.features.nodes import CLOSE, HIGH, OPERATIONS, Apply, Node, Ratio, Scratch, Wave
 from signalbox.features.program import compile_program
 from signalbox.features.windows import WINDOW_UNIT, Ema, Lag, RollingMax, RollingMin, RollingSum, StatefulUpdate
+from tests.examples import examples
 
 Values = NDArray[np.float64]
 WINDOWED: dict[str, Callable[[int], Node]] = {
@@ -73,7 +74,7 @@ def test_missing_values_in_front_only_delay_the_start(kind: str) -> None:
     assert np.isfinite(got[40:]).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     kind=st.sampled_from(sorted(NAIVE)),
     window=st.sampled_from([1, 2, 3, 5, 15]),
@@ -119,7 +120,7 @@ def test_the_average_is_talibs_bit_for_bit_in_batch_in_blocks_and_in_its_stream(
     np.testing.assert_array_equal([handle.update(value) for value in values[500:].tolist()], batch[500:])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     average=st.floats(1e-300, 1e300) | st.floats(1e-9, 1e9).map(lambda x: -x) | st.just(0.0),
     span=st.sampled_from([9, 27, 119, 130]),
@@ -143,7 +144,7 @@ def test_an_average_never_recovers_from_a_value_that_is_not_finite(bad: float) -
     assert np.isnan(got[WINDOW_UNIT + 7 :]).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(kind=st.sampled_from(sorted(WINDOWED)), cut=st.integers(0, 199), window=st.sampled_from([2, 15, 60]))
 def test_a_saved_step_continues_bit_for_bit(kind: str, cut: int, window: int) -> None:
     values = prices(200).tolist()

@@ -117,3 +117,25 @@ def test_refused_bundle_is_a_bundle_error(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "b", files={"linear-1.onnx": b"\x3a\x00"})
     with pytest.raises(BundleError):
         load_bundle(folder)
+
+
+def test_child_that_goes_on_talking_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Native code that went wild holds the pipe's other end."""
+    monkeypatch.setattr(trial, "MAX_TRIAL_SECONDS", 1.0)
+
+    ends: list[tuple[int, int]] = []
+
+    def pipe() -> tuple[int, int]:
+        ends.append(made())
+        return ends[-1]
+
+    def talks() -> None:
+        while True:
+            os.write(ends[0][1], b"x" * 65_536)
+
+    made = os.pipe
+    monkeypatch.setattr(os, "pipe", pipe)
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(BundleIncompleteError):
+        require_trial("b", talks)
+    assert psutil.Process().memory_info().rss - before < 64 * 2**20

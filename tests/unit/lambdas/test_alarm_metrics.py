@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
+from signalbox.alternative.collection import SeriesOutcome
+from signalbox.alternative.observations import ObservationKind
 from signalbox.bootstrap.relay_outbox import OutboxRelay
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import AcceptedCandles
@@ -131,8 +133,8 @@ def test_a_venue_that_gives_no_bar_counts_below_one(
     load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def collect(_: datetime) -> CollectionReport:
-        bad = SymbolCollection(BTC, NOON, AcceptedCandles((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
-        return CollectionReport(NOON, (bad,), 1)
+        bad = SymbolCollection("coinbase", BTC, NOON, AcceptedCandles((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
+        return CollectionReport("coinbase", NOON, (bad,), 1)
 
     load("collect_candles").make_handler(collect)({"job": "collect_candles", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT)
     assert metric_values(logged(capsys))["CandlesCollected"] == 0
@@ -148,3 +150,37 @@ def test_bars_that_changed_after_the_fact_are_counted_each(
         load("generate_signals").make_handler(FakeGenerate(outcome))(plain_sqs(event()), CONTEXT)
         counted = metric_values(logged(capsys))
         assert {name: counted[name] for name in ("CandlesConflicting", "CandlesRevised") if name in counted} == values
+
+
+def test_symbols_decided_on_a_fallback_and_a_fallback_that_is_down_are_counted(
+    load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found(venue: str, problem: CollectionProblem | None = None) -> SymbolCollection:
+        return SymbolCollection(venue, BTC, NOON, AcceptedCandles((), ()), problem, None)
+
+    def counted(report: CollectionReport) -> tuple[float | None, float | None]:
+        load("collect_candles").make_handler(lambda _: report)(
+            {"job": "collect_candles", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT
+        )
+        values = metric_values(logged(capsys))
+        return values.get("FallbackSymbols"), values.get("FallbackFailures")
+
+    down = CollectionProblem.VENUE_UNAVAILABLE
+    assert counted(CollectionReport("coinbase", NOON, (found("coinbase"),), 1)) == (None, None)
+    assert counted(CollectionReport("coinbase", NOON, (found("kraken"),), 1, (found("coinbase", down),))) == (1, None)
+    assert counted(CollectionReport("coinbase", NOON, (found("coinbase"),), 1, (found("kraken", down),))) == (None, 1)
+
+
+def test_a_run_without_an_answer_counts_no_observation(
+    load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = SeriesOutcome("okx", ObservationKind.FUNDING_RATE, BTC, added=3, refused=("a value of the future",))
+    down = replace(new, added=0, refused=(), problem=CollectionProblem.VENUE_TIMEOUT, detail="no answer")
+    for found, counted in (
+        ((new, down), {"ObservationsAdded": 3, "ObservationsRefused": 1, "AlternativeFailures": 1}),
+        ((down, down), {"ObservationsAdded": 0, "AlternativeFailures": 2}),
+    ):
+        handler = load("collect_alternative").make_handler(lambda _, found=found: found)
+        answer = handler({"job": "collect_alternative", "scheduled_at": "2024-03-01T12:03:00Z"}, CONTEXT)
+        assert metric_values(logged(capsys)) == counted
+        assert answer["series"] == 2

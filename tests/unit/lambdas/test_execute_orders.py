@@ -362,19 +362,19 @@ class TestMailbox:
 class TestAcknowledgement:
     """A command that the agent's signature does not answer in time stops its account."""
 
-    def handed_on(self, cloud: Cloud, account: str = FTMO, **changes: Any) -> str:
+    def expected_check(self, cloud: Cloud, account: str = FTMO, **changes: Any) -> str:
         cloud.app().carry_out(asked(account, "mt5", **changes))
         (check,) = cloud.received(cloud.checks)
         return check
 
     def test_a_command_that_somebody_swallows_halts_its_account_by_the_kill_switch(self, cloud: Cloud) -> None:
-        check = self.handed_on(cloud)
+        check = self.expected_check(cloud)
         assert len(cloud.received(cloud.commands[FTMO])) == 1  # taken out with the agent's credential, and nobody answers
         missing = cloud.app().check(check)
         assert missing is not None
         assert (missing.account, missing.command) == (FTMO, 1)
         (halt,) = cloud.received(cloud.kill_switch)
-        taken = Desk()
+        taken = CommandRecorder()
         sent = str(round(NOW.timestamp() * 1000) + 3_600_000)
         handle_message(taken, halt, sender="AROA:execute", sent_ms=sent, keys=None, door=Door.KILL_SWITCH)
         (command,) = taken.commands
@@ -383,7 +383,7 @@ class TestAcknowledgement:
         assert "did not acknowledge command 1" in command.why
 
     def test_a_check_that_is_delivered_twice_asks_for_the_same_halt(self, cloud: Cloud) -> None:
-        check = self.handed_on(cloud)
+        check = self.expected_check(cloud)
         app = cloud.app()
         app.check(check)
         assert isinstance(app.mailboxes, Mailboxes)
@@ -397,7 +397,7 @@ class TestAcknowledgement:
         [CommandTaken(command=1, at=NOW), CommandRefused(command=1, at=NOW, reason=CommandRefusal.COMMAND_TOO_OLD, detail="x")],
     )
     def test_a_command_that_was_answered_halts_nothing(self, cloud: Cloud, answer: CommandTaken | CommandRefused) -> None:
-        check = self.handed_on(cloud)
+        check = self.expected_check(cloud)
         cloud.app().pass_on(FTMO, sealed(answer, 1))
         assert cloud.app().check(check) is None
         assert (cloud.received(cloud.kill_switch), cloud.announced()) == ([], ["ExecutionReported"])
@@ -411,12 +411,12 @@ class TestAcknowledgement:
         ],
     )
     def test_no_other_answer_counts(self, cloud: Cloud, account: str, answer: CommandTaken | CommandRefused) -> None:
-        check = self.handed_on(cloud)
+        check = self.expected_check(cloud)
         cloud.app().pass_on(account, sealed(answer, 1, account=account))
         assert cloud.app().check(check) is not None
 
     def test_whoever_holds_the_queue_without_the_key_answers_nothing(self, cloud: Cloud) -> None:
-        check = self.handed_on(cloud)
+        check = self.expected_check(cloud)
         forged = seal(
             CommandTaken(command=1, at=NOW),
             key=b"x" * 32,
@@ -463,7 +463,7 @@ class TestEnvelope:
             require_key("short\n")
 
 
-class Desk:
+class CommandRecorder:
     """A trading service that remembers what it was asked."""
 
     def __init__(self) -> None:

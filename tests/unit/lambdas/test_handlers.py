@@ -95,9 +95,10 @@ class TestCollectCandles:
 
         def collect(at: datetime) -> CollectionReport:
             asked.append(at)
-            good = SymbolCollection(BTC, NOON, AcceptedCandles(tuple(candles(BTC, NOON, 5)), ("one bad row",)), None, None)
-            bad = SymbolCollection(ETH, NOON, AcceptedCandles((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
-            return CollectionReport(NOON, (good, bad), 1)
+            accepted = AcceptedCandles(tuple(candles(BTC, NOON, 5)), ("one bad row",))
+            good = SymbolCollection("coinbase", BTC, NOON, accepted, None, None)
+            bad = SymbolCollection("coinbase", ETH, NOON, AcceptedCandles((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
+            return CollectionReport("coinbase", NOON, (good, bad), 1)
 
         handler = load("collect_candles").make_handler(collect)
         answer = handler({"job": "collect_candles", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT)

@@ -54,9 +54,9 @@ def test_a_report_put_twice_is_the_same_file() -> None:
     with mock_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="reports", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        shelf = S3ReportStore(client, "reports")
+        store = S3ReportStore(client, "reports")
         for _ in range(2):
-            shelf.put(FILE.path, b"a,b\r\n", "text/csv; charset=utf-8")
+            store.put(FILE.path, b"a,b\r\n", "text/csv; charset=utf-8")
         (only,) = client.list_objects_v2(Bucket="reports")["Contents"]
         found = client.get_object(Bucket="reports", Key=only["Key"])
         assert (only["Key"], found["Body"].read(), found["ContentType"]) == (FILE.path, b"a,b\r\n", "text/csv; charset=utf-8")

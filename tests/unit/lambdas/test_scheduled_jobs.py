@@ -30,8 +30,8 @@ class Untouched:
 
 def test_the_jobs_are_those_of_the_schedules() -> None:
     assert JOBS == [
-        "collect_candles", "compact_candles", "dump_database", "monitor_risk", "publish_reports", "relay_outbox",
-        "start_training",
+        "collect_alternative", "collect_candles", "compact_candles", "dump_database", "monitor_risk", "publish_reports",
+        "relay_outbox", "start_training",
     ]  # fmt: skip
 
 

@@ -36,13 +36,13 @@ class FakeVenue:
 
 class MemoryCursors:
     def __init__(self) -> None:
-        self.at: dict[Symbol, datetime] = {}
+        self.at: dict[tuple[str, Symbol], datetime] = {}
 
-    def newest(self, symbol: Symbol) -> datetime | None:
-        return self.at.get(symbol)
+    def newest(self, venue: str, symbol: Symbol) -> datetime | None:
+        return self.at.get((venue, symbol))
 
-    def advance(self, symbol: Symbol, open_time: datetime) -> None:
-        self.at[symbol] = max(open_time, self.at.get(symbol, open_time))
+    def advance(self, venue: str, symbol: Symbol, open_time: datetime) -> None:
+        self.at[venue, symbol] = max(open_time, self.at.get((venue, symbol), open_time))
 
 
 class MemoryBus:
@@ -109,8 +109,8 @@ def test_one_failing_symbol_leaves_the_others_alone_and_is_named() -> None:
     last = world.announced()[-1]
     assert {s.symbol: s.problem for s in last.symbols} == {BTC: None, ETH: None, SOL: CollectionProblem.VENUE_TIMEOUT}
     assert report.symbols[2].detail == "no answer"
-    assert SOL not in world.cursors.at
-    assert world.cursors.at[BTC] == NOON - ONE_MINUTE
+    assert ("coinbase", SOL) not in world.cursors.at
+    assert world.cursors.at["coinbase", BTC] == NOON - ONE_MINUTE
 
 
 def test_all_symbols_failing_still_announces_the_cycle_so_that_the_outage_is_seen() -> None:

@@ -38,7 +38,7 @@ class Ledger:
 
 
 def run(ledger: Ledger, root: Path, at: datetime = AT, **options: int) -> CompactionReport:
-    return compact(at, "coinbase", (BTC, ETH), ledger=ledger, lake=Lake(FolderStore(root)), **options)
+    return compact(at, ("coinbase",), (BTC, ETH), ledger=ledger, lake=Lake(FolderStore(root)), **options)
 
 
 def contents(root: Path) -> dict[str, bytes]:

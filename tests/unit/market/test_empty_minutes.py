@@ -54,6 +54,20 @@ class Exchange:
         return rows
 
 
+@dataclass
+class TellingExchange(Exchange):
+    """An exchange that shows its trades, one in the middle of each minute that is not quiet. `known`: how far back they go."""
+
+    known: int = 90
+    asked_for_trades: int = 0
+
+    def trade_times(self, symbol: Symbol) -> Sequence[datetime]:
+        self.asked_for_trades += 1
+        newest = range(1 if self.is_open else 0, -self.known, -1)
+        made = (NOON + (i - 1) * ONE_MINUTE for i in newest)
+        return [minute + ONE_MINUTE / 2 for minute in made if minute not in self.quiet]
+
+
 def price(minute: datetime) -> Decimal:
     return Decimal(1000 + to_ms(minute) // 60_000 % 97)
 
@@ -66,7 +80,7 @@ class Run:
 
     def collect(self, symbols: Sequence[Symbol] = (BTC,)) -> CollectionReport:
         cursors = MemoryCursors()
-        cursors.at = dict.fromkeys(symbols, NOON - minutes(6))
+        cursors.at = dict.fromkeys(((self.exchange.venue, symbol) for symbol in symbols), NOON - minutes(6))
         again = LookAgain(pause=self.pauses.append, monotonic=lambda: sum(self.pauses))
         return collect(NOON, symbols, source=self.exchange, cursors=cursors, bus=self.bus, again=again)
 
@@ -277,3 +291,53 @@ def test_a_day_without_candles_behind_days_with_some_is_asked_for_again() -> Non
     fill(archive, Exchange("binance", quiet=hole), until + SETTLED_AFTER)
     (again, *_) = fill(archive, Exchange("binance"), until + SETTLED_AFTER)
     assert (again.key.day, again.rows) == ((MIDNIGHT + timedelta(days=1)).date(), 1440)
+
+
+LAST = NOON - ONE_MINUTE
+
+
+def test_a_thin_symbols_newest_minute_is_proved_by_the_trades_and_holds_nobody_up() -> None:
+    quiet = frozenset({LAST, LAST - ONE_MINUTE})
+    telling = Run(TellingExchange(quiet=quiet, is_open=False))
+    report = telling.collect()
+    assert telling.pauses == [2.0]
+    assert telling.candles()[LAST].volume == 0
+    assert telling.candles()[LAST].close == price(LAST - 2 * ONE_MINUTE)
+    assert report.symbols[0].empty == 2
+    silent = Run(Exchange(quiet=quiet, is_open=False))
+    silent.collect()
+    assert sum(silent.pauses) == 40.0
+    assert LAST not in silent.candles()
+
+
+def test_a_minute_in_which_somebody_traded_is_late_and_is_waited_for() -> None:
+    run = Run(TellingExchange(late={LAST: 3}, is_open=False))
+    run.collect()
+    assert run.pauses == [2.0, 8.0]
+    assert run.candles()[LAST].volume > 0
+
+
+def test_trades_that_do_not_reach_back_prove_nothing() -> None:
+    run = Run(TellingExchange(quiet=frozenset({LAST}), is_open=False, known=0))
+    run.collect()
+    assert sum(run.pauses) == 40.0
+    assert LAST not in run.candles()
+
+
+def test_a_venue_that_publishes_empty_minutes_is_not_asked_for_trades() -> None:
+    exchange = TellingExchange(quiet=frozenset({LAST}), is_open=False)
+    exchange.venue = "kraken"
+    Run(exchange).collect()
+    assert exchange.asked_for_trades == 0
+
+
+@given(QUIET, st.integers(0, 90), st.integers(0, 5))
+def test_trades_prove_only_minutes_in_which_nobody_traded(quiet: set[int], known: int, late: int) -> None:
+    times = frozenset(START + i * ONE_MINUTE for i in quiet)
+    exchange = TellingExchange(quiet=times, late={LAST - i * ONE_MINUTE: 9 for i in range(late)}, is_open=False, known=known)
+    run = Run(exchange)
+    run.collect()
+    for minute, candle in run.candles().items():
+        assert candle.volume > 0 or minute in times
+        if minute not in times:
+            assert candle.close == price(minute)

@@ -158,7 +158,7 @@ def test_every_state_is_reached_and_every_trigger_is_used() -> None:
     reached = {row.after for row in ROWS if isinstance(row.after, OrderState)} | {OrderState.INITIALIZED}
     assert reached == set(OrderState)
     assert {row.trigger for row in ROWS} == set(Trigger) == set(EVENTS)
-    assert any(row.after is Derived.STANDING for row in ROWS)
+    assert any(row.after is Derived.RECOMPUTED for row in ROWS)
 
 
 def test_states_are_open_closed_or_unjudged() -> None:

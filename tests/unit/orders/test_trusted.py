@@ -69,16 +69,20 @@ def test_trusted_facts_make_the_validated_model(kind: type[FrozenModel], facts: 
         trusted.at = NOON  # type: ignore[attr-defined]
 
 
-def test_fill_of_an_order_is_the_entry_that_is_read_from_its_text() -> None:
-    event = OrderFilled(
+def filled(trade_id: str, quantity: str) -> OrderFilled:
+    return OrderFilled(
         client_order_id=KEY,
         at=NOON,
         account="live-1",
         symbol="BTC-USD",
-        trade_id="t1",
-        quantity=Decimal("0.10"),
+        trade_id=trade_id,
+        quantity=Decimal(quantity),
         price=Decimal(6),
     )
+
+
+def test_fill_of_an_order_is_the_entry_that_is_read_from_its_text() -> None:
+    event = filled("t1", "0.10")
     fill = Fill.of(TERMS, event)
     assert Fill.model_validate_json(fill.model_dump_json()) == fill
     assert fill.model_dump_json() == Fill(**fill.model_dump()).model_dump_json()
@@ -86,15 +90,7 @@ def test_fill_of_an_order_is_the_entry_that_is_read_from_its_text() -> None:
 
 
 def test_fill_with_a_trade_id_that_is_no_key_is_refused() -> None:
-    event = OrderFilled(
-        client_order_id=KEY,
-        at=NOON,
-        account="live-1",
-        symbol="BTC-USD",
-        trade_id="t" * 129,
-        quantity=Decimal(1),
-        price=Decimal(6),
-    )
+    event = filled("t" * 129, "1")
     with pytest.raises(ValueError, match="at most 128"):
         Fill.of(TERMS, event)
 

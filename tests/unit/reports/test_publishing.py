@@ -87,7 +87,7 @@ class Ledger:
 
     def night(self, scheduled_at: datetime = NIGHT) -> PublishRun:
         self.read.clear()
-        return publish(scheduled_at, source=self, quality=self, shelf=self, log=self)
+        return publish(scheduled_at, source=self, quality=self, store=self, log=self)
 
     def days_of(self, account: TradingAccount) -> list[str]:
         return [period for of, period in self.read if of == account.account]
@@ -143,12 +143,18 @@ def test_a_ledger_that_is_away_fails_the_run_at_once() -> None:
         Ledger(orders={FTMO.account: LedgerUnavailableError("away")}).night()
 
 
-def test_a_fact_booked_late_has_its_day_and_every_later_period_written_again_once() -> None:
+def after_a_late_fact(*, nights: range, happened: datetime) -> Ledger:
+    """Return the ledger after these nights of March, to which a fact of an earlier instant was then added."""
     ledger = Ledger()
-    for day in range(2, 10):
+    for day in nights:
         ledger.night(at(3, day, 1))
     ledger.number = 7
-    ledger.late.append(FactsBooked(at(3, 3, 15), None, 6))
+    ledger.late.append(FactsBooked(happened, None, 6))
+    return ledger
+
+
+def test_a_fact_booked_late_has_its_day_and_every_later_period_written_again_once() -> None:
+    ledger = after_a_late_fact(nights=range(2, 10), happened=at(3, 3, 15))
     ledger.night(at(3, 10, 1))
     assert ledger.days_of(PAPER) == ["2024-03-09", *(f"2024-03-0{day}" for day in range(3, 9))]
     assert ledger.days_of(FTMO) == ["2024-03-09", "2024-03-06", "2024-03-07", "2024-03-08"]  # whose candles may have come
@@ -157,11 +163,7 @@ def test_a_fact_booked_late_has_its_day_and_every_later_period_written_again_onc
 
 
 def test_a_run_that_ended_early_goes_on_where_it_was() -> None:
-    ledger = Ledger()
-    for day in range(2, 12):
-        ledger.night(at(3, day, 1))
-    ledger.number = 7
-    ledger.late.append(FactsBooked(at(3, 2, 15), None, 6))
+    ledger = after_a_late_fact(nights=range(2, 12), happened=at(3, 2, 15))
     kept = dict(ledger.marks)
     ledger.night(at(3, 12, 1))
     assert len(ledger.days_of(PAPER)) == 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from local.cli.report.index import write_index
 from signalbox.reports.compliance import LIMIT_NAMES, RULE_NAMES, compliance_report
-from signalbox.reports.plane import MAX_TICKS, Line, Tick, figure, room_around, time_chart, time_ticks, value_ticks
+from signalbox.reports.plane import MAX_TICKS, Line, Tick, figure, padded, time_chart, time_ticks, value_ticks
 from signalbox.reports.pnl import pnl_report
 from signalbox.reports.report import money, number, percent
 from signalbox.risk.limits import RiskLimits
@@ -45,7 +45,7 @@ def test_money_paid_in_and_out_is_listed_to_the_second() -> None:
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
 def test_an_axis_has_a_few_different_labels_even_where_nothing_moves(low: float, span: float) -> None:
-    bottom, top = room_around(low, low + span)
+    bottom, top = padded(low, low + span)
     ticks = value_ticks(bottom, top)
     assert bottom < top
     assert 2 <= len(ticks) <= 11

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.orders.terms import Leg, OrderTerms
 from signalbox.orders.venue_view import VenueInstrument
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
 from signalbox.trading.at_venue import AtVenue
@@ -20,7 +22,7 @@ from signalbox.trading.state import AccountState, opened
 BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
 START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BASE = {BTC: Decimal(60_000), ETH: Decimal(3_000), SOL: Decimal(100)}
-TOLD = AtVenue(
+AT_VENUE = AtVenue(
     instruments=tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
 )  # what a venue tells that trades in the steps of the paper one
 Market = Mapping[Symbol, Sequence[Candle]]
@@ -36,6 +38,11 @@ def bar(symbol: Symbol, open_time: datetime, first: str | Decimal, **changes: st
 
 def wave(symbol: Symbol, since: datetime, count: int) -> list[Candle]:
     """`count` bars from `since`, each a small deterministic move: about 0.05 % a minute."""
+    return list(_wave(symbol, since, count))
+
+
+@cache  # hundreds of tests and examples begin with the same hours
+def _wave(symbol: Symbol, since: datetime, count: int) -> tuple[Candle, ...]:
     found = []
     for i in range(count):
         at = since + ONE_MINUTE * i
@@ -43,7 +50,7 @@ def wave(symbol: Symbol, since: datetime, count: int) -> list[Candle]:
         first, last = (_price(symbol, minute + k) for k in (0, 1))
         span = first / 4_000
         found.append(Candle(symbol, at, first, max(first, last) + span, min(first, last) - span, last, Decimal(5 + minute % 7)))
-    return found
+    return tuple(found)
 
 
 def _price(symbol: Symbol, minute: int) -> Decimal:
@@ -71,6 +78,22 @@ def state_at(account: TradingAccount, at: datetime = START, prices: Mapping[Symb
     state = opened(account, at - timedelta(hours=1))
     seen = {symbol: [bar(symbol, at - ONE_MINUTE, price)] for symbol, price in prices.items()}
     return apply_bars(state, seen, at)[0]
+
+
+def manual_terms(account: TradingAccount, number: int, symbol: Symbol, hundreds: int, **changes: Any) -> OrderTerms:
+    """Return the terms of a person's order to buy at the market, worth about USD 100 times `hundreds`."""
+    facts = {
+        "account": account.account,
+        "strategy": f"manual-{number}",
+        "symbol": symbol,
+        "decided_at": START,
+        "leg": Leg.ENTRY,
+        "side": "BUY",
+        "type": "MARKET",
+        "quantity": (Decimal(hundreds * 100) / BASE[symbol]).quantize(Decimal("0.01")) or Decimal("0.01"),
+        "send_before": START + timedelta(minutes=5),
+    }
+    return OrderTerms.model_validate(facts | changes)
 
 
 def signal(symbol: Symbol = BTC, at: datetime = START, direction: str = "BUY", **changes: Any) -> SignalGenerated:

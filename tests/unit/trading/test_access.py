@@ -144,8 +144,8 @@ def test_each_route_does_what_the_role_on_that_account_allows_and_nothing_else(r
 
 def test_every_command_and_question_names_the_role_it_needs() -> None:
     kinds = set(COMMANDS.json_schema()["discriminator"]["mapping"])
-    assert kinds | {"list", "look", "grant", "revoke"} == set(NEEDED)
-    assert {kind for kind, role in NEEDED.items() if role is Role.VIEWER} == {"list", "look"}
+    assert kinds | {"list", "show", "grant", "revoke"} == set(NEEDED)
+    assert {kind for kind, role in NEEDED.items() if role is Role.VIEWER} == {"list", "show"}
 
 
 def test_an_account_that_is_not_there_is_refused_in_the_words_of_one_that_is() -> None:

@@ -112,7 +112,7 @@ def _order(name: str, leg: Leg, side: Side, at: datetime) -> Order:
 
 
 @dataclass
-class Told:
+class UnitOracle:
     """The oracle: the open trade and what people hold beside it, unit by unit; people's part is a position of its own."""
 
     market: Market = field(default_factory=Market)
@@ -199,7 +199,7 @@ ACTIONS = st.lists(
 @given(actions=ACTIONS)
 @exactly
 def test_trades_and_what_people_did_beside_them_add_up_to_the_books(actions: list[tuple[str, int, int, int]]) -> None:
-    reported = Told()
+    reported = UnitOracle()
     for kind, units, price, fee in actions:
         if kind == "enter" and not reported.direction:
             reported.enter(units, price, fee)

@@ -20,7 +20,7 @@ from tests.unit.trading.market import BTC, START
 from tests.unit.trading.test_live_service import NAME, SECOND, World, view
 from tests.unit.trading.test_service import Floor, command, cycle
 
-LOOKED = START + 10 * SECOND
+VIEWED = START + 10 * SECOND
 
 
 def money(key: str, amount: str, at: timedelta = SECOND) -> ViewedTransfer:
@@ -38,7 +38,7 @@ def test_a_position_is_adopted_once_under_its_requester_and_then_matches_the_ven
     world.ready()
     before = world.floor.state(NAME).books
     facts = {"symbol": BTC, "quantity": "0.00000731", "price": "60000", "why": "dust of before", "request_id": "dust-1"}
-    handled = world.say("adopt", LOOKED, **facts)
+    handled = world.say("adopt", VIEWED, **facts)
     (line,) = handled.changes.risk
     assert (line.kind, line.code, line.who) == (RiskEventKind.OVERRIDE, "ADOPT", "ada")
     assert "0.00000731 BTC-USD at 60000: dust of before" in line.detail
@@ -46,11 +46,11 @@ def test_a_position_is_adopted_once_under_its_requester_and_then_matches_the_ven
     assert isinstance(entry, Fill)
     after = handled.state.books
     assert (after.position(BTC).quantity, after.balance) == (Decimal("0.00000731"), before.balance)
-    again = world.say("adopt", LOOKED + SECOND, **facts)
+    again = world.say("adopt", VIEWED + SECOND, **facts)
     assert (again.changes.entries, again.changes.risk, again.state.books) == ((), (), after)
     with pytest.raises(CommandError, match="conflicting duplicate"):
-        world.say("adopt", LOOKED + SECOND, **facts | {"quantity": "1"})
-    world.floor.deliver(view(LOOKED + 2 * SECOND, positions={BTC: "0.00000731"}))
+        world.say("adopt", VIEWED + SECOND, **facts | {"quantity": "1"})
+    world.floor.deliver(view(VIEWED + 2 * SECOND, positions={BTC: "0.00000731"}))
     assert world.floor.state(NAME).at_venue.doubts == ()
     booked(world)
 
@@ -58,8 +58,8 @@ def test_a_position_is_adopted_once_under_its_requester_and_then_matches_the_ven
 def test_what_was_there_before_the_account_or_is_still_to_come_is_not_booked() -> None:
     world = World()
     world.ready()
-    for at in (START - timedelta(days=1), LOOKED + timedelta(hours=1)):
-        made = command("adopt", LOOKED, NAME, symbol=BTC, quantity="1", price="1", why="early")
+    for at in (START - timedelta(days=1), VIEWED + timedelta(hours=1)):
+        made = command("adopt", VIEWED, NAME, symbol=BTC, quantity="1", price="1", why="early")
         with pytest.raises(CommandError, match="expected a time after"):
             world.floor.service.on_command(made.model_copy(update={"at": at}), "ada")
     with pytest.raises(CommandError, match="only a live account"):
@@ -71,7 +71,7 @@ def test_money_of_a_view_is_booked_under_the_venues_id_however_often_it_is_shown
     world.ready()
     capital = world.floor.state(NAME).books.balance
     shown = [money("T1", "500"), money("T2", "-200", 2 * SECOND), money("old", "9", -timedelta(days=3))]
-    world.floor.deliver(view(LOOKED, transfers=shown), view(LOOKED + SECOND, transfers=shown))
+    world.floor.deliver(view(VIEWED, transfers=shown), view(VIEWED + SECOND, transfers=shown))
     assert world.floor.state(NAME).books.balance == capital + 300
     kept = [e for e in world.floor.rows(NAME).entries.values() if isinstance(e, Transfer)]
     assert sorted(e.key for e in kept) == ["opening", "venue-T1", "venue-T2"]
@@ -84,8 +84,8 @@ def test_a_command_and_a_view_of_the_same_money_book_it_once_in_either_order() -
         world.ready()
         capital = world.floor.state(NAME).books.balance
         steps: dict[str, Callable[[], object]] = {
-            "command": partial(world.say, "deposit", LOOKED, amount="500", why="more", venue_id="T1"),
-            "view": partial(world.floor.deliver, view(LOOKED, transfers=[money("T1", "500")])),
+            "command": partial(world.say, "deposit", VIEWED, amount="500", why="more", venue_id="T1"),
+            "view": partial(world.floor.deliver, view(VIEWED, transfers=[money("T1", "500")])),
         }
         steps.pop(first)()
         (last,) = steps.values()
@@ -97,8 +97,8 @@ def test_a_command_and_a_view_of_the_same_money_book_it_once_in_either_order() -
 def test_money_with_another_amount_than_is_booked_is_told_and_not_booked() -> None:
     world = World()
     world.ready()
-    world.say("deposit", LOOKED, amount="500", why="more", venue_id="T1")
-    (handled,) = world.floor.deliver(view(LOOKED + SECOND, transfers=[money("T1", "510")]))
+    world.say("deposit", VIEWED, amount="500", why="more", venue_id="T1")
+    (handled,) = world.floor.deliver(view(VIEWED + SECOND, transfers=[money("T1", "510")]))
     assert [line.kind for line in handled.changes.risk] == [RiskEventKind.TRANSFER_DIFFERS]
     assert handled.changes.entries == ()
 
@@ -107,7 +107,7 @@ def test_money_of_a_live_account_needs_the_venues_id_and_of_a_paper_one_does_not
     world = World()
     world.ready()
     with pytest.raises(CommandError, match="venue_id"):
-        world.say("deposit", LOOKED, amount="500", why="more")
+        world.say("deposit", VIEWED, amount="500", why="more")
     floor = Floor()
     again = [floor.service.on_command(command("withdraw", amount="500", why="holiday"), "ada") for _ in range(2)]
     assert (again[0].state.books.transfers, again[1].changes) == (again[0].account.capital - 500, NO_CHANGES)
@@ -119,7 +119,7 @@ def test_money_that_moves_is_neither_profit_nor_loss_to_the_firms_rules(amount: 
     world.ready()
     kind = "deposit" if amount[0] != "-" else "withdraw"
     before = risk_snapshot(world.floor.state(NAME), START)
-    world.say(kind, LOOKED, amount=amount.lstrip("-"), why="moved", venue_id="T1")
+    world.say(kind, VIEWED, amount=amount.lstrip("-"), why="moved", venue_id="T1")
     world.floor.deliver(cycle(START + timedelta(minutes=5)))
     state = world.floor.state(NAME)
     monitor = rule_monitor_of(state.account, state.loss_rules)

@@ -68,6 +68,13 @@ def test_too_few_bars_a_thin_edge_and_an_open_position_hold_back() -> None:
     assert enter(state, signal(direction="HOLD"), history(), START) == (state, NO_CHANGES)
 
 
+def test_a_signal_on_prices_that_do_not_value_the_account_opens_nothing() -> None:
+    _, done = enter(state_at(paper()), signal(market="kraken"), history(), START)
+    assert done.risk[0].code == SignalSkipReason.OTHER_MARKET
+    state, _ = enter(state_at(paper().model_copy(update={"market": "kraken"})), signal(market="kraken"), history(), START)
+    assert state.trades.keys() == {BTC}
+
+
 def test_a_signal_known_late_misses_the_open_of_its_minute_and_fills_at_the_next() -> None:
     fills = {}
     for known_at in (None, START + timedelta(seconds=20)):

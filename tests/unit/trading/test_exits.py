@@ -110,12 +110,16 @@ def rejected(
     return reported(state, key, at, OrderRejected(client_order_id=key, at=at, reason=reason, detail=detail))
 
 
+def sold_by_a_person(state: AccountState, at: datetime) -> tuple[AccountState, str]:
+    """Return the state after a person's order to sell 0.1, and the order's id."""
+    order = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
+    return operator_orders.submit(state, order, at)[0], order.client_order_id
+
+
 def test_orders_in_the_way_are_cancelled_and_the_exit_takes_what_is_freed() -> None:
     state, entry, stop = opened()
     at = START + 2 * SECOND
-    mine = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
-    state, _ = operator_orders.submit(state, mine, at)
-    name = mine.client_order_id
+    state, name = sold_by_a_person(state, at)
     state, _ = reported(state, name, at, *accepted(name, at))
     state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     assert {e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)} == {name, stop.client_order_id}
@@ -298,9 +302,7 @@ def test_a_stop_the_venue_does_not_enlarge_is_replaced_and_the_trade_stays_open(
 def test_stop_shrinks_when_a_person_has_closed_a_part() -> None:
     state, entry, stop = opened()
     at = START + 2 * SECOND
-    sold = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
-    state, _ = operator_orders.submit(state, sold, at)
-    key = sold.client_order_id
+    state, key = sold_by_a_person(state, at)
     state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, "0.1", "62000", "t5"))
     (resize,) = asked(changes, OrderInstruction.REPLACE)
     assert (resize.client_order_id, resize.quantity) == (stop.client_order_id, entry.terms.quantity - Decimal("0.1"))
@@ -580,7 +582,7 @@ def test_what_people_sold_of_a_trade_is_gone_also_when_they_buy_beside_it() -> N
 def test_exit_is_at_most_what_the_venue_has_once_two_views_have_differed() -> None:
     state, entry, stop = opened()
     at, shown = START + 5 * SECOND, entry.terms.quantity - Decimal("0.1")
-    doubt = Doubt(VenueDifference.POSITION_DIFFERS, BTC, str(entry.terms.quantity), str(shown), at, at, told=True)
+    doubt = Doubt(VenueDifference.POSITION_DIFFERS, BTC, str(entry.terms.quantity), str(shown), at, at, reported=True)
     state = replace(state, at_venue=replace(state.at_venue, doubts=(doubt,)))
     state, _ = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     key = stop.client_order_id

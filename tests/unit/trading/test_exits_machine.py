@@ -34,6 +34,7 @@ from signalbox.trading.draft import AccountDraft
 from signalbox.trading.entries import enter
 from signalbox.trading.open_quantity import held_by
 from signalbox.trading.state import AccountState, opening_transfer
+from tests.examples import examples
 from tests.unit.trading.market import BTC, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_exits import MT5, theirs
 from tests.unit.trading.test_live import LIVE, accepted, compared, fill
@@ -272,5 +273,5 @@ TestOnSpot = OnSpot.TestCase
 TestOnMetaTrader = OnMetaTrader.TestCase
 TestOnPaper = OnPaper.TestCase
 for _machine in (TestOnSpot, TestOnMetaTrader, TestOnPaper):
-    _machine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    _machine.settings = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)
 del _machine

@@ -36,6 +36,7 @@ from signalbox.trading.snapshot import equity_of, risk_snapshot
 from signalbox.trading.state import AccountState, TradeState
 from signalbox.trading.view import account_view
 from signalbox.trading.warnings import DepletionWarning
+from tests.examples import examples
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_service import Floor
 
@@ -153,7 +154,7 @@ policies = st.builds(
 moves = st.one_of(st.decimals("0.000001", "0.002", places=6), st.decimals("0.000001", "0.15", places=6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(policy=policies, move=moves, equity=st.decimals("500", "200000", places=2), side=st.sampled_from(("BUY", "SELL")))
 @pytest.mark.parametrize("symbol", [BTC, SOL])
 @exactly
@@ -172,7 +173,7 @@ def test_no_entry_of_a_policy_risks_less_than_the_least(
     assert least_loss(account, equity, EntryReach(nominal, nominal + instrument.tick, step_value)) <= loss
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(left=st.integers(0, 600), move=moves, side=st.sampled_from(("BUY", "SELL")), day=st.booleans())
 def test_where_it_says_exhausted_every_entry_is_refused(left: int, move: Decimal, side: str, day: bool) -> None:
     state = state_with([str(96_000 + left)] if day else ["96100", "95000", str(92_000 + left)])

@@ -37,7 +37,8 @@ from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.state import AccountState, opening_transfer
 from signalbox.trading.venue_comparison import needs_comparison, request_view
-from tests.unit.trading.market import BASE, BTC, START, TOLD, bar, flat, history, paper, signal, state_at
+from tests.examples import examples
+from tests.unit.trading.market import AT_VENUE, BASE, BTC, START, bar, flat, history, paper, signal, state_at
 
 LIVE: TradingAccount = TradingAccount.model_validate(
     paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "exchange"}
@@ -47,7 +48,7 @@ DEADLINE = START + timedelta(minutes=60)
 
 
 def compared(state: AccountState, at: datetime = START) -> AccountState:
-    return replace(state, compared_at=at, at_venue=TOLD)
+    return replace(state, compared_at=at, at_venue=AT_VENUE)
 
 
 def entered() -> tuple[AccountState, ExecutionRequested]:
@@ -405,7 +406,7 @@ class _Venue:
         self.say(key, at, fill(key, at, part, trade=f"x{self.trades}"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.DataObject) -> None:
     venue = _Venue(data)

@@ -26,7 +26,7 @@ from signalbox.trading.changes import NO_CHANGES, RiskEventKind
 from signalbox.trading.errors import CommandError
 from signalbox.trading.readiness import LIVE_GATES, NotReady
 from signalbox.trading.service import NOT_READY, AccountOutcome
-from tests.unit.trading.market import BTC, START, TOLD, paper, signal
+from tests.unit.trading.market import AT_VENUE, BTC, START, paper, signal
 from tests.unit.trading.test_service import Floor, command, cycle, order
 
 NAME = "live-1"
@@ -49,7 +49,7 @@ def entries(handled: tuple[AccountOutcome, ...]) -> list[ExecutionRequested]:
 def view(at: datetime, **facts: object) -> VenueViewReported:
     return VenueViewReported.model_validate(
         {"account": NAME, "requested_at": at, "asked_at": at, "orders": (), "trades": (), "positions": {}}
-        | {"instruments": [ViewedInstrument.of(one) for one in TOLD.instruments], **facts}
+        | {"instruments": [ViewedInstrument.of(one) for one in AT_VENUE.instruments], **facts}
     )
 
 
@@ -358,9 +358,9 @@ def test_no_sequence_of_events_and_commands_sends_an_entry_before_readiness(  # 
         try:
             match what:
                 case "confirm":
-                    said_at = now - timedelta(seconds=2 * int(str(two)))
-                    handled = (world.say("confirm", said_at, what=one),)
-                    known.words.append((said_at, str(one)))
+                    given_at = now - timedelta(seconds=2 * int(str(two)))
+                    handled = (world.say("confirm", given_at, what=one),)
+                    known.words.append((given_at, str(one)))
                 case "model":
                     gates = PASSED if two is None else PASSED | {str(two): "fail"}
                     world.decided(str(one), gates, at=now)

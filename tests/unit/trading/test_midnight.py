@@ -168,13 +168,13 @@ AMOUNTS = st.integers(-6_000, 6_000)
 
 @given(
     rules=st.sampled_from([FTMO_2STEP, FTMO_1STEP]),
-    told_of=st.lists(st.tuples(st.integers(0, 1_439), AMOUNTS, AMOUNTS), min_size=1, max_size=12),
+    days=st.lists(st.tuples(st.integers(0, 1_439), AMOUNTS, AMOUNTS), min_size=1, max_size=12),
     start=st.sampled_from([datetime(2024, 3, 1, 23, tzinfo=UTC), datetime(2024, 3, 30, 23, tzinfo=UTC)]),
 )
-def test_tomorrows_floor_is_never_a_surprise(rules: FtmoRules, told_of: list[tuple[int, int, int]], start: datetime) -> None:
+def test_tomorrows_floor_is_never_a_surprise(rules: FtmoRules, days: list[tuple[int, int, int]], start: datetime) -> None:
     """What a midnight breaks with no price moved was at its last level right before it; floors come as they were said."""
     monitor, balance = FtmoRuleMonitor(rules, D(100_000)), D(100_000)
-    for minute, closed, floating in sorted(told_of):
+    for minute, closed, floating in sorted(days):
         balance += closed
         monitor.observe(start + minute * ONE_MINUTE, balance=balance, equity=balance + floating, is_flat=False)
     midnight = monitor.next_midnight

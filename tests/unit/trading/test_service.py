@@ -3,8 +3,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, Inexact
+from functools import cache
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from signalbox.trading.readiness import LIVE_GATES
 from signalbox.trading.service import NOT_READY, AccountOutcome, TradingService, UnexpectedEventError
 from signalbox.trading.state import AccountState
 from tests.fakes.memory_trading import AccountRows, MemoryTradingDatabase, MemoryTradingLedger
-from tests.unit.trading.market import BTC, ETH, SOL, START, TOLD, flat, paper, signal, wave
+from tests.unit.trading.market import AT_VENUE, BTC, ETH, SOL, START, flat, paper, signal, wave
 
 PAPER = "paper-100k"
 LIVE = TradingAccount.model_validate(paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "coinbase"})
@@ -98,12 +99,18 @@ def test_a_resume_releases_the_halt_that_was_looked_at_and_none_that_came_after_
     assert halt.why == "worse news"
 
 
-def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it() -> None:
+def with_two_bought() -> tuple[Floor, datetime]:
+    """Return accounts of which one bought two SOL by hand, and the time of the newest cycle."""
     floor = Floor()
     floor.deliver(cycle())
     floor.service.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
     minute = START + timedelta(minutes=5)
     floor.deliver(cycle(minute))
+    return floor, minute
+
+
+def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it() -> None:
+    floor, minute = with_two_bought()
     assert floor.state().books.position(SOL).quantity == 2
     resting: dict[str, Any] = {"side": "SELL", "type": "LIMIT", "limit_price": "103", "quantity": "2", "reduce_only": True}
     kept = floor.service.on_command(order(minute, request_id="req-tp-1", **resting), "ada").order
@@ -118,11 +125,7 @@ def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it(
 
 
 def test_a_flatten_whose_order_the_venue_ended_is_retried_each_minute_until_flat() -> None:
-    floor = Floor()
-    floor.deliver(cycle())
-    floor.service.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
-    minute = START + timedelta(minutes=5)
-    floor.deliver(cycle(minute))
+    floor, minute = with_two_bought()
     floor.service.on_command(command("halt", minute, why="out", level="FLATTEN"), "ada")
     (first,) = [o for o in floor.state().orders.values() if o.terms.strategy == "kill-switch"]
     end = OrderCanceled(client_order_id=first.client_order_id, at=minute, reason="VENUE")  # the venue would not
@@ -163,13 +166,19 @@ def test_a_signal_becomes_a_trade_that_opens_and_closes_as_the_cycles_go_on() ->
 def test_duplicates_delays_and_reordering_within_a_cycle_give_the_same_account(
     disorder: list[tuple[int, list[int]]],
 ) -> None:
-    plain, disturbed = Floor(), Floor()
-    for reported in story(20):
-        plain.deliver(*reported)
+    disturbed = Floor()
     for reported, (again, order_of) in zip(story(20), disorder, strict=True):
         many = reported + reported[: again % (len(reported) + 1)]
         disturbed.deliver(*(many[i % len(many)] for i in [*order_of, *range(len(many))]))
-    assert facts_of(disturbed.rows()) == facts_of(plain.rows())
+    assert facts_of(disturbed.rows()) == facts_without_disorder()
+
+
+@cache
+def facts_without_disorder() -> tuple[object, ...]:
+    plain = Floor()
+    for reported in story(20):
+        plain.deliver(*reported)
+    return facts_of(plain.rows())
 
 
 def test_the_monitor_at_every_minute_leaves_the_trades_that_the_cycles_leave() -> None:
@@ -361,7 +370,7 @@ def made_ready(floor: Floor) -> None:
 
 def compared(floor: Floor) -> None:
     rows = floor.rows("live-1")
-    rows.state = replace(rows.state, compared_at=START, at_venue=TOLD)
+    rows.state = replace(rows.state, compared_at=START, at_venue=AT_VENUE)
 
 
 class TestLive:

@@ -14,7 +14,6 @@ from signalbox.exact import exactly
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.orders.events import OrderEvent, OrderFilled, OrderInitialized
 from signalbox.orders.lifecycle import replay
-from signalbox.orders.terms import Leg, OrderTerms
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Fill
 from signalbox.risk.snapshot import HaltLevel
@@ -26,7 +25,8 @@ from signalbox.trading.entries import enter
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, opening_transfer
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, since, state_at
+from tests.examples import examples
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, manual_terms, paper, signal, since, state_at
 
 LENGTH = 130
 WITH_TARGET = DIR60_STANDARD.model_copy(update={"target_volatilities": Decimal(2), "version": "with-target.1"})
@@ -87,7 +87,7 @@ def followed(
     return state, changes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     story=stories(), stops=st.sets(st.integers(1, LENGTH), max_size=30), kind=st.sampled_from(("paper-100k", "ftmo-1step-100k"))
 )
@@ -103,7 +103,7 @@ def test_splitting_repeating_and_reordering_deliveries_gives_the_same_desk(story
     assert {(r.kind, r.key) for r in changes.risk} == {(r.kind, r.key) for r in more.risk}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(story=stories())
 def test_books_orders_and_facts_agree_to_the_last_digit(story: Story) -> None:
     account = paper("paper-100k", WITH_TARGET)
@@ -135,7 +135,7 @@ def by_order(events: tuple[OrderEvent, ...]) -> dict[str, list[OrderEvent]]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(story=stories(), flatten_at=st.none() | st.integers(1, LENGTH))
 def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: Story, flatten_at: int | None) -> None:
     state = state_at(paper("paper-100k", WITH_TARGET))
@@ -161,25 +161,12 @@ def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: St
         assert state.is_idle
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(story=stories(), orders=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.integers(1, 400)), max_size=8))
 def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: list[tuple[Symbol, int]]) -> None:
     account = paper("paper-100k", WITH_TARGET)
     state = state_at(account)
-    terms = [
-        OrderTerms(
-            account=account.account,
-            strategy=f"manual-{i}",
-            symbol=symbol,
-            decided_at=START,
-            leg=Leg.ENTRY,
-            side="BUY",
-            type="MARKET",
-            quantity=(Decimal(hundreds * 100) / BASE[symbol]).quantize(Decimal("0.01")) or Decimal("0.01"),
-            send_before=START + timedelta(minutes=5),
-        )
-        for i, (symbol, hundreds) in enumerate(orders)
-    ]
+    terms = [manual_terms(account, i, symbol, hundreds) for i, (symbol, hundreds) in enumerate(orders)]
     state, changes = operator_orders.submit(state, terms, START)
     again, nothing = operator_orders.submit(state, terms, START)
     assert (again, nothing) == (state, NO_CHANGES)

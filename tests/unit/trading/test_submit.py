@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from signalbox.market.candles import Symbol
 from signalbox.orders.events import OrderAccepted, OrderDenied, OrderFilled, OrderReleased
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested
-from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.orders.terms import OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import canonical_text
 from signalbox.trading import bars, entries, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode
@@ -22,7 +22,8 @@ from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.errors import CommandError
 from signalbox.trading.snapshot import risk_snapshot
 from signalbox.trading.state import AccountState
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, history, paper, signal, state_at
+from tests.examples import examples
+from tests.unit.trading.market import AT_VENUE, BASE, BTC, ETH, SOL, START, history, manual_terms, paper, signal, state_at
 
 PAPER = paper()
 LIVE = TradingAccount.model_validate(
@@ -37,7 +38,7 @@ WANTED = st.lists(
 
 def begun(account: TradingAccount) -> AccountState:
     """A new account state; a live one knows its venue's instruments."""
-    return replace(state_at(account), at_venue=TOLD) if account.mode is TradingMode.LIVE else state_at(account)
+    return replace(state_at(account), at_venue=AT_VENUE) if account.mode is TradingMode.LIVE else state_at(account)
 
 
 def terms_of(account: TradingAccount, wanted: list[tuple[Symbol, Side, int, bool, bool]]) -> list[OrderTerms]:
@@ -45,18 +46,15 @@ def terms_of(account: TradingAccount, wanted: list[tuple[Symbol, Side, int, bool
     for number, (symbol, side, hundreds, limit, reduce_only) in enumerate(wanted):
         price = BASE[symbol] * Decimal("0.99")
         found.append(
-            OrderTerms(
-                account=account.account,
-                strategy=f"manual-{number}",
-                symbol=symbol,
-                decided_at=START,
-                leg=Leg.ENTRY,
+            manual_terms(
+                account,
+                number,
+                symbol,
+                hundreds,
                 side=side,
                 type=OrderType.LIMIT if limit else OrderType.MARKET,
                 limit_price=price if limit else None,
-                quantity=(Decimal(hundreds * 100) / BASE[symbol]).quantize(Decimal("0.01")) or Decimal("0.01"),
                 reduce_only=reduce_only,
-                send_before=START + timedelta(minutes=5),
             )
         )
     return found
@@ -70,7 +68,7 @@ def one_by_one(state: AccountState, wanted: list[OrderTerms]) -> tuple[AccountSt
     return state, changes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(account=st.sampled_from((PAPER, LIVE, paper("ftmo-2step-100k"))), wanted=WANTED, again=st.integers(0, 3))
 def test_batch_is_judged_as_its_orders_one_after_the_other(
     account: TradingAccount, wanted: list[tuple[Symbol, Side, int, bool, bool]], again: int
@@ -110,7 +108,7 @@ def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
         operator_orders.submit(begun(LIVE), [orders[0], late], START)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
 def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[Symbol, Side, int]]) -> None:
     orders = terms_of(LIVE, [(*one, False, False) for one in wanted])

@@ -19,6 +19,7 @@ from signalbox.trading.changes import ChangeSet
 from signalbox.trading.entries import enter
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.state import AccountState, opened, opening_transfer
+from tests.examples import examples
 from tests.unit.trading.market import BTC, START, bar, history, paper, signal, since, state_at, wave
 from tests.unit.trading.test_service import Floor, cycle
 from tests.unit.trading.test_steps_properties import LENGTH, WITH_TARGET, Story, stories
@@ -75,7 +76,7 @@ def _watched(state: AccountState, story: Story, at_minute: int, entries: list[En
         return apply_bars(state, bars, at, entries=entries)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     story=stories(),
     stops=st.sets(st.integers(1, LENGTH), max_size=30),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,13 +29,14 @@ from signalbox.orders.messages import (
     ViewedInstrument,
 )
 from signalbox.orders.order import Order
+from signalbox.orders.reconciliation import HaltAccount, VenueDifference
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import SETTLE
 from signalbox.portfolio.entries import Entry
 from signalbox.risk.codes import RefusalCode
 from signalbox.trading import operator_orders, venue_reports
-from signalbox.trading.at_venue import LOOK_AGAIN, AtVenue
+from signalbox.trading.at_venue import NEXT_VIEW_AFTER, AtVenue, review_doubts
 from signalbox.trading.changes import ChangeSet, RiskEventKind
 from signalbox.trading.entries import enter, objection_to
 from signalbox.trading.entry_plan import SignalSkipReason
@@ -43,7 +45,8 @@ from signalbox.trading.service import AccountOutcome
 from signalbox.trading.state import AccountState, opening_transfer
 from signalbox.trading.venue_comparison import OVERLAP, needs_comparison, request_view
 from signalbox.trading.view import account_view
-from tests.unit.trading.market import BTC, ETH, START, TOLD, history, signal, state_at
+from tests.examples import examples
+from tests.unit.trading.market import AT_VENUE, BTC, ETH, START, history, signal, state_at
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, entered, fill, opened, reported
 from tests.unit.trading.test_live_service import NAME, World
 from tests.unit.trading.test_live_service import view as service_view
@@ -54,7 +57,7 @@ def view(at: datetime, **facts: Any) -> VenueViewReported:
     """What the venue of LIVE shows, one that forgets orders that ended without a fill."""
     return VenueViewReported.model_validate(
         {"account": "live-1", "requested_at": at, "asked_at": at, "orders": (), "trades": (), "positions": {}}
-        | {"forgets_unfilled": True, "instruments": [ViewedInstrument.of(one) for one in TOLD.instruments], **facts}
+        | {"forgets_unfilled": True, "instruments": [ViewedInstrument.of(one) for one in AT_VENUE.instruments], **facts}
     )
 
 
@@ -205,7 +208,7 @@ class TestDoubts:
     def test_a_difference_that_is_another_one_in_every_view_stops_the_account_in_the_end(self) -> None:
         account_state, at, seen = compared(state_at(LIVE)), START, 0
         while account_state.halt is None:
-            at, seen = at + LOOK_AGAIN, seen + 1
+            at, seen = at + NEXT_VIEW_AFTER, seen + 1
             account_state, _ = venue_reports.compare(account_state, view(at, positions={BTC: str(seen)}))
             assert seen < 60
         assert at - START > timedelta(minutes=2)
@@ -271,6 +274,13 @@ class TestDoubts:
         account_state, _ = request_view(account_state, START + 2 * SECOND)
         assert AtVenue.from_text(account_state.at_venue.to_text()) == account_state.at_venue
 
+    def test_a_reported_difference_is_stored_under_the_name_that_releases_read(self) -> None:
+        halted = HaltAccount(VenueDifference.POSITION_DIFFERS, BTC, "1", "2")
+        (doubt,) = review_doubts((), [halted], START).doubts
+        kept = AtVenue(doubts=(replace(doubt, reported=True),))
+        assert json.loads(kept.to_text())["doubts"][0]["told"] is True
+        assert AtVenue.from_text(kept.to_text()) == kept
+
 
 class TestFollowingUp:
     def sent(self) -> tuple[World, Order]:
@@ -329,12 +339,12 @@ class TestInstruments:
         assert RefusalCode.INSTRUMENT_UNKNOWN in codes(changes)
 
     def test_a_venue_that_takes_reductions_only_is_not_asked_for_more(self) -> None:
-        closed = replace(TOLD.instruments[0], can_open=False)
-        account_state = replace(compared(state_at(LIVE)), at_venue=AtVenue(instruments=(closed, *TOLD.instruments[1:])))
+        closed = replace(AT_VENUE.instruments[0], can_open=False)
+        account_state = replace(compared(state_at(LIVE)), at_venue=AtVenue(instruments=(closed, *AT_VENUE.instruments[1:])))
         assert objection_to(account_state, signal(), START) is SignalSkipReason.NO_INSTRUMENT
 
     def test_sizes_are_those_of_the_venue_and_one_below_its_minimum_is_held_back(self) -> None:
-        coarse = replace(TOLD.instruments[0], step=Decimal("0.05"), min_quantity=Decimal("0.05"))
+        coarse = replace(AT_VENUE.instruments[0], step=Decimal("0.05"), min_quantity=Decimal("0.05"))
         account_state = replace(compared(state_at(LIVE)), at_venue=AtVenue(instruments=(coarse,)))
         _, changes = enter(account_state, signal(), history(), START)
         (sent,) = [e for e in changes.order_events if isinstance(e, OrderReleased)]
@@ -381,7 +391,7 @@ MANUAL = OrderTerms(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_books_end_as_the_venues_fills_and_no_halt_remains_whatever_each_view_shows(data: st.DataObject) -> None:
     """A venue takes an order or not, fills parts of it, ends it, and shows orders, fills and balances late, or torn."""

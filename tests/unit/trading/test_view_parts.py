@@ -16,6 +16,7 @@ from signalbox.orders.transitions import OrderState
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import venue_reports
 from signalbox.trading.changes import RiskEventKind
+from tests.examples import examples
 from tests.unit.trading.market import BTC, START, flat
 from tests.unit.trading.test_live_service import NAME, SECOND, World, view
 from tests.unit.trading.test_service import command
@@ -48,7 +49,7 @@ def filled_view(key: str, at: datetime, fills: int = FILLS) -> VenueViewReported
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.data())
 def test_parts_in_any_order_and_twice_leave_the_account_that_the_whole_view_leaves(data: st.DataObject) -> None:
     at = START + 40 * SECOND

@@ -18,6 +18,7 @@ from signalbox.trading.bars import apply_bars
 from signalbox.trading.entries import enter
 from signalbox.trading.events import RuleBreached
 from signalbox.trading.state import AccountState
+from tests.examples import examples
 from tests.unit.trading.market import BTC, START, bar, history, signal, state_at
 from tests.unit.trading.test_protection import FTMO, person, traded
 
@@ -108,7 +109,7 @@ def test_target_is_not_reached_with_a_loss_that_is_not_booked_yet() -> None:
     assert (judged(state).trading_days, judged(state).target_reached_at) == (4, None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     extra=st.integers(1, 8),
     is_short=st.booleans(),

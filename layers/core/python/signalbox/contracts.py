@@ -84,6 +84,7 @@ class Function(StrEnum):
     MONITOR_RISK = "monitor_risk"
     EXECUTE_ORDERS = "execute_orders"
     COMPACT_CANDLES = "compact_candles"
+    COLLECT_ALTERNATIVE = "collect_alternative"
     PUBLISH_REPORTS = "publish_reports"
     START_TRAINING = "start_training"
     REGISTER_MODEL = "register_model"
@@ -228,8 +229,10 @@ class Env(StrEnum):
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
     OWNERS = "OWNERS"  # principals that own the stage's accounts, comma-separated; may be empty
     VENUE = "VENUE"
+    FALLBACK_VENUES = "FALLBACK_VENUES"  # used in this order when VENUE is down, comma-separated; may be empty
     VENUE_URL = "VENUE_URL"  # empty: use the venue's own address
     LOOK_AGAIN_SECONDS = "LOOK_AGAIN_SECONDS"  # pauses before a venue is asked again for absent bars, comma-separated
+    ALTERNATIVE_SOURCES = "ALTERNATIVE_SOURCES"  # names of sources beside candles, comma-separated; may be empty
     COLLECTION_CURSOR_TABLE = "COLLECTION_CURSOR_TABLE"
     IDEMPOTENCY_TABLE = "IDEMPOTENCY_TABLE"
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
@@ -296,6 +299,8 @@ class Metric(StrEnum):
     CANDLES_REVISED = "CandlesRevised"
     EMPTY_MINUTES = "EmptyMinutes"
     VENUE_FAILURES = "VenueFailures"
+    FALLBACK_SYMBOLS = "FallbackSymbols"
+    FALLBACK_FAILURES = "FallbackFailures"
     SYMBOLS_REFUSED = "SymbolsRefused"
     SIGNALS_ISSUED = "SignalsIssued"
     DUPLICATES_IGNORED = "DuplicatesIgnored"
@@ -307,6 +312,9 @@ class Metric(StrEnum):
     CANDLES_COMPACTED = "CandlesCompacted"
     CANDLES_MISSING = "CandlesMissing"
     LAKE_FILES_QUARANTINED = "LakeFilesQuarantined"
+    OBSERVATIONS_ADDED = "ObservationsAdded"
+    OBSERVATIONS_REFUSED = "ObservationsRefused"
+    ALTERNATIVE_FAILURES = "AlternativeFailures"
     REPORTS_PUBLISHED = "ReportsPublished"
     LEDGER_DUMPED = "LedgerDumped"
     ORDERS_UNMEASURED = "OrdersUnmeasured"

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from typing_extensions import override
 
 from signalbox.contracts import EVENT_SOURCE, EventType
@@ -22,6 +22,7 @@ from signalbox.frozen import FrozenModel
 from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
+MarketName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]{1,40}$")]  # a venue whose bars are used
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 MAX_AHEAD: Final = timedelta(seconds=30)  # how far an event's time may lie after the AWS clock that received it: decision 0080
 SEAL: Final = "seal"  # key of the seal in the detail of a signed event; signalbox.signing reads it
@@ -99,28 +100,42 @@ class CandleRow(FrozenModel):
 
 
 class SymbolCandles(FrozenModel):
-    """The bars that one collection run fetched for one symbol, oldest first, and the problem if there was one."""
+    """The bars that one collection run fetched for one symbol, oldest first, and the problem if there was one.
+
+    market: the venue of these bars where it is not the event's: the fallback of a venue that is down.
+    """
 
     symbol: SymbolName
     candles: tuple[CandleRow, ...]
     problem: CollectionProblem | None = None
     refused: int = 0  # how many rows of the venue's answer were unusable
+    market: MarketName | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unsaid(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out an absent market, which consumers of the release before do not know."""
+        found: dict[str, Any] = write(self)
+        if self.market is None:
+            found.pop("market", None)
+        return found
 
 
 class CandlesClosed(BusEvent):
     """One part of the bars that collect_candles fetched for a cycle. The cycle is decided once all parts are recorded.
 
     waited_seconds: how long after the cycle's instant its bars were complete, because the venue published some of them late.
+    others: bars of other venues, which are recorded but not decided on. Each names its market, or is of the event's venue.
     """
 
     type: ClassVar[EventType] = EventType.CANDLES_CLOSED
-    absent_by_default: ClassVar[frozenset[str]] = frozenset({"waited_seconds"})
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"waited_seconds", "others"})
     venue: str
     cycle_at: AwareDatetime
     part: Annotated[int, Field(ge=1)]
     parts: Annotated[int, Field(ge=1)]
     symbols: tuple[SymbolCandles, ...]
     waited_seconds: Annotated[int, Field(ge=0, le=300)] = 0
+    others: tuple[SymbolCandles, ...] = ()
 
     @property
     @override
@@ -147,10 +162,11 @@ class SignalGenerated(BusEvent):
     `issued` is false for HOLD and for a signal over the rate limit. `late` is true if a newer cycle was decided first.
     known_at: when its bars were complete, if that was later than `decided_at`; nobody could have acted on it before.
     recent: with issued signals; None otherwise and from a release before.
+    market: the fallback venue whose bars it was decided on; None if they are the stage's venue's.
     """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
-    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent"})
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent", "market"})
     symbol: SymbolName
     decided_at: AwareDatetime
     deployment: str
@@ -168,6 +184,7 @@ class SignalGenerated(BusEvent):
     schema_hash: str
     known_at: AwareDatetime | None = None
     recent: RecentCandles | None = None
+    market: MarketName | None = None
 
     @property
     @override

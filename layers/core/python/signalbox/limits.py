@@ -56,6 +56,9 @@ MAX_DAY_FOOTER_BYTES: Final = 64 * _KIB
 MAX_RECORDED_ROWS: Final = 12_000_000
 MAX_RECORDED_UNPACKED_BYTES: Final = 1024 * _MIB
 MAX_RECORDED_FOOTER_BYTES: Final = 8 * _MIB
+# List elements of a Parquet footer. A column of a row group has ten of them: enough for 3,000 row groups of six columns. Arrow
+# makes up to a kilobyte of each.
+MAX_FOOTER_ITEMS: Final = 200_000
 MAX_PAGES: Final = 200_000  # of a Parquet file; writers make pages of a megabyte or of 20,000 rows
 
 # Files of others that the workbench converts (signalbox data import). Twelve years of minutes as CSV are 600 MB.
@@ -63,3 +66,6 @@ MAX_IMPORT_FILES: Final = 20_000  # ten years of daily files of five symbols
 MAX_IMPORT_ZIP_BYTES: Final = 512 * _MIB  # read as a whole
 MAX_IMPORT_TEXT_BYTES: Final = 4096 * _MIB  # unpacked and streamed, so it costs time, not memory
 MAX_IMPORT_LINE_BYTES: Final = 8 * _MIB  # of a block of lines; a longer line is refused
+
+# Backups. A part has 16 MiB of text before it is compressed, and one row more; the manifest of a thousand parts has 200 kB.
+MAX_DUMP_FILE_BYTES: Final = 512 * _MIB  # of a file of a dump, read as a whole; below a function's memory

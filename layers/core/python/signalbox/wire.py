@@ -53,7 +53,7 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
         raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, got nested too deeply to be read") from None
     except ValueError as error:  # of json, and UnicodeDecodeError
         raise WireError(f"text is not JSON: {_shortened(str(error))}") from None
-    return _checked(found, look=_MAY_HIDE_ONE.search(readable) is not None)
+    return _checked(found, checks_text=_MAY_HIDE_ONE.search(readable) is not None)
 
 
 def parse_object(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[str], Any] = float) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def parse_object(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Call
 
 def checked(value: Any) -> Any:
     """Return a value that was parsed elsewhere (a path, a query) if its texts and depth pass. Raises WireError."""
-    return _checked(value, look=True)
+    return _checked(value, checks_text=True)
 
 
 def one_line(text: str) -> str:
@@ -97,11 +97,11 @@ def cut(longest: int) -> BeforeValidator:
 OneLine = Annotated[str, AfterValidator(one_line)]
 
 
-def _checked(value: Any, *, look: bool) -> Any:
-    """Return the value after a check without recursion. look: whether texts are checked; false if none can hide a character."""
+def _checked(value: Any, *, checks_text: bool) -> Any:
+    """Return the value after a check without recursion. checks_text: false if no text can hide a character."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
-        if look:
+        if checks_text:
             for text in _texts(level):
                 if (found := _FORBIDDEN.search(text)) is not None:
                     raise WireError(f"text contains the forbidden character U+{ord(found[0]):04X}: {_shortened(ascii(text))}")

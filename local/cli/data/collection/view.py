@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from local.cli.data.bar import BarView
 from local.cli.data.collection.run import CollectionEnding, CollectResult
 from signalbox.market.backfill import DayOutcome
 from training.bar_columns import CountColumn, TimesColumn
@@ -23,24 +23,15 @@ ADVICE: Final = {
 }
 
 
-class ConsoleView:
+class ConsoleView(BarView):
     """A CollectView on a console. A context manager, so that it leaves the terminal as it was."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         self._total = self._done = 0
         rate = TextColumn("{task.fields[rate]:,.0f} rows/s")
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), CountColumn(), TextColumn("days"))
         left = (TaskProgressColumn(), rate, TimesColumn())
-        self._bar = Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=None, rate=0.0)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        super().__init__(console, *columns, *left, task="")
 
     def begin(self, days: int, done: int) -> None:
         self._total, self._done = days, done
@@ -96,8 +87,8 @@ def _show_symbols(console: Console, result: CollectResult) -> None:
     for one in result.symbols:
         if one.rows_kept or one.rows_changed:
             console.print(
-                f"{one.symbol}: {one.rows_changed:,} bars of the lake had other numbers and are the venue's now, "
-                f"{one.rows_kept:,} stay that the venue does not send",
+                f"{one.symbol}: {one.rows_changed:,} bars of the lake were replaced by the venue's newer values, "
+                f"{one.rows_kept:,} that the venue does not send were kept",
                 highlight=False,
                 soft_wrap=True,
             )

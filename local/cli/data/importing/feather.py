@@ -28,7 +28,7 @@ class FeatherTable:
         schema = self._schema = pa.ipc.open_file(pa.BufferReader(content)).schema
         self.names: tuple[str, ...] = tuple(schema.names)
         for one in schema:
-            if pa.types.is_nested(one.type) or pa.types.is_dictionary(one.type):
+            if pa.types.is_dictionary(one.type) or not is_plain(one.type):
                 raise ImportFileError(f"column {one.name[:30]!r} is {str(one.type)[:40]}; expected numbers, texts and times")
 
     def blocks(self, places: Sequence[int]) -> Iterator[list[Any]]:
@@ -46,6 +46,11 @@ class FeatherTable:
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 part = batch.slice(start, _BATCH_ROWS)
                 yield [part.column(place) for place in places]
+
+
+def is_plain(kind: Any) -> bool:
+    """Return whether each row of a column has a value of its own. A view is a reference: 200,000 rows may share a megabyte."""
+    return not (pa.types.is_nested(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
 
 
 def open_feather(content: Any) -> FeatherTable:

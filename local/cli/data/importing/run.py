@@ -28,12 +28,13 @@ from local.errors import DataError
 from signalbox.adapters.lake.lake import DayMerge, Lake
 from signalbox.adapters.lake.merging import Conflict, FreshDay
 from signalbox.adapters.lake.stores import LakeStorageError
+from signalbox.market.candle_rules import RowFault, price_faults
 from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, MarketDataError, from_ms, to_ms
 from signalbox.market.clock import Gap
 from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES
 from signalbox.market.gaps import find_gaps
 from signalbox.market.lake import DAY_MS, DayKey, SeriesKey, day_of, outside_calendar
-from signalbox.market.row_faults import FAULT_WORDS, RowFault, price_faults
+from signalbox.market.row_faults import FAULT_WORDS
 
 WRITERS: Final = 2  # packing and writing release the lock of the interpreter
 WAITING: Final = 8  # days that may wait for a writer
@@ -148,7 +149,7 @@ def _recognised(request: ImportRequest, view: ImportView) -> tuple[list[Recognis
         try:
             taken.append(one := recognise(file, request))
             view.recognised(one)
-        except (ImportFileError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - one odd file must not keep the others out
             refused.append((file.shown, _reason(error)))
     if not taken:
         raise DataError(_nothing(request, refused))  # it names them
@@ -184,7 +185,9 @@ class _Run:
             for count in _import_file(one, result, writer, self._request):
                 self.rows += count
                 self._tell(one)
-        except (ImportFileError, MarketDataError) as error:
+        except LakeStorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
             self._refused.append((one.file.shown, _reason(error)))
             self._view.refused(*self._refused[-1])
         self._done += one.file.size
@@ -195,7 +198,9 @@ class _Run:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """Return why a file is not read. Arrow and numpy raise a dozen error classes for odd content; those are named."""
+    known = isinstance(error, (ImportFileError, MarketDataError, OSError))
+    return " ".join(f"{'' if known else f'cannot be read: {type(error).__name__}: '}{error}".split())[:300]
 
 
 def _nothing(request: ImportRequest, refused: list[tuple[str, str]]) -> str:

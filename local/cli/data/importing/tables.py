@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from typing_extensions import override
 
 from local.cli.data.importing.columns import BINANCE, FREQTRADE
-from local.cli.data.importing.feather import open_feather
+from local.cli.data.importing.feather import is_plain, open_feather
 from local.cli.data.importing.files import ImportFile, ImportFileError, PieceStream, Utf8Stream
 from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.limits import MAX_IMPORT_LINE_BYTES
 
 _SNIFFED: Final = 64 * 1024  # bytes looked at for the form of a text file
 _BATCH: Final = 200_000  # rows of a block of Parquet
+_BLOCK_TEXT_BYTES: Final = 64 * 1024 * 1024  # of a column of a block; a number has 80 characters at most
 _NUMBER: Final = re.compile(r'"?\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*"?')
 _URL: Final = re.compile(r'^"?\s*(https?://|www\.|cryptodatadownload)', re.IGNORECASE)
 _SHOWN_ROWS: Final = 3
@@ -90,7 +92,7 @@ def _csv_form(file: ImportFile, given_names: Sequence[str]) -> TextForm:
 
 def _is_kline(cells: Sequence[str]) -> bool:
     """Whether a row without names is Binance's: the seventh column is the bar's close, just before the next minute."""
-    if not 11 <= len(cells) <= 12 or not (cells[0].isdecimal() and cells[6].isdecimal()):
+    if not 11 <= len(cells) <= 12 or not all(re.fullmatch(r"[0-9]{1,19}", cells[place]) for place in (0, 6)):
         return False
     step = int(cells[6]) - int(cells[0]) + 1
     return step > 0 and step % (1_000 if len(cells[0]) <= 13 else 1_000_000) == 0
@@ -177,16 +179,14 @@ class _JsonRows(PieceStream):
         while not self._ready:
             content = self._stream.read(1 << 20)
             if not content:
-                self._ready, self._held = self._held.rstrip(b"]") + b"\n" if self._held.rstrip(b"]") else b"", b""
+                self._held = b""
                 break
             if not self._began:
                 self._began, content = True, content.removeprefix(b"\xef\xbb\xbf")
             joined = self._held + content.translate(None, b" \t\r\n[")
-            cut = joined.rfind(b"]")
-            cut = len(joined) if cut < 0 else cut  # a bracket may be parted from its comma
+            # a bracket may be parted from its comma; nothing else is held, however long the stream goes on without one
+            cut = len(joined) - joined.endswith(b"]")
             self._ready, self._held = joined[:cut].replace(b"],", b"\n").replace(b"]", b"\n"), joined[cut:]
-            if self._held.startswith(b"],"):
-                self._ready, self._held = self._ready + b"\n", self._held[2:]
         content, self._ready = self._ready[:size], self._ready[size:]
         return content
 
@@ -195,20 +195,30 @@ def _parquet(file: ImportFile) -> TableFile:
     with ExitStack() as stack:
         content = stack.enter_context(pa.memory_map(str(file.path))).read_buffer()
         with _judged("Parquet"):
-            opened = open_parquet(content, RECORDED)
+            opened = open_parquet(content, RECORDED, keeps_dictionaries=True)
             schema = opened.schema_arrow
 
     def blocks(places: Sequence[int]) -> Iterator[list[Any]]:
         names = [schema.names[place] for place in places]
         with _judged("Parquet"):
             physical = {opened.schema.column(place).path: opened.schema.column(place).physical_type for place in places}
-            judge_pages(content, opened, physical, RECORDED)
+            judge_pages(content, opened, physical, RECORDED, keeps_dictionaries=True)
             for batch in opened.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
-                yield [batch.column(name) for name in names]
+                yield [_without_dictionary(batch.column(name)) for name in names]
 
-    if any(pa.types.is_nested(one.type) for one in schema):
-        raise ImportFileError("has nested columns, which candles have not")
+    if not all(is_plain(one.type) for one in schema):
+        raise ImportFileError("has nested columns or views, which candles have not")
     return TableFile(tuple(schema.names), "Parquet", blocks)
+
+
+def _without_dictionary(column: Any) -> Any:
+    """Return a column with a text a row. A text of a dictionary may be long, and every row may refer to it."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    lengths = pc.binary_length(column.dictionary)
+    if (pc.sum(lengths.take(column.indices)).as_py() or 0) > _BLOCK_TEXT_BYTES:
+        raise ImportFileError(f"has texts of more than {_BLOCK_TEXT_BYTES // _BATCH} characters a row, which are no numbers")
+    return column.dictionary_decode()
 
 
 def _feather(file: ImportFile) -> TableFile:

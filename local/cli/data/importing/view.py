@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from local.cli.data.bar import BarView
 from local.cli.data.importing.recognise import RecognisedFile
 from local.cli.data.importing.run import ImportedSeries, ImportEnding, ImportResult
 from local.cli.data.quality_json import gap_json
 from signalbox.adapters.lake.merging import Conflict
 from signalbox.market.candles import MINUTE_MS, from_ms
+from signalbox.wire import in_one_line
 from training.bar_columns import TimesColumn
 
 SHOWN: Final = 12  # files, gaps and refusals that are named; --json has them all
@@ -26,24 +27,22 @@ ADVICE: Final = {
 }
 
 
-class ImportConsole:
+class ImportConsole(BarView):
     """ImportView on a console. A context manager, so that the terminal is left as it was."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         self._shown: dict[tuple[str, ...], int] = {}
         self._refused = 0
         rate = TextColumn("{task.fields[rate]:,.0f} rows/s")
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), rate, TimesColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("looking at the files", total=None, rate=0.0)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            rate,
+            TimesColumn(),
+        )
+        super().__init__(console, *columns, task="looking at the files")
 
     def recognised(self, found: RecognisedFile) -> None:
         series = found.series
@@ -69,17 +68,17 @@ class ImportConsole:
         self._bar.update(self._task, total=total_bytes)
 
     def progress(self, done_bytes: int, name: str, rows_per_second: float) -> None:
-        self._bar.update(self._task, completed=done_bytes, description=name[-40:], rate=rows_per_second)
+        self._bar.update(self._task, completed=done_bytes, description=in_one_line(name[-40:]), rate=rows_per_second)
 
     def _line(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _say(self._console, text)
 
 
 def show_result(console: Console, result: ImportResult) -> None:
     """Print what was imported, what was not and why, and what to do."""
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _say(console, text)
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name in ("symbol", "rows", "new", "from", "to", "gaps", "missing", "dup", "bad", "differ"):
@@ -101,6 +100,11 @@ def show_result(console: Console, result: ImportResult) -> None:
         say(result.error)
     if result.ending in ADVICE:
         say(ADVICE[result.ending])
+
+
+def _say(console: Console, text: str) -> None:
+    """Print a line. Names of files and columns are of whoever made them, and may hold what moves a terminal's cursor."""
+    console.print(in_one_line(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _lines(one: ImportedSeries) -> list[str]:

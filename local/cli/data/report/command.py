@@ -12,10 +12,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from local.cli.data.alternative.report import alternative_facts, alternative_json, show_alternative
 from local.cli.data.quality_json import fault_text
 from local.cli.data.report.facts import FolderFacts, SeriesFacts, read_facts, to_json, total_minutes
 from local.errors import DataError
-from signalbox.market.candles import ONE_MINUTE, from_ms
+from signalbox.market.candles import ONE_MINUTE, MarketDataError, from_ms
 from signalbox.market.clock import Gap
 from signalbox.market.quality import JUMP
 
@@ -25,25 +26,36 @@ PICTURE: Final = "coverage.png"
 
 
 def run_data_report(folder: Path, out: Path | None, *, json_output: bool, now: datetime) -> int:
-    """Report on a folder and return the exit code. Raises MarketDataError if it holds no candles."""
-    facts = read_facts(folder, now=now)
+    """Report on a folder and return the exit code. Raises MarketDataError if it holds neither candles nor alternative data."""
+    beside = alternative_facts(folder)
+    try:
+        facts = read_facts(folder, now=now)
+    except MarketDataError:
+        if beside.is_empty:
+            raise
+        facts = FolderFacts(folder, now, (), ())
     report = to_json(facts)
+    if not beside.is_empty:
+        report["alternative"] = alternative_json(beside)
     if out is not None:
         from local.cli.data.report.heat_map import draw_coverage  # noqa: PLC0415 - matplotlib only when something is drawn
 
         try:
             out.mkdir(parents=True, exist_ok=True)
             (out / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-            draw_coverage(facts, out / PICTURE)
+            if facts.series:
+                draw_coverage(facts, out / PICTURE)
         except OSError as error:
             raise DataError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     if json_output:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     console = Console(stderr=json_output)
-    _show(console, facts)
+    if facts.series:
+        _show(console, facts)
+    show_alternative(console, beside)
     if out is not None:
         console.print(f"written {out / REPORT}, {out / PICTURE}", highlight=False, markup=False)
-    return 0 if facts.is_sound else 1
+    return 0 if facts.is_sound and not beside.bad_files else 1
 
 
 def _show(console: Console, facts: FolderFacts) -> None:

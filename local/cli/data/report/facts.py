@@ -79,7 +79,7 @@ def _facts(series: CandleSeries) -> SeriesFacts:
 
 
 def _lake_facts(series: LakeSeries) -> SeriesFacts:
-    found = [series.lake.look_at(key) for key in series.days]
+    found = [series.lake.inspect(key) for key in series.days]
     days = [day for day in found if isinstance(day, DayFile)]
     bad = tuple(day for day in found if isinstance(day, BadDay))
     if not days:

@@ -242,3 +242,75 @@ def test_bad_day_goes_to_quarantine_and_the_others_are_read(tmp_path: Path) -> N
     assert found.fault is DayFault.UNREADABLE
     assert found.quarantined_to is not None
     assert json.loads((tmp_path / found.quarantined_to).with_suffix(".json").read_text())
+
+
+def day_of(text: Any, **options: Any) -> bytes:
+    """A whole day of 1,440 rows, each with the same texts as prices."""
+    times = pa.array([0] * 1440, pa.timestamp("ms", tz="UTC"))
+    table = pa.Table.from_arrays([times, *[text] * 5], names=SCHEMA.names)
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", store_schema=False, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({**facts_of(HONEST), b"signalbox.rows": b"1440"})
+    return sink.getvalue()
+
+
+def test_text_that_every_row_refers_to_is_counted_a_row(tmp_path: Path) -> None:
+    """1.5 kB each, of which Arrow made 2.4 GiB and 175 MiB: a dictionary, and each value as a prefix of the one before."""
+    once = pa.DictionaryArray.from_arrays(pa.array([0] * 1440, pa.int32()), pa.array(["0" * 150_000]))
+    (tmp_path / "dictionary").write_bytes(day_of(once, dictionary_pagesize_limit=2**30))
+    prefixes = dict.fromkeys(VALUES, "DELTA_BYTE_ARRAY")
+    repeated = pa.array(["0" * 10_000] * 1440)
+    (tmp_path / "prefix").write_bytes(day_of(repeated, use_dictionary=False, column_encoding=prefixes))
+    (tmp_path / "prefix2").write_bytes(day_of(repeated, use_dictionary=False, column_encoding=prefixes, data_page_version="2.0"))
+    names = ("dictionary", "prefix", "prefix2")
+    assert all((tmp_path / name).stat().st_size < 3_000 for name in names)
+    reported = run_measured(
+        "from datetime import date\nfrom pathlib import Path\nfrom signalbox.adapters.lake.day_file import decode\n"
+        "from signalbox.market.lake import DayKey, SeriesKey\nkey = DayKey(SeriesKey('coinbase', 'BTC-USD'), date(2024, 3, 1))\n"
+        f"reported = [measured(decode, key, Path(name).read_bytes()) for name in {names}]",
+        tmp_path,
+    )
+    assert "unpack to more than" in reported[0][0]
+    assert all("DELTA_BYTE_ARRAY" in said for said, _ in reported[1:])
+    assert max(mib for _, mib in reported) < 32
+
+
+def test_texts_of_a_fixed_length_are_counted_a_row() -> None:
+    table = pa.table({"t": pa.array([b"0" * 2**20] * 2_000, pa.binary(2**20))})
+    content = pa.py_buffer(parquet(table, dictionary_pagesize_limit=2**30))
+    file = open_parquet(content, RECORDED)
+    with pytest.raises(UnfitParquetError, match="unpack to more than"):
+        judge_pages(content, file, {"t": "FIXED_LEN_BYTE_ARRAY"}, RECORDED)
+
+
+def of_many(kind: int, count: int) -> bytes:
+    """The head of a list of more than 14 elements in Thrift's compact protocol."""
+    return bytes([0xF0 | kind]) + varint(count)
+
+
+COLUMN = b"\x15\x02\x25\x00\x18\x00\x00"  # an int64 that is required and has no name
+GROUP = b"\x19\x1c\x26\x00\x00\x16\x00\x16\x00\x00"  # one column without facts, no bytes, no rows
+
+
+def schema_of(count: int) -> bytes:
+    return b"\x15\x02\x19" + of_many(12, count + 1) + b"\x48\x00\x15" + zigzag(count) + b"\x00" + COLUMN * count
+
+
+def test_footer_of_a_million_columns_or_row_groups_is_refused_before_arrow_makes_objects_of_them(tmp_path: Path) -> None:
+    """8 MiB each, of which Arrow made 1.6 GiB and 0.6 GiB."""
+    footers = {
+        "columns": schema_of(1_190_000) + b"\x16\x00\x19\x0c\x00",
+        "groups": schema_of(15) + b"\x16\x00\x19" + of_many(12, 830_000) + GROUP * 830_000 + b"\x00",
+        "keys": schema_of(15) + b"\x16\x00\x19\x0c\x19" + of_many(12, 2_700_000) + b"\x18\x00\x00" * 2_700_000 + b"\x00",
+    }
+    for name, footer in footers.items():
+        (tmp_path / name).write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    reported = run_measured(
+        "from pathlib import Path\nimport pyarrow as pa\n"
+        "from signalbox.adapters.lake.judged import RECORDED, open_parquet\n"
+        f"reported = [measured(open_parquet, pa.py_buffer(Path(name).read_bytes()), RECORDED) for name in {list(footers)}]",
+        tmp_path,
+    )
+    assert ["lists have too many elements" in said or "of the 15 columns" in said for said, _ in reported] == [True] * 3
+    assert max(mib for _, mib in reported) < 32

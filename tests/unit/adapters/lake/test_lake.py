@@ -220,9 +220,9 @@ def test_every_single_flipped_byte_is_noticed_or_harmless() -> None:
 def test_looking_leaves_a_bad_file_where_it_is(tmp_path: Path) -> None:
     lake = filled(tmp_path)
     (tmp_path / DAY.path).write_bytes(b"no more")
-    assert isinstance(lake.look_at(DAY), BadDay)
+    assert isinstance(lake.inspect(DAY), BadDay)
     assert (tmp_path / DAY.path).exists()
-    assert lake.look_at(days(9)[8]) is None
+    assert lake.inspect(days(9)[8]) is None
 
 
 class ReadOnlyStore(FolderStore):

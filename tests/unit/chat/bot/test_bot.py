@@ -201,6 +201,13 @@ def test_button_of_another_person_or_chat_does_nothing_and_stays_good(world: Wor
     assert world.halt() == "HALT"
 
 
+@pytest.mark.parametrize("data", ["y:\ud800", "r:\udfff", "\ud800" * 64, "y:" + "\x00" * 16, "y:", "", "y", "r:/halt", "x:1"])
+def test_forged_data_of_a_button_is_an_expired_one_and_never_an_error(world: World, data: str) -> None:
+    world.type(f"/halt {ACCOUNTS[0]} news")
+    assert world.press(data) is None or text_of(world.press(data))
+    assert world.halt() is None
+
+
 @pytest.mark.parametrize(("seconds", "level"), [(60, "HALT"), (61, None)])
 def test_button_expires_after_a_minute(world: World, seconds: int, level: str | None) -> None:
     world.press(yes(world.type(f"/halt {ACCOUNTS[0]} news")), at=START + timedelta(seconds=seconds))

@@ -31,6 +31,7 @@ from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
 from signalbox.market.candles import Symbol, to_ms
 from signalbox.market.lake import DayKey, SeriesKey
+from tests.examples import examples
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -502,7 +503,7 @@ def test_a_storage_that_refuses_ends_the_run_in_its_words(tmp_path: Path) -> Non
 # Invariants
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.permutations(range(120)), st.integers(1, 60))
 def test_the_lake_is_the_same_whatever_the_order_of_the_rows(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], parts: int

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from local.cli.deploy import command
 from local.cli.deploy.command import StageDeployment
-from local.cli.rollback.release import LOOK_SECONDS, WATCHED, Release
+from local.cli.rollback.release import POLL_SECONDS, WATCHED, Release
 from local.errors import DeployError
 from local.settings import Settings, load_settings
 from signalbox.contracts import LIVE_ALIAS, Function, function_name
@@ -107,6 +107,19 @@ def test_nothing_moves_when_one_version_is_gone(deployed: Release) -> None:
     assert deployed.versions() == now
 
 
+@pytest.mark.parametrize("version", ["$LATEST", "live", "0", "1:x", 1, None])
+def test_an_alias_is_pointed_to_the_number_of_a_version_and_nothing_else(deployed: Release, version: object) -> None:
+    """Whoever may write the parameter had the live alias point to $LATEST, which is whatever is uploaded next."""
+    deployed.remember()
+    next_release(*CHANGED)
+    now = deployed.versions()
+    text = json.dumps({CHANGED[0].value: version})
+    boto3.client("ssm").put_parameter(Name="/signalbox/dev/release/previous", Value=text, Type="String", Overwrite=True)
+    with pytest.raises(DeployError, match="expected the number of a version"):
+        deployed.back()
+    assert deployed.versions() == now
+
+
 def test_a_first_release_has_none_before_it(aws: None) -> None:
     with mock_aws():
         release = Release(boto3.Session(region_name="eu-central-1"), "dev")
@@ -168,7 +181,7 @@ def test_an_alarm_of_the_stage_that_begins_to_ring_takes_the_release_back(settin
         assert any(name in line for line in person.shown)
     else:
         assert stays
-        assert len(looks) == WATCHED.total_seconds() / LOOK_SECONDS
+        assert len(looks) == WATCHED.total_seconds() / POLL_SECONDS
         assert versions == {"1", "2"}
 
 

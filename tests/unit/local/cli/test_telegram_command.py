@@ -61,6 +61,11 @@ def test_number_without_a_button_is_no_command(bot: Bot) -> None:
     assert said(bot, "1", "/halt news", "3", "²") == said(bot, "hello", "/halt news", "hello", "hello")
 
 
+@pytest.mark.parametrize("line", ["0010", "001999", "01", "1" + "0" * 5_000, "001" + "9" * 5_000])
+def test_number_that_only_begins_like_a_button_s_is_no_command(bot: Bot, line: str) -> None:
+    assert said(bot, "/halt news", line) == said(bot, "/halt news", "hello")
+
+
 def test_json_prints_an_object_a_line(bot: Bot) -> None:
     rows: list[dict[str, Any]] = [
         json.loads(line) for line in said(bot, "/balance", "hello", "/halt news", as_json=True).splitlines()

@@ -30,12 +30,13 @@ def test_bars_come_from_a_bucket_or_a_folder_alike(tmp_path: Path, aws: None) ->
         client.create_bucket(Bucket="market", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         Lake(S3Store(client, "market")).write_day(KEY, rows, asked_until=KEY.end)
         bucket, folder = _finder("s3://market/", "coinbase", SETTINGS), _finder(str(tmp_path), "coinbase", SETTINGS)
-        stored, local = bucket(BTC), folder(BTC)
+        stored, local = bucket("coinbase", BTC), folder("coinbase", BTC)
         assert stored is not None
         assert local is not None
         assert stored.bars().close.tolist() == local.bars().close.tolist()
-        assert (bucket(ETH), folder(ETH)) == (None, None)
-        assert _finder("s3://market", "kraken", SETTINGS)(BTC) is None
+        assert (bucket("coinbase", ETH), folder("coinbase", ETH)) == (None, None)
+        assert (bucket("kraken", BTC), folder("kraken", BTC)) == (None, None)
+        assert _finder("s3://market", "kraken", SETTINGS)("kraken", BTC) is None
 
 
 def test_a_folder_without_candles_is_refused(tmp_path: Path) -> None:

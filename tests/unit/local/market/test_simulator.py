@@ -13,6 +13,7 @@ from local.errors import DataError
 from local.market.feed import CachedFeed
 from local.market.simulator import ASSETS, SimulatedSource
 from signalbox.market.candles import MINUTE_MS, Symbol, to_ms
+from tests.examples import examples
 
 SYMBOLS = [Symbol(s) for s in ASSETS]
 starts = st.integers(28_401_120, 31_557_600).map(lambda minute: datetime.fromtimestamp(minute * 60, UTC))
@@ -20,7 +21,7 @@ seeds = st.integers(0, 5)
 SOURCES = {seed: SimulatedSource(seed) for seed in range(6)}
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(seeds, starts, st.sampled_from(SYMBOLS), st.integers(1, 3000))
 def test_bars_are_complete_positive_and_consistent(seed: int, start: datetime, symbol: Symbol, minutes: int) -> None:
     bars = SOURCES[seed].bars(symbol, start, start + timedelta(minutes=minutes))
@@ -32,7 +33,7 @@ def test_bars_are_complete_positive_and_consistent(seed: int, start: datetime, s
     assert np.isfinite(bars.high).all()
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(seeds, starts, st.integers(2, 2000))
 def test_window_is_the_same_in_one_piece_or_two(seed: int, start: datetime, minutes: int) -> None:
     source, cut, end = SOURCES[seed], start + timedelta(minutes=minutes // 2), start + timedelta(minutes=minutes)

@@ -13,6 +13,7 @@ from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount
 from signalbox.trading.changes import RiskEvent
 from signalbox.trading.state import AccountState
+from tests.examples import examples
 from tests.unit.training.backtest.random_walks import BOLD, WARM_UP, WITH_TARGET, account, deployed, walk_bars, walk_signals
 from training.backtest.bar_grid import CYCLE_MINUTES, BarGrid
 from training.backtest.engine import BacktestEnding, Plan, run
@@ -58,7 +59,7 @@ def assert_same(grid: BarGrid, signals: list[Any], of: TradingAccount, start: in
 gaps = st.lists(st.tuples(st.integers(0, 3), st.integers(WARM_UP - 20, DAY), st.integers(1, 40)), max_size=4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     missing=gaps,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.trading.snapshot import equity_of
+from tests.examples import examples
 from tests.unit.training.backtest.random_walks import BOLD, TIGHT, WARM_UP, account, walk_bars, walk_signals
 from training.backtest.bar_grid import BarGrid
 from training.backtest.compare import comparison_page, read_backtest
@@ -44,7 +45,7 @@ def walked(seed: int, kind: str = "paper-100k", *, every_bar: bool = False) -> t
 
 
 @pytest.mark.filterwarnings("ignore")  # of empyrical and what it imports
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(returns)
 def test_ratios_equal_those_of_empyrical(values: Floats) -> None:
     import empyrical  # type: ignore[import-untyped]  # noqa: PLC0415 - a library of the tests alone

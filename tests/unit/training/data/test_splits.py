@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
 from signalbox.market.candles import MINUTE_MS, MarketDataError
+from tests.examples import examples
 from tests.unit.training.synthetic import DAY, START_MS
 from training.data.dataset import DECISION_MINUTES, HORIZON_MINUTES, PURGE_MS
 from training.data.splits import DAY_MS, EMBARGO_MS, Span, SplitName, split_chronologically
@@ -40,7 +41,7 @@ def assert_apart(spans: Mapping[SplitName, Span], decided: NDArray[np.int64]) ->
         assert rows[one].max() + PURGE_MS < rows[other].min() or rows[other].max() + PURGE_MS < rows[one].min()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(days=st.integers(46, 600), offset=st.integers(0, DAY - 1))
 def test_periods_share_no_minute_and_keep_their_embargo(days: int, offset: int) -> None:
     decided = decisions(days, offset)
@@ -49,7 +50,7 @@ def test_periods_share_no_minute_and_keep_their_embargo(days: int, offset: int) 
     assert all(span.start_ms % DAY_MS == 0 for span in spans.values())
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(days=st.integers(75, 500), offset=st.integers(0, DAY - 1), folds=st.integers(6, 9))
 def test_folds_share_no_minute_inside_and_test_every_stretch_once(days: int, offset: int, folds: int) -> None:
     decided = decisions(days, offset)
@@ -99,7 +100,7 @@ def naive_uniqueness(decided: NDArray[np.int64]) -> list[float]:
     return [sum(1.0 / sum(minute in other for other in windows) for minute in own) / HORIZON_MINUTES for own in windows]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=25, unique=True))
 def test_uniqueness_equals_its_naive_twin(boundaries: list[int]) -> None:
     decided = START_MS + FIVE * np.array(boundaries, dtype=np.int64)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, get_schema
 from signalbox.market.candles import MINUTE_MS, Bars
+from tests.examples import examples
 from tests.unit.training.synthetic import walk, without
 from training.data.dataset import HORIZON_MINUTES, Dataset, build_dataset, rows_in_a_run
 from training.errors import TrainingError
@@ -31,7 +32,7 @@ def naive(data: Dataset, row: int, window_bars: int) -> NDArray[np.float32]:
     return np.array([data.tensor[data.bar[row] - back] for back in range(window_bars - 1, -1, -1)])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(window_bars=st.integers(1, LONGEST), chosen=st.lists(st.integers(0, 10**6), min_size=0, max_size=9))
 def test_windows_are_what_a_naive_loop_gathers(data: Dataset, window_bars: int, chosen: list[int]) -> None:
     rows = np.array([index % len(data) for index in chosen], dtype=np.int64)
@@ -98,7 +99,7 @@ def may_be_decided(bars: Bars, matrix: FeatureMatrix, at: int, window_bars: int)
     return bool(whole and times[exit_] - times[at] == (HORIZON_MINUTES + 1) * MINUTE_MS)
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(
     window_bars=st.integers(1, LONGEST),
     gaps=st.lists(st.tuples(st.integers(1_700, 3_000), st.integers(1, 80)), max_size=3),
@@ -138,7 +139,7 @@ def test_a_longer_window_leaves_out_the_decisions_after_a_gap_and_counts_them() 
     np.testing.assert_array_equal(short.outcome[same], long.outcome)
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(window_bars=st.integers(1, LONGEST), cut=st.integers(2_300, 3_000))
 def test_windows_do_not_change_when_the_future_is_cut_off(window_bars: int, cut: int) -> None:
     whole = build_dataset(SCHEMA, [WALKS[0]], window_bars=window_bars)

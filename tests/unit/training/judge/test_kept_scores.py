@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from signalbox.inference import Ensemble, load_bundle
 from signalbox.market.candles import Bars
+from tests.examples import examples
 from tests.unit.inference.tiny_bundle import write_window_bundle
 from tests.unit.training.synthetic import walk, write_candles
 from training.data.dataset import Dataset, build_dataset
@@ -95,12 +96,12 @@ def test_a_killed_run_leaves_what_it_had_scored(ensemble: Ensemble, data: Datase
     half = data.select(np.sort(np.concatenate(days[: len(days) // 2])))
     score(ensemble, half, kept=kept)
 
-    def tell(fraction: float) -> None:
+    def note(fraction: float) -> None:
         assert fraction > len(half) / len(data)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score(ensemble, data, tell, kept)
+        score(ensemble, data, note, kept)
     assert kept.reused == len(half)
     np.testing.assert_array_equal(score(ensemble, data, kept=kept).probability_up, score(ensemble, data).probability_up)
 
@@ -139,7 +140,7 @@ def test_a_folder_that_cannot_be_written_says_what_to_do(ensemble: Ensemble, dat
         score(ensemble, data, kept=KeptScores(tmp_path / "file"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(share=st.floats(0.05, 1.0), seed=st.integers(0, 1_000))
 def test_days_hold_every_decision_once_and_one_symbol_each(ensemble: Ensemble, data: Dataset, share: float, seed: int) -> None:
     part = data.select(np.random.default_rng(seed).random(len(data)) < share)

@@ -19,6 +19,7 @@ from signalbox.signals.cycle import CycleOutcome, run_cycle
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.signal import DeploymentStage, Thresholds
 from signalbox.signals.verification import verify_signals
+from tests.examples import examples
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.unit.inference.tiny_bundle import SCHEMA, expected_of_windows, write_window_bundle
 from tests.unit.training.synthetic import START_MS, walk, write_candles
@@ -139,7 +140,7 @@ def test_a_gap_refuses_until_the_oldest_row_of_the_window_has_its_whole_hour(ens
     assert "0 complete rows of the newest 20" in outcomes[11].refusals[0].detail
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(first=st.integers(2_130, 2_200), length=st.integers(1, 30), again=st.integers(0, 90))
 def test_training_and_the_cycle_decide_after_a_gap_at_the_same_instants(
     ensemble: Ensemble, first: int, length: int, again: int

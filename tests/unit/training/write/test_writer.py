@@ -1,4 +1,4 @@
-"""A bundle names the sources that made it: all of training but the backtest, in whichever room they lie."""
+"""A bundle names the sources that made it: all of training but the backtest, in whichever folder they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from training.write import writer
 from training.write.writer import TRAINING, code_version
 
-ROOMS = sorted({path.parent.relative_to(TRAINING).as_posix() for path in TRAINING.rglob("*.py")})
+FOLDERS = sorted({path.parent.relative_to(TRAINING).as_posix() for path in TRAINING.rglob("*.py")})
 
 
 @pytest.fixture
@@ -22,15 +22,15 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copied
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_an_edit_in_a_room_changes_the_version_unless_it_is_the_backtest(sources: Path, room: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_an_edit_in_a_folder_changes_the_version_unless_it_is_the_backtest(sources: Path, folder: str) -> None:
     before = code_version()
-    edited = sorted((sources / room).glob("*.py"))[-1]
+    edited = sorted((sources / folder).glob("*.py"))[-1]
     edited.write_text(edited.read_text() + "# edited\n")
-    assert (code_version() == before) is (room == "backtest")
+    assert (code_version() == before) is (folder == "backtest")
 
 
-def test_a_source_that_moves_to_another_room_changes_the_version(sources: Path) -> None:
+def test_a_source_that_moves_to_another_folder_changes_the_version(sources: Path) -> None:
     before = code_version()
     (sources / "fit" / "trees.py").rename(sources / "judge" / "trees.py")
     assert code_version() != before

@@ -92,6 +92,7 @@ def _signal_text(signal: SignalGenerated, words: Words, settings: ChatSettings) 
             _levels_text(signal, words, settings),
             words.say("signal.expires", time=words.time(expires), minutes=str(signal.horizon_minutes)),
             words.say("signal.model", model=signal.deployment, stage=words.name("stage", signal.stage)),
+            StyledText() if signal.market is None else words.say("signal.market", market=signal.market),
             StyledText() if signal.stage == "active" else words.say("signal.shadow"),
             words.say("signal.no_candles") if signal.recent is None else StyledText(),
         )

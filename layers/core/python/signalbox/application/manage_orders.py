@@ -19,7 +19,7 @@ from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signing import AcceptedKeys
-from signalbox.trading.access import LOOK, Access, AccessControl, GrantAccess, Nobody, RevokeAccess
+from signalbox.trading.access import SHOW, Access, AccessControl, GrantAccess, Nobody, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand, HaltTrading, OpenAccount
 from signalbox.trading.errors import (
@@ -134,11 +134,11 @@ class ManageOrders:
 
     def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:  # noqa: ARG002 - of the port
         """Return everybody who has a role on an account."""
-        self._may_look(account, who)
+        self._require_viewer(account, who)
         return tuple(retried(lambda: self.gate.book.access(account), self.pause))
 
-    def _may_look(self, account: str, who: str) -> None:
-        self._judged(lambda: self.gate.require(who, account, LOOK))
+    def _require_viewer(self, account: str, who: str) -> None:
+        self._judged(lambda: self.gate.require(who, account, SHOW))
         self._open_accounts(self.clock())
 
     def _judged(self, judge: Callable[[], T]) -> T:
@@ -176,12 +176,12 @@ class ManageOrders:
 
     def query(self, account: str, at: datetime, who: str) -> AccountState:
         """Return the current state of an account."""
-        self._may_look(account, who)
+        self._require_viewer(account, who)
         return retried(lambda: self.service.query(account, at), self.pause)
 
     def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:
         """Return whether an account may trade live, and what is missing."""
-        self._may_look(account, who)
+        self._require_viewer(account, who)
         return retried(lambda: self.service.readiness_report(account, at), self.pause)
 
     def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:  # noqa: ARG002 - of the port

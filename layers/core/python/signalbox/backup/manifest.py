@@ -94,6 +94,12 @@ def read_manifest(content: bytes, place: str) -> tuple[DumpManifest, str]:
     for table in found.tables:
         if table.rows != sum(part.rows for part in table.parts):
             raise DumpDamagedError(f"{place}: {table.name} has {table.rows} rows, and its parts have another number")
+        if [part.file for part in table.parts] != [part_name(table.name, number) for number in range(len(table.parts))]:
+            raise DumpDamagedError(
+                f"{place}: {table.name}: expected parts {part_name(table.name, 0)} and on, each once and in order"
+            )
+    if len({table.name for table in found.tables}) != len(found.tables):
+        raise DumpDamagedError(f"{place}: a table is named twice")
     return found, hashlib.sha256(content).hexdigest()
 
 

@@ -22,7 +22,7 @@ def compose(settings: CompactCandlesSettings | None = None) -> Callable[[datetim
     found = settings or CompactCandlesSettings.read()
     return partial(
         compact,
-        venue=found.venue,
+        venues=(found.venue, *found.fallback_venues),
         symbols=found.symbols,
         ledger=PostgresCandleDays(connect_ledger(found, application="compact_candles")),
         lake=Lake(S3Store(boto3.client("s3", config=QUICK), found.market_data_bucket)),

@@ -20,5 +20,5 @@ def compose(settings: PublishReportsSettings | None = None) -> Callable[[datetim
     """Return the function that publishes the reports due at a scheduled instant."""
     found = settings or PublishReportsSettings.read()
     reports = PostgresReports(connect_ledger(found, application="publish_reports"))
-    shelf = S3ReportStore(boto3.client("s3", config=QUICK), found.reports_bucket)
-    return partial(publish, source=reports, quality=reports, shelf=shelf, log=reports)
+    store = S3ReportStore(boto3.client("s3", config=QUICK), found.reports_bucket)
+    return partial(publish, source=reports, quality=reports, store=store, log=reports)

@@ -27,12 +27,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRelay:
-    """Two steps, so that what waits is told before anybody tries to reach the bus.
+    """Two steps, so that the waiting events are counted before the bus is contacted.
 
     publish: returns how many went, raises PartlyPublishedError for those that did not, and the errors of ledger and bus.
     """
 
-    look: Callable[[], Waiting]
+    read_waiting: Callable[[], Waiting]
     publish: Callable[[], int]
 
 
@@ -43,6 +43,6 @@ def compose(settings: LedgerSettings | None = None) -> OutboxRelay:
     bus = EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name)
 
     return OutboxRelay(
-        look=lambda: Waiting(outbox.oldest_unpublished(), tuple(outbox.too_large())),
+        read_waiting=lambda: Waiting(outbox.oldest_unpublished(), tuple(outbox.too_large())),
         publish=lambda: publish_pending(outbox=outbox, publisher=bus),
     )

@@ -89,10 +89,11 @@ class GenerateSignalsSettings(LedgerSettings):
 
 
 class MarketEnvironment(BaseModel):
-    """The venue and symbols whose candles are used."""
+    """The venue and symbols whose candles are used, and the venues used instead, in this order, when that one is down."""
 
     model_config = _FROZEN
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
+    fallback_venues: CommaSeparated[Annotated[str, Field(pattern="^[a-z0-9]+$")]] = Field(alias=Env.FALLBACK_VENUES, default=())
     symbols: CommaSeparated[Symbol] = Field(alias=Env.SYMBOLS, min_length=1)
 
 
@@ -104,6 +105,17 @@ class CollectCandlesSettings(BusSettings, MarketEnvironment):
         alias=Env.LOOK_AGAIN_SECONDS, default=LOOK_AGAIN_SECONDS
     )
     cursor_table: str = Field(alias=Env.COLLECTION_CURSOR_TABLE, min_length=3)
+
+
+class CollectAlternativeSettings(FunctionSettings):
+    """Settings of collect_alternative. Without sources it does nothing."""
+
+    market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
+    symbols: CommaSeparated[Symbol] = Field(alias=Env.SYMBOLS, min_length=1)
+    alternative_sources: CommaSeparated[Annotated[str, Field(pattern="^[a-z0-9]+$")]] = Field(
+        alias=Env.ALTERNATIVE_SOURCES, default=()
+    )
+    venue_url: str = Field(alias=Env.VENUE_URL, default="")
 
 
 class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnvironment):

@@ -181,6 +181,11 @@ def minutes_spanned(bars: int) -> Node:
     return CLOSE_MINUTE - Lag(CLOSE_MINUTE, bars - 1) + 1.0
 
 
+def bars_traded(window: int) -> Node:
+    """Return how many of the newest `window` bars have volume; the others are empty minutes."""
+    return RollingSum(Ratio(VOLUME, VOLUME, 0.0), window)  # 1 or 0 a bar
+
+
 def gap_fraction(window: int) -> Node:
     """Return the share of missing minutes in the time that the newest `window` bars span."""
     return 1.0 - float(window) / minutes_spanned(window)

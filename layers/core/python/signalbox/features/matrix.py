@@ -23,6 +23,7 @@ class Incomplete(StrEnum):
     NO_BARS = "NO_BARS"
     INSUFFICIENT_HISTORY = "INSUFFICIENT_HISTORY"
     GAP_IN_WINDOW = "GAP_IN_WINDOW"
+    TOO_MANY_EMPTY = "TOO_MANY_EMPTY"  # minutes without a trade, more than the schema allows
     REFERENCE_MISSING = "REFERENCE_MISSING"
     FEATURES_NOT_FINITE = "FEATURES_NOT_FINITE"
 
@@ -83,6 +84,8 @@ def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | Non
             run.compute(_inputs(bars, beside, cut), [*block, *judged[:, :rows]])
             has_reference[cut] = _is_referenced(schema, judged[:, :rows])
             complete[cut] = _is_finite(block) & (judged[0, :rows] == schema.contiguous_bars) & has_reference[cut]
+            if schema.most_empty_bars is not None:
+                complete[cut] &= schema.contiguous_bars - judged[-1, :rows] <= schema.most_empty_bars
     columns[:, : schema.warmup_bars - 1] = np.nan
     complete[: schema.warmup_bars - 1] = False
     return FeatureMatrix(bars.symbol, schema, bars.open_time_ms, columns.T, complete, has_reference)
@@ -114,7 +117,9 @@ def why_incomplete(matrix: FeatureMatrix, rows: int = 1) -> str | None:
         return Incomplete.REFERENCE_MISSING
     if not np.isfinite(matrix.values[-rows:]).all():
         return Incomplete.FEATURES_NOT_FINITE
-    return Incomplete.GAP_IN_WINDOW
+    spanned = (matrix.open_time_ms[-1] - matrix.open_time_ms[-(rows + matrix.schema.contiguous_bars - 1)]) // MINUTE_MS
+    is_whole = spanned == rows + matrix.schema.contiguous_bars - 2
+    return Incomplete.TOO_MANY_EMPTY if is_whole else Incomplete.GAP_IN_WINDOW
 
 
 def find_reference(schema: FeatureSchema, series: Iterable[Bars]) -> Bars | None:

@@ -14,7 +14,7 @@ from signalbox.errors import SignalboxError
 from signalbox.features.canonical import digests
 from signalbox.features.definitions import V31, Feature
 from signalbox.features.definitions_v50 import V50
-from signalbox.features.expressions import minutes_spanned, reference_pairs
+from signalbox.features.expressions import bars_traded, minutes_spanned, reference_pairs
 from signalbox.features.nodes import Node
 from signalbox.features.program import Program, compile_program
 from signalbox.market.candles import Symbol
@@ -44,17 +44,19 @@ class FeatureSchema:
     """Features in order, under one name and one hash of their computation.
 
     warmup_bars: bars needed before a row is complete, the newest included. contiguous_bars: how many of the newest minutes must
-    all exist. history_bars: length of the live window; its newest row equals the same row computed over years.
+    all exist. most_empty_bars: how many of these may be empty minutes, None for any number. history_bars: length of the live
+    window; its newest row equals the same row computed over years.
     """
 
     name: str
     features: tuple[Feature, ...]
     contiguous_bars: int = 60
     reference: Reference | None = None
+    most_empty_bars: int | None = None
 
     @property
     def reference_symbol(self) -> Symbol | None:
-        """The symbol whose bars are needed too. None if there is none: then another symbol's outage does no harm."""
+        """A second symbol whose bars the schema also needs, or None. Without one, another symbol's outage does no harm."""
         return None if self.reference is None else self.reference.symbol
 
     @cached_property
@@ -88,6 +90,8 @@ class FeatureSchema:
             ],
             "reference": None if self.reference is None else asdict(self.reference),
         }
+        if self.most_empty_bars is not None:
+            facts["most_empty_bars"] = self.most_empty_bars
         return _sha256(facts)
 
     @cached_property
@@ -107,6 +111,8 @@ class FeatureSchema:
         judged: list[Node] = [minutes_spanned(self.contiguous_bars)]
         if self.reference is not None:
             judged += [reference_pairs(self.reference.recent_bars), reference_pairs(self.reference.window_bars)]
+        if self.most_empty_bars is not None:
+            judged.append(bars_traded(self.contiguous_bars))  # the last one
         return compile_program([*(feature.expression for feature in self.features), *judged])
 
 

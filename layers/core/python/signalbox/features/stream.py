@@ -164,7 +164,10 @@ class FeatureStream:
             return Incomplete.REFERENCE_MISSING
         if not np.isfinite(values).all():
             return Incomplete.FEATURES_NOT_FINITE
-        return None if judged[0] == self.schema.contiguous_bars else Incomplete.GAP_IN_WINDOW
+        if judged[0] != self.schema.contiguous_bars:
+            return Incomplete.GAP_IN_WINDOW
+        most = self.schema.most_empty_bars
+        return None if most is None or self.schema.contiguous_bars - judged[-1] <= most else Incomplete.TOO_MANY_EMPTY
 
     def _check(self, bar: Bar, reference_bar: Bar | None) -> None:
         at = bar.open_time_ms

@@ -76,7 +76,7 @@ class Member(_ManifestPart):
     output: Literal["probability_pair", "logit"]  # [batch, 2] of (down, up) named "probabilities"; [batch] named "logit"
 
     @model_validator(mode="after")
-    def _window_is_told(self) -> Self:
+    def _window_fits_the_input(self) -> Self:
         if (self.window_bars is not None) != (self.input == "window"):
             raise ValueError(
                 f"expected window_bars for the input window only, and always; got {self.window_bars} for {self.input}"

@@ -45,16 +45,16 @@ def require_trial(bundle: str, attempt: Callable[[], object]) -> None:
         _attempt_and_exit(attempt, writing)
     os.close(writing)
     try:
-        said = _heard(reading)
+        outcome = _heard(reading)
     finally:
         os.close(reading)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)  # it has said all, or its time is over
         _, status = os.waitpid(child, 0)
-    if said is None:
+    if outcome is None:
         raise BundleIncompleteError(f"{bundle}: its graphs did not load and run within {MAX_TRIAL_SECONDS} s")
-    if said != _PASSED:
-        kind, _, text = said.decode(errors="replace").partition("\n")
+    if outcome != _PASSED:
+        kind, _, text = outcome.decode(errors="replace").partition("\n")
         raise _KINDS.get(kind, BundleIncompleteError)(
             text or f"{bundle}: loading or running its graphs ended the process: {_end_of(status)}"
         )
@@ -67,13 +67,13 @@ def _end_of(status: int) -> str:
 
 def _heard(reading: int) -> bytes | None:
     """Return all that the child wrote until it closed its end; None if it did not within MAX_TRIAL_SECONDS."""
-    ends, said = time.monotonic() + MAX_TRIAL_SECONDS, b""
+    ends, outcome = time.monotonic() + MAX_TRIAL_SECONDS, b""
     while (left := ends - time.monotonic()) > 0:
         if select.select([reading], [], [], left)[0]:
             piece = os.read(reading, _CHUNK)
             if not piece:
-                return said
-            said += piece
+                return outcome
+            outcome = (outcome + piece)[:_CHUNK]  # of what went wild in the child, no more is kept
     return None
 
 
@@ -82,14 +82,14 @@ def _attempt_and_exit(attempt: Callable[[], object], writing: int) -> NoReturn:
     try:
         _limit()
         attempt()
-        said = _PASSED
+        outcome = _PASSED
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent raises it
         kind = type(error).__name__
-        said = f"{kind}\n{error if isinstance(error, BundleError) else f'{kind}: {error}'}"[:_TEXT_LENGTH].encode(
+        outcome = f"{kind}\n{error if isinstance(error, BundleError) else f'{kind}: {error}'}"[:_TEXT_LENGTH].encode(
             errors="replace"
         )
     with suppress(OSError):
-        os.write(writing, said)
+        os.write(writing, outcome)
     os._exit(0)
 
 

@@ -19,24 +19,18 @@ from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import accept_rows
 from signalbox.market.candles import ONE_MINUTE, Candle, from_ms
 from signalbox.market.collection import CandleSource, VenueError, look_again
-from signalbox.market.compaction import StoredDay
+from signalbox.market.compaction import DayStore
 from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey, days_between
 
 SETTLED_AFTER: Final = timedelta(minutes=10)  # after a day's end; until then a venue may still publish bars of the day
 
 
-class DayArchive(Protocol):
+class DayArchive(DayStore, Protocol):
     """Stores day files."""
 
     def asked_until(self, key: DayKey) -> datetime | None:
         """Return up to when the venue was asked for a day's candles; None without a readable file."""
-
-    def stored(self, key: DayKey) -> StoredDay:
-        """Return a day's rows; none when there is no file that may be read."""
-
-    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
-        """Write a day atomically. Return False if the identical file exists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from signalbox.contracts import BACKFILL_MINUTES
 from signalbox.errors import SignalboxError
@@ -24,7 +24,7 @@ from signalbox.events import CandleRow, CandlesClosed, CollectionProblem, Event,
 from signalbox.market.acceptance import AcceptedCandles, RawRow, accept_rows, merge_looks
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.market.clock import CYCLE, cycle_of
-from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
+from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars, untraded_bars
 
 OVERLAP: Final = timedelta(minutes=10)  # requested again each time, because a venue may publish a bar late
 BACKFILL: Final = timedelta(minutes=BACKFILL_MINUTES)
@@ -52,13 +52,21 @@ class CandleSource(Protocol):
         """Return the venue's rows around [since, until), in any order. Raises VenueError."""
 
 
-class CursorStore(Protocol):
-    """How far each symbol has been collected."""
+@runtime_checkable
+class TradeSource(Protocol):
+    """A venue's newest trades. They prove at once that a minute was empty, where its newest bar would be waited for."""
 
-    def newest(self, symbol: Symbol) -> datetime | None:
+    def trade_times(self, symbol: Symbol) -> Sequence[datetime]:
+        """Return when the newest trades were made, without a gap between them. Raises VenueError."""
+
+
+class CursorStore(Protocol):
+    """How far each symbol of each venue has been collected."""
+
+    def newest(self, venue: str, symbol: Symbol) -> datetime | None:
         """Return the open_time of the newest announced bar."""
 
-    def advance(self, symbol: Symbol, open_time: datetime) -> None:
+    def advance(self, venue: str, symbol: Symbol, open_time: datetime) -> None:
         """Move the cursor forward. An older time changes nothing."""
 
 
@@ -86,6 +94,7 @@ class SymbolCollection:
     first look until the newest bars were there.
     """
 
+    venue: str
     symbol: Symbol
     since: datetime
     accepted: AcceptedCandles
@@ -101,11 +110,16 @@ class SymbolCollection:
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """The result of one run, for the log and the metrics."""
+    """The result of one run, for the log and the metrics.
 
+    symbols: what is decided on, one each. others: bars of other venues, which are only recorded.
+    """
+
+    venue: str
     cycle_at: datetime
     symbols: tuple[SymbolCollection, ...]
     parts: int
+    others: tuple[SymbolCollection, ...] = ()
 
 
 def collect(
@@ -119,27 +133,41 @@ def collect(
 ) -> CollectionReport:
     """Collect every symbol for the cycle of `scheduled_at`, announce the result and move the cursors."""
     cycle_at = cycle_of(scheduled_at)
+    began = again.monotonic()
     with ThreadPoolExecutor(max_workers=len(symbols)) as pool:
-        collected = tuple(pool.map(lambda symbol: _collect_symbol(symbol, cycle_at, source, cursors, again), symbols))
-    parts = _parts(source.venue, cycle_at, collected)
+        jobs = [pool.submit(collect_symbol, symbol, cycle_at, source, cursors, again, began) for symbol in symbols]
+    return announce_cycle(source.venue, cycle_at, [job.result() for job in jobs], (), cursors=cursors, bus=bus)
+
+
+def announce_cycle(
+    venue: str,
+    cycle_at: datetime,
+    collected: Sequence[SymbolCollection],
+    others: Sequence[SymbolCollection],
+    *,
+    cursors: CursorStore,
+    bus: Announcer,
+) -> CollectionReport:
+    """Announce what a run collected and move the cursors. venue: the one whose cycle it is."""
+    parts = _parts(venue, cycle_at, collected, [item for item in others if item.candles])
     bus.announce(parts)
-    for item in collected:
+    for item in (*collected, *others):
         if item.candles:
-            cursors.advance(item.symbol, item.candles[-1].open_time)
-    return CollectionReport(cycle_at, collected, len(parts))
+            cursors.advance(item.venue, item.symbol, item.candles[-1].open_time)
+    return CollectionReport(venue, cycle_at, tuple(collected), len(parts), tuple(others))
 
 
-def _collect_symbol(
-    symbol: Symbol, cycle_at: datetime, source: CandleSource, cursors: CursorStore, again: LookAgain
+def collect_symbol(  # noqa: PLR0917 - of what, when, from where
+    symbol: Symbol, cycle_at: datetime, source: CandleSource, cursors: CursorStore, again: LookAgain, began: float
 ) -> SymbolCollection:
-    newest = cursors.newest(symbol)
+    """Fetch a symbol's bars for a cycle, and look again for what is absent. began: the run's start on the monotonic clock."""
+    newest = cursors.newest(source.venue, symbol)
     since = cycle_at - BACKFILL if newest is None else max(newest + ONE_MINUTE - OVERLAP, cycle_at - BACKFILL)
     since = min(since, cycle_at - OVERLAP)  # a replay of an older cycle requests that cycle's bars
-    began = again.monotonic()
     try:
         first = accept_rows(symbol, source.fetch(symbol, since, cycle_at), since=since, until=cycle_at)
     except VenueError as error:
-        return SymbolCollection(symbol, since, AcceptedCandles((), ()), error.problem, str(error))
+        return SymbolCollection(source.venue, symbol, since, AcceptedCandles((), ()), error.problem, str(error))
     # an earlier run has looked at the older minutes
     unseen = since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)
     found = _Looks(source, symbol, since, cycle_at, first, unseen)
@@ -150,13 +178,14 @@ def _collect_symbol(
         again.pause(pause)
         try:
             found.look(wanted, pause)
+            found.ask_for_trades()
         except VenueError:  # announce what the first look found; the next cycle requests the rest
             break
     accepted = found.accepted
     problem = None
     if not accepted.candles:
         problem = CollectionProblem.CANDLES_REFUSED if accepted.refused else CollectionProblem.NO_CANDLES
-    return SymbolCollection(symbol, since, accepted, problem, None, found.empty, found.waited_seconds)
+    return SymbolCollection(source.venue, symbol, since, accepted, problem, None, found.empty, found.waited_seconds)
 
 
 def look_again(source: CandleSource, symbol: Symbol, seen: AcceptedCandles, since: datetime, until: datetime) -> AcceptedCandles:
@@ -182,19 +211,22 @@ class _Looks:
         self._source, self._symbol, self._since, self._until = source, symbol, since, until
         self._seen = first
         self._empty: tuple[Candle, ...] = ()
+        self._untraded: tuple[Candle, ...] = ()
         self._again = 0
         self.waited_seconds = 0.0
 
     @property
     def accepted(self) -> AcceptedCandles:
         """The candles of the period, with the flat bars of empty minutes."""
-        candles = [candle for candle in self._seen.candles if candle.open_time >= self._since]
-        whole = sorted([*candles, *self._empty], key=lambda candle: candle.open_time)
-        return AcceptedCandles(tuple(whole), self._seen.refused, self._seen.doubted, self._seen.newest)
+        flat = {bar.open_time: bar for bar in (*self._untraded, *self._empty)}
+        whole = flat | {candle.open_time: candle for candle in self._seen.candles if candle.open_time >= self._since}
+        seen = self._seen
+        return AcceptedCandles(tuple(whole[at] for at in sorted(whole)), seen.refused, seen.doubted, seen.newest)
 
     @property
     def empty(self) -> int:
-        return len(self._empty)
+        there = {candle.open_time for candle in self._seen.candles}
+        return len({bar.open_time for bar in (*self._untraded, *self._empty)} - there)
 
     def wanted(self) -> datetime | None:
         """Return the oldest minute to request again, None if there is none.
@@ -219,43 +251,55 @@ class _Looks:
         if self._omits:
             self._empty = empty_bars(self._seen, self._since, self._until)
 
+    def ask_for_trades(self) -> None:
+        """Prove by the venue's trades which of this cycle's absent minutes were empty. Without an answer nothing is proved."""
+        own = self._until - CYCLE
+        if not self._omits or not isinstance(self._source, TradeSource) or self.wanted() is None:
+            return
+        try:
+            trades = self._source.trade_times(self._symbol)
+        except VenueError:  # the next look may bring the bar itself
+            return
+        around = [candle for candle in self.accepted.candles if candle.open_time >= own - LEAD]
+        self._untraded = untraded_bars(around, self._seen.doubted, trades, own, self._until)
+
     @property
     def _omits(self) -> bool:
         return self._source.venue in OMITS_EMPTY_MINUTES
 
 
-def _parts(venue: str, cycle_at: datetime, collected: Sequence[SymbolCollection]) -> list[CandlesClosed]:
+def _parts(
+    venue: str, cycle_at: datetime, collected: Sequence[SymbolCollection], others: Sequence[SymbolCollection]
+) -> list[CandlesClosed]:
     """Split the result into events that the bus accepts, oldest bars first; the last part has every symbol's newest bars."""
-    longest = max(len(item.candles) for item in collected)
+    longest = max(len(item.candles) for item in (*collected, *others))
     waited = math.ceil(max(item.waited_seconds for item in collected))
-    per_symbol = max(ROWS_PER_PART // len(collected), 1)
+    per_symbol = max(ROWS_PER_PART // (len(collected) + len(others)), 1)
     total = max(-(-longest // per_symbol), 1)
-    events = []
-    for index in range(total):
-        symbols = []
-        for item in collected:
-            # counted from the newest bar, so that the last part has the same bars however long the others are
-            end = len(item.candles) - (total - 1 - index) * per_symbol
-            chunk = item.candles[max(end - per_symbol, 0) : max(end, 0)]
-            symbols.append(
-                SymbolCandles(
-                    symbol=item.symbol,
-                    candles=tuple(_row(c) for c in chunk),
-                    problem=item.problem,
-                    refused=len(item.accepted.refused) if index == total - 1 else 0,
-                )
-            )
-        events.append(
-            CandlesClosed(
-                venue=venue,
-                cycle_at=cycle_at,
-                part=index + 1,
-                parts=total,
-                symbols=tuple(symbols),
-                waited_seconds=waited,
-            )
+
+    def part(item: SymbolCollection, index: int) -> SymbolCandles:
+        # counted from the newest bar, so that the last part has the same bars however long the others are
+        end = len(item.candles) - (total - 1 - index) * per_symbol
+        return SymbolCandles(
+            symbol=item.symbol,
+            candles=tuple(_row(c) for c in item.candles[max(end - per_symbol, 0) : max(end, 0)]),
+            problem=item.problem,
+            refused=len(item.accepted.refused) if index == total - 1 else 0,
+            market=None if item.venue == venue else item.venue,
         )
-    return events
+
+    return [
+        CandlesClosed(
+            venue=venue,
+            cycle_at=cycle_at,
+            part=index + 1,
+            parts=total,
+            symbols=tuple(part(item, index) for item in collected),
+            waited_seconds=waited,
+            others=tuple(part(item, index) for item in others),
+        )
+        for index in range(total)
+    ]
 
 
 def _row(candle: Candle) -> CandleRow:

@@ -16,7 +16,7 @@ from signalbox.errors import SignalboxError
 from signalbox.market.candles import Candle, MarketDataError, Symbol
 from signalbox.market.lake import MINUTES_OF_DAY, DayFault, DayKey, SeriesKey, day_of, merge_rows
 
-LOOK_BACK_DAYS: Final = 3
+LOOKBACK_DAYS: Final = 3
 MAX_DAYS: Final = 90  # of one run; a function that was off for a year catches up over several nights
 
 
@@ -42,17 +42,21 @@ class StoredDay:
     fault: DayFault | None
 
 
-class DayLake(Protocol):
+class DayStore(Protocol):
+    """Reads and writes day files."""
+
+    def stored(self, key: DayKey) -> StoredDay:
+        """Return a day's rows; an empty result if no valid file exists."""
+
+    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
+        """Write a day atomically. Return False if the identical file exists."""
+
+
+class DayLake(DayStore, Protocol):
     """The lake, as far as a compaction needs it."""
 
     def days(self, series: SeriesKey) -> Sequence[DayKey]:
-        """Return the days there are files of."""
-
-    def stored(self, key: DayKey) -> StoredDay:
-        """Return a day's rows; none when there is no file that may be read."""
-
-    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
-        """Write a day as one step; False when the very file is there."""
+        """Return the days that have a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +86,27 @@ class CompactionReport:
 
 def compact(
     scheduled_at: datetime,
-    venue: str,
+    venues: Sequence[str],
     symbols: Sequence[Symbol],
     *,
     ledger: CandleLedger,
     lake: DayLake,
-    look_back_days: int = LOOK_BACK_DAYS,
+    lookback_days: int = LOOKBACK_DAYS,
     max_days: int = MAX_DAYS,
 ) -> CompactionReport:
-    """Write the days that were over at `scheduled_at`: the young ones first, then those without a file, oldest first.
+    """Write the days that had ended by `scheduled_at`: recent ones first, then days without a file, oldest first.
 
-    Raises what the ledger and the lake's storage raise; a day whose rows break a rule is reported and does not stop the others.
+    venues: the stage's own and its fallbacks; each has day files of its own.
+
+    Raises the errors of the ledger and of the lake's storage. A day whose rows break a rule is reported and stops no other.
     """
-    today = DayKey(SeriesKey(venue, symbols[0]), day_of(scheduled_at)).start
+    today = DayKey(SeriesKey(venues[0], symbols[0]), day_of(scheduled_at)).start
     young, old = [], []
-    for symbol in symbols:
-        series = SeriesKey(venue, symbol)
+    for series in (SeriesKey(venue, symbol) for venue in venues for symbol in symbols):
         there = {key.day for key in lake.days(series)}
-        for day in ledger.days(venue, symbol, today):
+        for day in ledger.days(series.venue, series.symbol, today):
             key = DayKey(series, day)
-            if today - key.start <= timedelta(days=look_back_days):
+            if today - key.start <= timedelta(days=lookback_days):
                 young.append(key)
             elif day not in there:
                 old.append(key)

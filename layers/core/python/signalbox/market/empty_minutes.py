@@ -1,4 +1,4 @@
-"""Tells minutes in which nobody traded from minutes that are missing.
+"""Distinguishes minutes in which nobody traded from minutes that are missing.
 
 Some venues publish no bar for a minute without a trade. Others publish a flat bar without volume, and the models learnt from
 those. At a venue of the first kind a minute is empty if the venue was asked twice and returned no row for it, has a bar before it
@@ -8,7 +8,7 @@ other absent minute stays a gap. See docs/decisions/0096.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
@@ -51,6 +51,29 @@ def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tupl
             empty = takewhile(lambda minute: to_ms(minute) not in looks.doubted, run)
             found.extend(flat_bar(before, minute) for minute in empty)
     return tuple(bar for bar in found if since <= bar.open_time < until)
+
+
+def untraded_bars(
+    candles: Sequence[Candle], doubted: Collection[int], trades: Sequence[datetime], since: datetime, until: datetime
+) -> tuple[Candle, ...]:
+    """Return the flat bars of those absent minutes in [since, until) in which, by the venue's own trades, nobody traded.
+
+    trades: instants of the newest trades, in any order; between the oldest and the newest of them none is missing, and after the
+    newest there was none. candles: the bars around them, oldest first. A minute needs a bar, or such a minute, right before it.
+    """
+    if not trades:
+        return ()
+    there = {candle.open_time: candle for candle in candles}
+    traded = {to_ms(trade) // MINUTE_MS for trade in trades}
+    oldest = to_ms(min(trades)) // MINUTE_MS  # of this minute the answer may lack trades
+    found: list[Candle] = []
+    for minute in absent_minutes(candles, since, until):
+        place = to_ms(minute) // MINUTE_MS
+        before = there.get(minute - ONE_MINUTE)
+        if before is not None and place > oldest and place not in traded and to_ms(minute) not in doubted:
+            there[minute] = flat_bar(before, minute)
+            found.append(there[minute])
+    return tuple(found)
 
 
 def _is_coarse(candles: Sequence[Candle]) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.exact import plain
+from signalbox.market.candle_rules import impossible_rows
 from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol, from_ms, to_ms
 
 CANDLES: Final = "candles"
@@ -117,7 +118,7 @@ class DayKey:
 
 
 def parse_path(path: str) -> DayKey | None:
-    """Return the day a path names, or None when it is no day file's."""
+    """Return the day that a path names, or None if it is not the path of a day file."""
     if (match := _PATH.fullmatch(path)) is None:
         return None
     try:
@@ -128,7 +129,7 @@ def parse_path(path: str) -> DayKey | None:
 
 
 def quarantine_path(path: str, content: bytes) -> str:
-    """Return where a bad file goes: by its content, so that the same one is set aside once."""
+    """Return where a bad file is moved. The path depends on its content, so the same file is set aside only once."""
     return f"{QUARANTINE}/{path.removesuffix('.parquet')}.{hashlib.sha256(content).hexdigest()[:12]}.parquet"
 
 
@@ -241,7 +242,7 @@ def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequ
 
 
 def misread_unit(open_time_ms: NDArray[np.int64]) -> str:
-    """Return what unit was taken for milliseconds, and what to do; "" if the times can be times of candles."""
+    """Return which unit was misread as milliseconds, and the remedy; "" if the times are plausible."""
     low, high = _PLAUSIBLE_MS
     middle = int(np.partition(open_time_ms, len(open_time_ms) // 2)[len(open_time_ms) // 2]) if len(open_time_ms) else low
     for unit, factor in (("seconds", 1_000), ("microseconds", 1 / 1_000), ("nanoseconds", 1 / 1_000_000)):
@@ -256,15 +257,6 @@ def outside_calendar(open_time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.ones(len(open_time_ms), dtype=np.bool_)
     outside: NDArray[np.bool_] = (open_time_ms < _FIRST_MS) | (open_time_ms >= _END_MS)
     return outside
-
-
-def impossible_rows(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Return which rows break the contract of `Candle`, (n,); `values` as in `check_rows`."""
-    open_, high, low, close, volume = values
-    finite = np.isfinite(open_) & np.isfinite(high) & np.isfinite(low) & np.isfinite(close) & np.isfinite(volume)
-    sane = (low > 0) & (volume >= 0) & (low <= np.minimum(open_, close)) & (high >= np.maximum(open_, close))
-    bad: NDArray[np.bool_] = ~(finite & sane)
-    return bad
 
 
 def coarse_steps(open_time_ms: NDArray[np.int64]) -> tuple[int, datetime] | None:

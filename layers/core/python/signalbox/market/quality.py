@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.market.candle_rules import RowFault, impossible_rows
 from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
 from signalbox.market.clock import Gap
 from signalbox.market.gaps import find_gaps
-from signalbox.market.lake import DAY_MS, coarse_steps, impossible_rows, outside_calendar
-from signalbox.market.row_faults import RowFault, RowFaultCount, row_faults
+from signalbox.market.lake import DAY_MS, coarse_steps, outside_calendar
+from signalbox.market.row_faults import RowFaultCount, row_faults
 
 _SUSPECT: Final = frozenset({RowFault.JUMP, RowFault.TIME_IMPOSSIBLE})
 JUMP: Final = 0.20  # between the closes of two consecutive minutes; 0.20 = 20 %

@@ -123,7 +123,7 @@ def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
         )
     facts = _recorded(order, event)
     facts["seen"] = order.seen | {event.event_id}
-    facts["state"] = after = derive_state(order.after(facts)) if row.after is Derived.STANDING else row.after
+    facts["state"] = after = derive_state(order.after(facts)) if row.after is Derived.RECOMPUTED else row.after
     if after.is_closed and order.closed_at is None:
         facts["closed_at"] = event.at
     return order.after(facts)

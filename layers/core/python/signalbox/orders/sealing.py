@@ -15,7 +15,7 @@ from signalbox.orders.terms import OrderTerms
 from signalbox.signing import SigningKey, sealed, signed, unsigned_seal
 
 REQUEST_LIFE: Final = timedelta(hours=1)  # validity of a request's seal; longer than its queue retries it and than a bus outage
-MAY_ASK: Final = frozenset(SIGNED_REQUESTS)
+REQUEST_TYPES: Final = frozenset(SIGNED_REQUESTS)
 MAY_REPORT: Final = frozenset(SIGNED_REPORTS)
 
 

@@ -1,6 +1,6 @@
 """The state machine of an order, as one table. A transition that is not in the table is an error; unusual rows say why.
 
-After an answer to a cancel or update, the state depends on the order's other facts. Such rows have the state STANDING, which
+After an answer to a cancel or update, the state depends on the order's other facts. Such rows have the state RECOMPUTED, which
 `derive_state` in signalbox.orders.order derives. docs/orders.md is generated from this table.
 """
 
@@ -61,7 +61,7 @@ class Trigger(StrEnum):
 class Derived(Enum):
     """A state that depends on the order's facts."""
 
-    STANDING = "as it stands"
+    RECOMPUTED = "as it stands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Row:
     why: str | None = None
 
 
-S, T, STANDING = OrderState, Trigger, Derived.STANDING
+S, T, RECOMPUTED = OrderState, Trigger, Derived.RECOMPUTED
 _CLOSED: Final = frozenset({S.DENIED, S.REJECTED, S.FILLED, S.CANCELED, S.EXPIRED})
 _WORKING: Final = frozenset({S.RELEASED, S.SUBMITTED, S.ACCEPTED, S.PARTIALLY_FILLED, S.PENDING_UPDATE, S.PENDING_CANCEL})
 for _state in OrderState:
@@ -128,10 +128,10 @@ _AT_VENUE: Final = (
 )
 _LATE_UPDATE: Final = "a late answer to an update that a view had not shown: the update's terms are in force"
 _UPDATING: Final = (
-    Row(S.ACCEPTED, T.UPDATED, STANDING, _LATE_UPDATE),
-    Row(S.PARTIALLY_FILLED, T.UPDATED, STANDING, _LATE_UPDATE),
-    Row(S.PENDING_UPDATE, T.UPDATED, STANDING, "the new quantity may equal the filled quantity"),
-    Row(S.PENDING_UPDATE, T.UPDATE_REJECTED, STANDING, "back to the previous state, or FILLED if the old quantity is filled"),
+    Row(S.ACCEPTED, T.UPDATED, RECOMPUTED, _LATE_UPDATE),
+    Row(S.PARTIALLY_FILLED, T.UPDATED, RECOMPUTED, _LATE_UPDATE),
+    Row(S.PENDING_UPDATE, T.UPDATED, RECOMPUTED, "the new quantity may equal the filled quantity"),
+    Row(S.PENDING_UPDATE, T.UPDATE_REJECTED, RECOMPUTED, "back to the previous state, or FILLED if the old quantity is filled"),
     Row(S.PENDING_UPDATE, T.FILLED_IN_PART, S.PENDING_UPDATE, "the fill says nothing about the update"),
     Row(S.PENDING_UPDATE, T.FILLED_IN_FULL, S.FILLED, "filled up to the larger of both quantities: nothing is left to update"),
     Row(S.PENDING_UPDATE, T.CANCEL_REQUESTED, S.PENDING_CANCEL, "reducing risk never waits for an update"),
@@ -141,7 +141,7 @@ _UPDATING: Final = (
 )
 _CANCELING: Final = (
     Row(S.PENDING_CANCEL, T.CANCELED, S.CANCELED),
-    Row(S.PENDING_CANCEL, T.CANCEL_REJECTED, STANDING, "back to the state before the cancel"),
+    Row(S.PENDING_CANCEL, T.CANCEL_REJECTED, RECOMPUTED, "back to the state before the cancel"),
     Row(S.PENDING_CANCEL, T.FILLED_IN_PART, S.PENDING_CANCEL, "the fill crossed our cancel; the rest is still being cancelled"),
     Row(S.PENDING_CANCEL, T.FILLED_IN_FULL, S.FILLED, "the fill crossed our cancel"),
     Row(S.PENDING_CANCEL, T.EXPIRED, S.EXPIRED, "the order ended before the cancel reached it"),
@@ -151,8 +151,8 @@ _CANCELING: Final = (
     Row(S.PENDING_CANCEL, T.ACCEPTED, S.PENDING_CANCEL, "the order was accepted after its cancel was requested"),
     Row(S.PENDING_CANCEL, T.REJECTED, S.REJECTED, "the order was rejected, so there is nothing to cancel"),
     Row(S.PENDING_CANCEL, T.LOST, S.CANCELED, "the order never reached the venue"),
-    Row(S.PENDING_CANCEL, T.UPDATED, STANDING, "the venue carried out an update before the cancel"),
-    Row(S.PENDING_CANCEL, T.UPDATE_REJECTED, STANDING, "the venue refused an update before the cancel"),
+    Row(S.PENDING_CANCEL, T.UPDATED, RECOMPUTED, "the venue carried out an update before the cancel"),
+    Row(S.PENDING_CANCEL, T.UPDATE_REJECTED, RECOMPUTED, "the venue refused an update before the cancel"),
 )
 _LATE: Final = (
     *(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Never, Protocol
 
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
@@ -110,26 +110,10 @@ class ClosedVenue:
     def __init__(self, code: str, detail: str) -> None:
         self._code, self._detail = code, detail
 
-    def prepare(self, request: ExecutionRequested) -> None:
-        raise self._refusal(request)
+    def _refuse(self, request: ExecutionRequested | VenueViewRequested) -> Never:
+        raise VenueRefusedError(self._code, f"{request.account}: {self._detail}")
 
-    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
-        raise self._refusal(request)
-
-    def find(self, request: ExecutionRequested) -> OrderStatusReport:
-        raise self._refusal(request)
-
-    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
-        raise self._refusal(request)
-
-    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
-        raise self._refusal(request)
-
-    def view(self, request: VenueViewRequested) -> VenueView:
-        raise self._refusal(request)
-
-    def _refusal(self, request: ExecutionRequested | VenueViewRequested) -> VenueRefusedError:
-        return VenueRefusedError(self._code, f"{request.account}: {self._detail}")
+    prepare = submit = find = cancel = replace = view = _refuse
 
 
 class Relay(Protocol):

@@ -138,13 +138,13 @@ def curve_charts(curve: EquityCurve, transfers: Decimal, currency: str) -> Marku
     times = [point.at.timestamp() for point in curve.points]
     equity = [float(point.profit + transfers) for point in curve.points]
     falls = [-float(point.drawdown) for point in curve.points]
-    said = [
+    titles = [
         f"{stamp(at)}: equity {figure(y)}, {figure(-fall)} below the highest"
         for at, y, fall in zip(times, equity, falls, strict=True)
     ]
     above = Line("equity", "c0", list(zip(times, equity, strict=True)))
     below = Line("drawdown", "c2", list(zip(times, falls, strict=True)), is_area=True)
     start = Tick(equity[0], "equity at the start")
-    return time_chart("equity", [above], unit=currency, start=start, said=said) + time_chart(
+    return time_chart("equity", [above], unit=currency, start=start, hover=titles) + time_chart(
         "drawdown", [below], unit=f"{currency} below the highest", height="low"
     )

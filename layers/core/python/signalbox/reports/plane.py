@@ -61,15 +61,15 @@ class Plane:
         """Return the places of points."""
         return [self.at(x, y) for x, y in zip(xs, ys, strict=True)]
 
-    def line(self, a: tuple[float, float], b: tuple[float, float], kind: str, said: str = "") -> Markup:
-        """Return a straight line of a class of the stylesheet. said: what it shows on hover."""
+    def line(self, a: tuple[float, float], b: tuple[float, float], kind: str, hover: str = "") -> Markup:
+        """Return a straight line of a class of the stylesheet. hover: its text on hover."""
         (x1, y1), (x2, y2) = self.at(*a), self.at(*b)
-        title = (element("title", said),) if said else ()
+        title = (element("title", hover),) if hover else ()
         return element("line", *title, class_=kind, x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}")
 
-    def level(self, y: float, kind: str, said: str = "") -> Markup:
+    def level(self, y: float, kind: str, hover: str = "") -> Markup:
         """Return a horizontal line over the whole width."""
-        return self.line((self.x[0], y), (self.x[1], y), kind, said)
+        return self.line((self.x[0], y), (self.x[1], y), kind, hover)
 
     def curve(self, xs: Iterable[float], ys: Iterable[float], kind: str) -> Markup:
         """Return a line through points."""
@@ -79,16 +79,16 @@ class Plane:
         """Return the area between two curves over the same xs."""
         return element("polygon", class_=f"band {kind}", points=places(self.along([*xs, *reversed(xs)], [*low, *reversed(high)])))
 
-    def dot(self, x: float, y: float, kind: str, said: str) -> Markup:
+    def dot(self, x: float, y: float, kind: str, hover: str) -> Markup:
         """Return a round dot: a line of no length with round ends, because a circle would be stretched with the picture."""
         px, py = self.at(x, y)
-        return element("path", element("title", said), class_=f"dot {kind}", d=f"M{px:.1f} {py:.1f}h0.01")
+        return element("path", element("title", hover), class_=f"dot {kind}", d=f"M{px:.1f} {py:.1f}h0.01")
 
-    def bar(self, left: float, right: float, top: float, kind: str, said: str) -> Markup:
+    def bar(self, left: float, right: float, top: float, kind: str, hover: str) -> Markup:
         """Return a bar from 0 to a value, between two xs."""
         (x1, y1), (x2, y2) = self.at(left, max(top, 0.0)), self.at(right, min(top, 0.0))
         sizes = {"width": f"{max(x2 - x1, 0.5):.1f}", "height": f"{max(y2 - y1, 0.5):.1f}"}
-        return element("rect", element("title", said), class_=f"bar {kind}", x=f"{x1:.1f}", y=f"{y1:.1f}", **sizes)
+        return element("rect", element("title", hover), class_=f"bar {kind}", x=f"{x1:.1f}", y=f"{y1:.1f}", **sizes)
 
     def hover(self, xs: Sequence[float], labels: Sequence[str]) -> Markup:
         """Return strips that show the label of the x value under the pointer. labels: one for each of xs."""
@@ -124,11 +124,11 @@ class Plane:
             viewBox=f"0 0 {SIDE:.0f} {SIDE:.0f}",
             preserveAspectRatio="none",
         )
-        words = [_said("ty", self.at(self.x[0], tick.value), tick.label, "top") for tick in levels]
+        words = [_label("ty", self.at(self.x[0], tick.value), tick.label, "top") for tick in levels]
         for i, tick in enumerate(ticks):
             place = self.at(tick.value, self.y[0])
             edge = " first" if place[0] < 0.04 * SIDE else " last" if place[0] > 0.96 * SIDE else ""
-            words.append(_said(f"tx{edge}{'' if i % 3 == 0 else ' minor'}", place, tick.label, "left"))
+            words.append(_label(f"tx{edge}{'' if i % 3 == 0 else ' minor'}", place, tick.label, "left"))
         for x, y, text in notes:
             px, py = self.at(x, y)
             words.append(Markup('<span class="note" style="left:{:.1f}%;top:{:.1f}%">{}</span>').format(px / 10, py / 10, text))
@@ -139,7 +139,7 @@ class Plane:
         ).format(unit=names[1], keys=keys, height=height, drawn=drawn, words=Markup("").join(words), under=names[0])
 
 
-def _said(kind: str, place: tuple[float, float], label: str, side: str) -> Markup:
+def _label(kind: str, place: tuple[float, float], label: str, side: str) -> Markup:
     value = place[1] if side == "top" else place[0]
     return Markup('<span class="{}" style="{}:{:.2f}%">{}</span>').format(kind, side, value / SIDE * 100, label)
 
@@ -152,12 +152,12 @@ def time_chart(
     start: Tick | None = None,
     levels: Sequence[Tick] = (),
     height: str = "tall",
-    said: Sequence[str] | None = None,
+    hover: Sequence[str] | None = None,
 ) -> Markup:
     """Return a chart of lines over time in UTC; empty if the first line has fewer than two points.
 
     start: the value at the beginning, drawn as a line with its label. levels: further horizontal lines, such as limits.
-    said: what hovering over each point of the first line shows; None for its instant and value.
+    hover: the text of each point of the first line on hover; None for its instant and value.
     """
     if not lines or len(lines[0].points) < 2:
         return Markup("")
@@ -166,7 +166,7 @@ def time_chart(
     ys = [y for line in lines for _, y in line.points] + [tick.value for tick in marked]
     if any(line.is_area for line in lines):
         ys.append(0.0)
-    plane = Plane(_wide(min(xs), max(xs), _MINUTE), room_around(min(ys), max(ys)))
+    plane = Plane(_wide(min(xs), max(xs), _MINUTE), padded(min(ys), max(ys)))
     body: list[Markup] = []
     legend: list[tuple[str, str]] = []
     for line in lines:
@@ -180,7 +180,7 @@ def time_chart(
         body.append(plane.level(tick.value, kind, tick.label))
         legend.append((tick.label, kind))
     first = lines[0].points
-    shown = said if said is not None else [f"{stamp(x)}: {figure(y)} {unit}" for x, y in first]
+    shown = hover if hover is not None else [f"{stamp(x)}: {figure(y)} {unit}" for x, y in first]
     body.append(plane.hover([x for x, _ in first], shown))
     return plane.frame(
         label, body, names=("UTC", unit), ticks=time_ticks(*plane.x), legend=legend if len(legend) > 1 else (), height=height
@@ -198,11 +198,11 @@ def bars_chart(label: str, bars: Sequence[tuple[float, float, float, str, str]],
     return plane.frame(label, body, names=names, ticks=value_ticks(*plane.x), height="middle")
 
 
-def room_around(low: float, high: float) -> tuple[float, float]:
+def padded(low: float, high: float) -> tuple[float, float]:
     """Return the range of an axis for values from low to high. Equal values get a tenth of a percent around them, at least 1."""
     if high - low <= 1e-9 * max(abs(low), abs(high), 1.0):
-        room = max(abs(high) * 0.001, 1.0)
-        return low - room, high + room
+        margin = max(abs(high) * 0.001, 1.0)
+        return low - margin, high + margin
     return low - 0.06 * (high - low), high + 0.06 * (high - low)
 
 

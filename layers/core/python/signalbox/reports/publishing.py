@@ -75,10 +75,10 @@ def files_of(report: Report) -> dict[str, bytes]:
 
 
 def publish(
-    scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, shelf: ReportStore, log: PublicationLog
+    scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, store: ReportStore, log: PublicationLog
 ) -> PublishRun:
     """Measure and publish for every account. Raises the errors of the ledger and the store if they do not answer."""
-    night = _Night(scheduled_at, source=source, quality=quality, shelf=shelf, log=log)
+    night = _Night(scheduled_at, source=source, quality=quality, store=store, log=log)
     accounts = source.accounts()
     for account in accounts:
         night.measure(account, scheduled_at - MEASURE_AGAIN, scheduled_at)
@@ -101,10 +101,10 @@ class _Night:
         *,
         source: ReportSource,
         quality: QualityLedger,
-        shelf: ReportStore,
+        store: ReportStore,
         log: PublicationLog,
     ) -> None:
-        self._at, self._source, self._quality, self._shelf, self._log = scheduled_at, source, quality, shelf, log
+        self._at, self._source, self._quality, self._store, self._log = scheduled_at, source, quality, store, log
         self.made_from = 0
         self._published: list[Publication] = []
         self._failures: list[PublishFailure] = []
@@ -144,7 +144,7 @@ class _Night:
             for ending, content in files.items():
                 one = self._publication(account.account, period.name, kind, ending, content)
                 if kept.get(one.path) != one.sha256:
-                    self._shelf.put(one.path, content, CONTENT_TYPES[ending])
+                    self._store.put(one.path, content, CONTENT_TYPES[ending])
                 made.append(one)
         self._changed += self._log.record(made)  # at once, so that a run that stops here need not begin again
         self._published += made

@@ -18,12 +18,12 @@ def exact(value: object, *name: object) -> Decimal:
     Raises RiskError unless it is a finite Decimal whose size is below 10**18, with at most 18 decimal places.
     """
     if not isinstance(value, Decimal) or not value.is_finite():
-        raise RiskError(f"{_said(name)}: expected a finite Decimal, got {value!r}")
+        raise RiskError(f"{_shown(name)}: expected a finite Decimal, got {value!r}")
     number = canonical(value)
     if number is None:
         if value.adjusted() >= MAX_DIGITS:
-            raise RiskError(f"{_said(name)}: expected less than 1E+{MAX_DIGITS}, got {value}")
-        raise RiskError(f"{_said(name)}: expected at most {MAX_DIGITS} decimal places, got {value}")
+            raise RiskError(f"{_shown(name)}: expected less than 1E+{MAX_DIGITS}, got {value}")
+        raise RiskError(f"{_shown(name)}: expected at most {MAX_DIGITS} decimal places, got {value}")
     return number
 
 
@@ -31,7 +31,7 @@ def positive(value: Decimal, *name: object) -> Decimal:
     """Return `exact(value)`. Raises RiskError unless it is above zero."""
     number = exact(value, *name)
     if number <= ZERO:
-        raise RiskError(f"{_said(name)}: expected more than 0, got {value}")
+        raise RiskError(f"{_shown(name)}: expected more than 0, got {value}")
     return number
 
 
@@ -39,7 +39,7 @@ def not_negative(value: Decimal, *name: object) -> Decimal:
     """Return `exact(value)`. Raises RiskError if it is below zero."""
     number = exact(value, *name)
     if number < ZERO:
-        raise RiskError(f"{_said(name)}: expected 0 or more, got {value}")
+        raise RiskError(f"{_shown(name)}: expected 0 or more, got {value}")
     return number
 
 
@@ -51,9 +51,9 @@ def aware(instant: datetime, *name: object) -> datetime:
     if instant.tzinfo is UTC:
         return instant
     if instant.utcoffset() is None:
-        raise RiskError(f"{_said(name)}: expected an instant with an offset from UTC, got {instant!r}")
+        raise RiskError(f"{_shown(name)}: expected an instant with an offset from UTC, got {instant!r}")
     return instant.astimezone(UTC)
 
 
-def _said(name: tuple[object, ...]) -> str:
+def _shown(name: tuple[object, ...]) -> str:
     return " ".join(map(str, name))  # only for errors: building the name for every number would cost more than the check

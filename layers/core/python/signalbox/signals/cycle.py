@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from signalbox.events import (
     CandlesClosed,
-    CollectionProblem,
     CycleDecided,
     MarketDataRecovered,
     MarketDataStale,
@@ -27,8 +26,9 @@ from signalbox.events import (
     RecentCandles,
     SignalGenerated,
     SignalResolved,
+    SymbolCandles,
 )
-from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms
+from signalbox.market.candles import MINUTE_MS, Bars, Candle, Symbol, from_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
 from signalbox.signals.model import DeployedModel, ModelChoice
@@ -83,6 +83,7 @@ class _Ready:
     symbol: Symbol
     window: NDArray[np.float64]  # (window_bars, f), oldest row first
     price: Decimal
+    market: str | None  # as Signal.market
 
 
 def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limits: SignalLimits = STANDARD) -> CycleOutcome:
@@ -90,10 +91,15 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
 
     Raises the ledger's errors. Then nothing was changed and the event may be delivered again.
     """
-    candles = [candle for item in event.symbols for candle in candles_of(item)]
+    brought: dict[str, list[Candle]] = {}
+    for item in (*event.symbols, *event.others):
+        brought.setdefault(_market_of(item, event), []).extend(candles_of(item))
     with ledger.transaction() as tx:
         tx.lock_cycle(event.venue)
-        writes = tx.add_candles(event.venue, candles, event.cycle_at) if candles else NO_WRITES
+        writes = NO_WRITES
+        for market in sorted(brought):
+            if brought[market]:
+                writes += tx.add_candles(market, brought[market], event.cycle_at)
         state = tx.record_part(event.venue, event.cycle_at, event.part, event.parts)
         if state is not CycleState.READY:
             return CycleOutcome(event.cycle_at, state, writes, (), ())
@@ -116,13 +122,18 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
     return CycleOutcome(event.cycle_at, state, writes, signals, refusals)
 
 
+def _market_of(item: SymbolCandles, event: CandlesClosed) -> str:
+    """Return the venue of a symbol's bars."""
+    return item.market or event.venue
+
+
 def _decide(
     tx: LedgerTransaction, event: CandlesClosed, choice: ModelChoice, limits: SignalLimits, *, late: bool
 ) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
     ready: list[_Ready] = []
     refusals: list[SymbolRefusal] = []
     for item in event.symbols:
-        judged = _judge(tx, event, Symbol(item.symbol), item.problem, choice.model)
+        judged = _judge(tx, event, item, choice.model)
         if isinstance(judged, SymbolRefusal):
             refusals.append(judged)
         else:
@@ -151,7 +162,7 @@ def _decide(
 
 def _recent(tx: LedgerTransaction, venue: str, signal: Signal) -> RecentCandles | None:
     """Return the bars that a chart of the signal shows; they are no part of the decision."""
-    bars = tx.bars(venue, signal.symbol, signal.decided_at, RECENT_BARS)
+    bars = tx.bars(signal.market or venue, signal.symbol, signal.decided_at, RECENT_BARS)
     if not len(bars):
         return None
     first = int(bars.open_time_ms[0])
@@ -163,11 +174,12 @@ def _recent(tx: LedgerTransaction, venue: str, signal: Signal) -> RecentCandles 
 def _resolve(tx: LedgerTransaction, venue: str, at: datetime, model: DeployedModel) -> None:
     """Announce the outcome of the signals whose horizon has passed, as soon as the bar that ends it is recorded.
 
+    The bar is of the venue that the signal was decided on.
     Each event has its natural key, so a signal of the last RESOLVE_WITHIN that was announced before is not announced again.
     """
     horizon = timedelta(minutes=model.horizon_minutes)
     for signal in tx.signals_to_resolve(model.deployment, at - horizon - RESOLVE_WITHIN, at - horizon):
-        close = tx.close_price(venue, signal.symbol, newest_closed_open_time(signal.decided_at + horizon))
+        close = tx.close_price(signal.market or venue, signal.symbol, newest_closed_open_time(signal.decided_at + horizon))
         if close is not None:
             tx.add_event(_resolution(signal, model, close), at)
 
@@ -188,14 +200,17 @@ def _resolution(signal: IssuedSignal, model: DeployedModel, close: Decimal) -> S
 
 
 def _judge(
-    tx: LedgerTransaction, event: CandlesClosed, symbol: Symbol, problem: CollectionProblem | None, model: DeployedModel | None
+    tx: LedgerTransaction, event: CandlesClosed, item: SymbolCandles, model: DeployedModel | None
 ) -> _Ready | SymbolRefusal:
-    """Return the newest feature rows of a symbol, or the reason why no decision may be made on them."""
-    at = event.cycle_at
+    """Return the newest feature rows of a symbol, or the reason why no decision may be made on them.
+
+    All bars are of one venue, the reference symbol's too: prices of two venues differ by more than what a model looks at.
+    """
+    at, symbol, problem, venue = event.cycle_at, Symbol(item.symbol), item.problem, _market_of(item, event)
     if model is None:
         return SymbolRefusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
     scorer, schema = model.scorer, model.scorer.schema
-    bars = tx.bars(event.venue, symbol, at, scorer.history_bars)
+    bars = tx.bars(venue, symbol, at, scorer.history_bars)
     expected = newest_closed_open_time(at)
     if not _is_fresh(bars, expected):
         newest = from_ms(int(bars.open_time_ms[-1])).isoformat() if len(bars) else "none"
@@ -203,14 +218,14 @@ def _judge(
         return SymbolRefusal(symbol, at, code, f"expected the bar of {expected.isoformat()}, newest is {newest}")
     reference = None
     if schema.reference_symbol is not None:
-        reference = tx.bars(event.venue, schema.reference_symbol, at, scorer.history_bars)
+        reference = tx.bars(venue, schema.reference_symbol, at, scorer.history_bars)
     rows = newest_rows(scorer, bars, reference)
     if isinstance(rows, IncompleteRows):
         return SymbolRefusal(symbol, at, rows.code, rows.detail)
-    price = tx.close_price(event.venue, symbol, expected)
+    price = tx.close_price(venue, symbol, expected)
     if price is None:
         return SymbolRefusal(symbol, at, RefusalReason.STALE_DATA, f"no close of the bar of {expected.isoformat()}")
-    return _Ready(symbol, rows, price)
+    return _Ready(symbol, rows, price, item.market)
 
 
 def _is_fresh(bars: Bars, expected: datetime) -> bool:
@@ -249,6 +264,7 @@ def _score(
                 schema_hash=model.scorer.schema.hash,
                 features=tuple(item.window[-1].tolist()),
                 known_at=known_at,
+                market=item.market,
             )
         )
     return tuple(signals), tuple(failed)
@@ -274,6 +290,7 @@ def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | N
         schema_hash=signal.schema_hash,
         known_at=signal.known_at,
         recent=recent,
+        market=signal.market,
     )
 
 
@@ -286,7 +303,7 @@ def _update_statuses(tx: LedgerTransaction, event: CandlesClosed, refusals: Sequ
         before = tx.symbol_status(symbol)
         refusal = refused.get(symbol)
         if refusal is not None and before.stale_since is None:
-            bars = tx.bars(event.venue, symbol, at, 1)
+            bars = tx.bars(_market_of(item, event), symbol, at, 1)
             newest_close = from_ms(int(bars.open_time_ms[-1]) + 60_000) if len(bars) else None
             tx.set_symbol_status(SymbolStatus(symbol, at, refusal.reason))
             tx.add_event(MarketDataStale(symbol=symbol, since=at, reason=refusal.reason, newest_close=newest_close), at)

@@ -32,6 +32,15 @@ class CandleWrites:
     conflicting: tuple[Candle, ...]  # the same key with other numbers; the stored candle was kept
     revised: tuple[Candle, ...] = ()  # the same key with other numbers, announced later: it replaced the stored candle
 
+    def __add__(self, other: CandleWrites) -> CandleWrites:
+        """Return the results of both."""
+        return CandleWrites(
+            self.inserted + other.inserted,
+            self.unchanged + other.unchanged,
+            self.conflicting + other.conflicting,
+            self.revised + other.revised,
+        )
+
 
 class CycleState(StrEnum):
     """State of a cycle after one of its parts was recorded."""
@@ -81,6 +90,7 @@ class IssuedSignal:
     direction: Direction
     tier: Tier
     price: Decimal
+    market: str | None = None  # as Signal.market
 
 
 class LedgerTransaction(Protocol):

@@ -19,11 +19,11 @@ from signalbox.trading.commands import AnyCommand, Command
 from signalbox.trading.errors import AccessRefusedError, CommandError
 
 DEPLOYMENT: Final = "deployment"  # stored as `who` for the owners that the deployment names
-LOOK: Final = "look"
+SHOW: Final = "show"
 LIST: Final = "list"
-NEEDED: Final[Mapping[str, Role]] = {  # key: the kind of a command, or LIST or LOOK
+NEEDED: Final[Mapping[str, Role]] = {  # key: the kind of a command, or LIST or SHOW
     LIST: Role.VIEWER,
-    LOOK: Role.VIEWER,
+    SHOW: Role.VIEWER,
     "submit": Role.OPERATOR,
     "cancel": Role.OPERATOR,
     "replace": Role.OPERATOR,

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from signalbox.exact import ZERO, exactly
 from signalbox.frozen import Changing
@@ -28,7 +28,7 @@ from signalbox.risk.order import Instrument
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.instruments import CRYPTO, FEE_BPS, INSTRUMENTS, MARGIN_FRACTION
 
-LOOK_AGAIN: Final = timedelta(seconds=5)  # wait before the next view while a doubt is open or a view is missing
+NEXT_VIEW_AFTER: Final = timedelta(seconds=5)  # wait before the next view while a doubt is open or a view is missing
 DOUBTED_FOR: Final = timedelta(minutes=2)  # a difference whose figures change in each view becomes a fact after this long
 VENUE_CLOSED: Final = "VENUE_CLOSED"  # reason of a lock: the venue accepts only reductions in this symbol
 KEPT_ABSENT: Final = timedelta(days=1)  # how long we keep asking about an order that was ended because no view showed it
@@ -45,7 +45,8 @@ class Doubt:
     venue: str
     since: datetime
     first: datetime
-    told: bool = False  # the difference was confirmed and reported
+    # the difference was confirmed and reported; stored as `told`, as earlier releases read it
+    reported: Annotated[bool, Field(alias="told")] = False
 
     @property
     def key(self) -> tuple[VenueDifference, str]:
@@ -89,7 +90,7 @@ class AtVenue(Changing):
     @property
     def open_doubts(self) -> tuple[Doubt, ...]:
         """Return the doubts that the next view may still explain."""
-        return tuple(doubt for doubt in self.doubts if not doubt.told)
+        return tuple(doubt for doubt in self.doubts if not doubt.reported)
 
     @exactly
     def held_by_others(self, symbol: str, side: Side) -> Decimal:
@@ -103,7 +104,7 @@ class AtVenue(Changing):
 
     def to_text(self) -> str:
         """Return the JSON text to store, with every number as exact decimal text."""
-        return _ADAPTER.dump_json(self).decode()
+        return _ADAPTER.dump_json(self, by_alias=True).decode()
 
     @classmethod
     def from_text(cls, text: str) -> AtVenue:
@@ -185,14 +186,14 @@ def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at
         first = asked_at if old is None else old.first
         same = old is not None and (old.ledger, old.venue) == (stop.ledger, stop.venue)
         since = old.since if old is not None and same else asked_at
-        was_told = old is not None and old.told and same
-        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=was_told)
-        is_fact = was_told or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
-        if is_fact and not (was_told and stop.difference is VenueDifference.TRADE_UNKNOWN):
+        was_reported = old is not None and old.reported and same
+        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, reported=was_reported)
+        is_fact = was_reported or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
+        if is_fact and not (was_reported and stop.difference is VenueDifference.TRADE_UNKNOWN):
             facts.append(stop)
         if old is None:
             new.append(doubt)
-        doubts.append(doubt if is_fact is was_told else replace(doubt, told=is_fact))
+        doubts.append(doubt if is_fact is was_reported else replace(doubt, reported=is_fact))
     return DoubtReview(tuple(facts), tuple(doubts), tuple(new))
 
 

@@ -54,7 +54,7 @@ from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
 from signalbox.trading.snapshot import compose, equity_at, floors_of, moved, proposed, rule_monitor_of
 from signalbox.trading.state import AccountState, Closing, Halt, Trade, counting_orders, in_window
-from signalbox.trading.warnings import StandingWarning, without_depletion
+from signalbox.trading.warnings import IssuedWarning, without_depletion
 
 E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who` in the compliance record
@@ -405,8 +405,8 @@ class AccountDraft:
         """Publish an event once the step is committed."""
         self.events.append(event)
 
-    def warn(self, warning: StandingWarning) -> bool:
-        """Add a standing warning. Return False if it is already in force and must not be repeated."""
+    def warn(self, warning: IssuedWarning) -> bool:
+        """Add an issued warning. Return False if it is already in force and must not be repeated."""
         if warning in self.warned:
             return False
         self.warned |= {warning}

@@ -37,6 +37,7 @@ class SignalSkipReason(StrEnum):
     LATE = "LATE"  # a newer cycle was decided before this signal
     TIER = "TIER"  # the policy does not trade its tier
     STAGE = "STAGE"  # a shadow model never trades a live account
+    OTHER_MARKET = "OTHER_MARKET"  # decided on bars of a fallback venue, which do not price the account
     EXPIRED = "EXPIRED"  # send_before has passed
     POSITION_OPEN = "POSITION_OPEN"  # at most one trade per symbol
     VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN"  # too few bars
@@ -77,7 +78,7 @@ def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decima
     return Decimal(repr(round(found, VOLATILITY_PLACES))).quantize(Decimal(1).scaleb(-VOLATILITY_PLACES))
 
 
-def first_objection(
+def first_objection(  # noqa: PLR0911 - a reason each
     account: TradingAccount, signal: SignalGenerated, at: datetime, *, is_traded: bool
 ) -> SignalSkipReason | None:
     """Return the reason to skip a signal that needs neither prices nor the venue, or None."""
@@ -89,6 +90,8 @@ def first_objection(
         return SignalSkipReason.TIER
     if signal.stage == "shadow" and account.mode is TradingMode.LIVE:
         return SignalSkipReason.STAGE
+    if signal.market not in {None, account.market}:
+        return SignalSkipReason.OTHER_MARKET  # its own venue is down, so nothing values what it would buy
     if at >= signal.decided_at + SEND_WITHIN:
         return SignalSkipReason.EXPIRED
     return SignalSkipReason.POSITION_OPEN if is_traded else None

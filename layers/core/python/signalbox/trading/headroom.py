@@ -51,7 +51,7 @@ ANY: Final = EntryReach()  # any entry: from a stop at the price to a stop at ze
 class HeadroomDepleted:
     """No entry can pass. left: equity above the level at which new risk is blocked. until: None means permanently.
 
-    warning: the standing warning that keeps this from being announced twice.
+    warning: the issued warning that keeps this from being announced twice.
     """
 
     rule: LossRule

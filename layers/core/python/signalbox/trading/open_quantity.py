@@ -111,7 +111,7 @@ def _at_venue(draft: AccountDraft, symbol: str) -> Decimal:
     """Return the position's size according to the books, or to the venue once two views differed from the books."""
     quantity = draft.quantity(symbol)
     for doubt in draft.at_venue.doubts:
-        if doubt.told and doubt.difference is VenueDifference.POSITION_DIFFERS and doubt.subject == symbol:
+        if doubt.reported and doubt.difference is VenueDifference.POSITION_DIFFERS and doubt.subject == symbol:
             return max(Decimal(doubt.venue) * (1 if quantity > 0 else -1), ZERO)
     return abs(quantity)
 

@@ -54,9 +54,9 @@ def _is_of(account: TradingAccount, trade: Trade, order: Order) -> bool:
 
 
 def _at_venue(trade: Trade, exits: Iterable[Order], left: Decimal) -> Protection | None:
-    standing = [order for order in exits if _is_confirmed(order)]
-    quantity = sum((_least_left(order) for order in standing), ZERO)
-    prices = [price for order in standing for price in _prices(order)]
+    confirmed = [order for order in exits if _is_confirmed(order)]
+    quantity = sum((_least_left(order) for order in confirmed), ZERO)
+    prices = [price for order in confirmed for price in _prices(order)]
     if quantity <= ZERO or not prices:
         return None
     return Protection(min(prices) if trade.side is Side.BUY else max(prices), min(quantity, left))

@@ -166,7 +166,7 @@ class TradingService:
     def on_event(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
         """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError.
 
-        sent_at: when it came, if a queue tells. A view in parts is dated by its last part's, once for the whole.
+        sent_at: when the queue received it, or None. A view in parts is dated by its last part.
         """
         at = instant_of(event)
         match event:
@@ -180,14 +180,14 @@ class TradingService:
             case AccountReviewDue():
                 return (self._handle(event.account, at, _reviewed),)
             case VenueViewReported():
-                told = event if event.parts == 1 else self._assembled(event)
-                if told is None:
+                whole = event if event.parts == 1 else self._assembled(event)
+                if whole is None:
                     return ()
-                view = told if sent_at is None else told.dated_by(sent_at)
+                view = whole if sent_at is None else whole.dated_by(sent_at)
                 # of trades too: their orders may have closed, and then nothing else would bring them into the account state
                 ids = [one.client_order_id for one in view.orders] + [one.client_order_id for one in view.trades]
                 named = tuple(dict.fromkeys(ClientOrderId(one) for one in ids if one is not None))
-                return (self._handle(event.account, view.asked_at, _compared(view, told.asked_at), named),)
+                return (self._handle(event.account, view.asked_at, _compared(view, whole.asked_at), named),)
             case _:
                 raise UnexpectedEventError(f"expected an event of trading, got {event.type}")
 
@@ -333,13 +333,13 @@ def _followed(
     return after, changes + asked
 
 
-def _compared(view: VenueViewReported, told_at: datetime) -> AccountHandler:
-    """Return the comparison with a view. told_at: when it was asked as its parts say, under which they are kept."""
+def _compared(view: VenueViewReported, parts_asked_at: datetime) -> AccountHandler:
+    """Return the comparison with a view. parts_asked_at: when its parts say it was requested, under which they are kept."""
 
     def compare(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         after, changes = _rebooking(tx, lambda entries: venue_reports.compare(state, view, entries))
-        older = [one for one in tx.incomplete_views() if one.asked_at <= told_at and one.came < one.parts]
-        tx.drop_view_parts(told_at)
+        older = [one for one in tx.incomplete_views() if one.asked_at <= parts_asked_at and one.came < one.parts]
+        tx.drop_view_parts(parts_asked_at)
         changes += refusals(after, changes.order_events)
         changes += ChangeSet(risk=tuple(_incomplete(one, at) for one in older))
         return _followed(after, changes, at, view.asked_at)

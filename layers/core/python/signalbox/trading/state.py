@@ -29,7 +29,7 @@ from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.at_venue import AtVenue, instruments_at
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.memory import ProtectionMemory
-from signalbox.trading.warnings import StandingWarning
+from signalbox.trading.warnings import IssuedWarning
 
 
 class TradeState(StrEnum):
@@ -163,7 +163,7 @@ class AccountState(Changing):
     watched_until: datetime | None = None
     loss_rules: FtmoRuleState | None = None
     order_times: tuple[datetime, ...] = ()
-    warned: frozenset[StandingWarning] = frozenset()  # so that each warning is raised once
+    warned: frozenset[IssuedWarning] = frozenset()  # so that each warning is raised once
     memory: ProtectionMemory = field(default_factory=ProtectionMemory)  # stored as `to_text`
     compared_at: datetime | None = None  # when the newest compared view of a live account's venue was asked for
     closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions without a trade that are being closed
@@ -227,8 +227,8 @@ def counting_orders(
     """Return the orders without those that no longer count at `at`; the same mapping if all of them do."""
     until = at - KEEP_CLOSED
     old = [(key, order) for key, order in orders.items() if order.closed_at is not None and order.closed_at <= until]
-    standing = tuple(trades) if old else ()
-    gone = {key for key, order in old if not counts(order, standing)}
+    open_trades = tuple(trades) if old else ()
+    gone = {key for key, order in old if not counts(order, open_trades)}
     return {key: order for key, order in orders.items() if key not in gone} if gone else orders
 
 

@@ -24,7 +24,7 @@ from signalbox.trading.order_requests import ask, keep_cancelling
 from signalbox.trading.state import Trade
 
 RESIZE: Final = "resize"  # prefix of cancel ids that make way for a stop of another size
-STANDING: Final = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
+WORKING: Final = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
 STOP_TRIES: Final = 3  # stops in a row that the venue refuses; then the trade is closed
 
 
@@ -116,13 +116,13 @@ def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: date
     if _differs(draft, stop):
         keep_cancelling(draft, stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # a new stop with the right quantity follows
         return
-    if stop.state in STANDING and trade.progress.stops_failed:
+    if stop.state in WORKING and trade.progress.stops_failed:
         draft.set_trade(trade.after(progress=trade.progress.after(stops_failed=0)))
     wanted = shown(draft, trade.symbol, held)
     if wanted > stop.leaves:  # others' reserved quantity keeps the stop from growing, but never shrinks it
         wanted = max(min(wanted, within_reach(draft, trade.symbol)), stop.leaves)
     wanted = _sum(stop.filled, wanted)
-    if stop.state not in STANDING or stop.pending_update is not None or stop.quantity == wanted:
+    if stop.state not in WORKING or stop.pending_update is not None or stop.quantity == wanted:
         return
     request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
     if not wanted:  # the venue has nothing left of the position: somebody closed it there
@@ -139,7 +139,7 @@ def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: date
 def _differs(draft: AccountDraft, order: Order) -> bool:
     """Whether somebody changed an order's quantity at the venue, as confirmed by two views. A changed price is accepted."""
     key = (VenueDifference.ORDER_DIFFERS, order.client_order_id)
-    found = (doubt for doubt in draft.at_venue.doubts if doubt.told and doubt.key == key)
+    found = (doubt for doubt in draft.at_venue.doubts if doubt.reported and doubt.key == key)
     return any(doubt.ledger.split()[0] != doubt.venue.split()[0] for doubt in found)
 
 

@@ -39,7 +39,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingMode
 from signalbox.trading.at_venue import (
     KEPT_ABSENT,
-    LOOK_AGAIN,
+    NEXT_VIEW_AFTER,
     AtVenue,
     Doubt,
     VanishedOrder,
@@ -59,9 +59,9 @@ from signalbox.trading.venue_events import take_events
 
 COMPARE_EVERY: Final = timedelta(minutes=5)
 COMPARE_HELD: Final = timedelta(seconds=55)  # while a position is held: once a minute, however long a view takes
-ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent is unanswered
+REQUERY_AFTER: Final = timedelta(seconds=30)  # while something sent is unanswered
 UNANSWERED: Final = timedelta(seconds=15)  # after this without a view, ask again
-LOOK_BACK: Final = timedelta(days=1)  # how far the first comparison looks back
+LOOKBACK: Final = timedelta(days=1)  # how far the first comparison looks back
 OVERLAP: Final = timedelta(minutes=15)  # of two views, because the next view shows what the venue listed late
 WHY_LENGTH: Final = 256  # maximum length of a halt's reason
 FOLLOWED_FOR: Final = timedelta(minutes=2)  # after this, unanswered requests are followed up once a minute
@@ -80,7 +80,7 @@ def needs_comparison(state: AccountState, at: datetime) -> bool:
     age = at - state.compared_at
     if age >= COMPARE_EVERY or (age >= COMPARE_HELD and _holds(state)):
         return True
-    return age >= ASK_AGAIN and _wants_answer(state) is not None
+    return age >= REQUERY_AFTER and _wants_answer(state) is not None
 
 
 def _holds(state: AccountState) -> bool:
@@ -100,8 +100,8 @@ def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None
     if not answered and asked_at is not None and at - asked_at < UNANSWERED:
         after, reviews = with_review(state, at, asked_at + UNANSWERED)
         return after, ChangeSet(events=reviews)
-    after, changes = request_view(state, at, not_before=at + LOOK_AGAIN)
-    after, reviews = with_review(after, at, at + LOOK_AGAIN + UNANSWERED)  # asks again if the view does not arrive
+    after, changes = request_view(state, at, not_before=at + NEXT_VIEW_AFTER)
+    after, reviews = with_review(after, at, at + NEXT_VIEW_AFTER + UNANSWERED)  # asks again if the view does not arrive
     return after, changes + ChangeSet(events=reviews)
 
 
@@ -139,7 +139,7 @@ def request_view(state: AccountState, at: datetime, *, not_before: datetime | No
     absent = tuple(one for one in known.absent if at - one.sent_at <= KEPT_ABSENT)
     sent = [order.submitted_at for order in open_orders if order.submitted_at is not None]
     sent += [one.sent_at for one in absent if at - one.sent_at <= 4 * OVERLAP]
-    newest = at - LOOK_BACK if state.compared_at is None else state.compared_at - OVERLAP
+    newest = at - LOOKBACK if state.compared_at is None else state.compared_at - OVERLAP
     request = VenueViewRequested(
         account=state.account.account,
         venue=state.account.venue,
@@ -187,7 +187,7 @@ def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[E
     draft.keep_at_venue(draft.at_venue.after(absent=(*before.absent, *ended), foreign=others))
     for action in found.actions:
         _act(draft, action, viewed.asked_at)
-    _tell_of_others(draft, viewed)
+    _report_others(draft, viewed)
     _book_transfers(draft, viewed, entries)
     draft.keep_compared(viewed.asked_at)
     return draft
@@ -244,7 +244,7 @@ def _act(draft: AccountDraft, action: Action, asked_at: datetime) -> None:
             assert_never(action)
 
 
-def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
+def _report_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
     """Record positions of others at the same venue account whenever they change. We never trade them.
 
     Their profit and loss are in the venue's equity, which a firm's limits are measured by, but not in ours.

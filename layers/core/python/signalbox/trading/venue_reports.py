@@ -46,7 +46,7 @@ def report(
 def _after_reports(draft: AccountDraft) -> Transition:
     if not draft.order_events and not draft.risk:
         return draft.state, NO_CHANGES
-    _tended(draft)
+    _manage(draft)
     return draft.done()
 
 
@@ -55,11 +55,11 @@ def compare(state: AccountState, viewed: VenueViewReported, entries: Sequence[En
     draft = compared(state, viewed, entries)
     if draft is None:
         return state, NO_CHANGES
-    _tended(draft)  # even without events, because an exit may have waited for this view
+    _manage(draft)  # even without events, because an exit may have waited for this view
     return draft.done()
 
 
-def _tended(draft: AccountDraft) -> None:
+def _manage(draft: AccountDraft) -> None:
     observe_reports(draft)
     _close_strays(draft)
     manage_exits(draft, draft.at)

@@ -39,9 +39,9 @@ class DepletionWarning:
         return self.day is None or self.day == day
 
 
-StandingWarning: TypeAlias = LimitWarning | DepletionWarning
+IssuedWarning: TypeAlias = LimitWarning | DepletionWarning
 
 
-def without_depletion(warned: frozenset[StandingWarning]) -> frozenset[StandingWarning]:
+def without_depletion(warned: frozenset[IssuedWarning]) -> frozenset[IssuedWarning]:
     """Return the warnings without those about depleted headroom, so that it is announced again."""
     return frozenset(warning for warning in warned if not isinstance(warning, DepletionWarning))

@@ -48,6 +48,17 @@ def process_fifo(event: dict[str, Any], handle: RecordHandler, context: LambdaCo
     return process_partial_response(event, handle, processor, context)
 
 
+def fifo_handler(handle: RecordHandler, logger: Logger, metrics: Metrics) -> Callable[[dict[str, Any], LambdaContext], Any]:
+    """Return the Lambda handler that only feeds records of a FIFO queue to `handle`."""
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+        return process_fifo(event, handle, context)
+
+    return handler
+
+
 def event_in(record: SQSRecord) -> BusEvent:
     """Return the event that a rule of the bus put into the queue. UnreadableEventError and WireError are final."""
     return read_event(record.body)

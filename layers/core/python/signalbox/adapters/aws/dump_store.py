@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.backup.errors import DumpStorageError
+from signalbox.limits import MAX_DUMP_FILE_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_LARGEST: Final = 512 * 1024 * 1024  # of a file: far above any part, and below a function's memory
 
 
 class S3DumpStore:
@@ -33,8 +32,8 @@ class S3DumpStore:
     def get(self, file: str) -> bytes | None:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{file}")
-            if answer["ContentLength"] > _LARGEST:
-                raise DumpStorageError(f"{self.name}/{file}: expected at most {_LARGEST} bytes, got {answer['ContentLength']}")
+            if (size := answer["ContentLength"]) > MAX_DUMP_FILE_BYTES:
+                raise DumpStorageError(f"{self.name}/{file}: expected at most {MAX_DUMP_FILE_BYTES} bytes, got {size}")
             return answer["Body"].read()
         except self._client.exceptions.NoSuchKey:
             return None

@@ -98,7 +98,7 @@ class Mailboxes:
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
         """Return an agent's report on this account and note its answers. Raises EnvelopeError if the agent did not write it."""
         opened = self._open_report(account, text)
-        content = opened.said()
+        content = opened.content()
         if isinstance(content, CommandTaken | CommandRefused):
             self._require_newest(account, opened.sequence)
             self._note(account, content)

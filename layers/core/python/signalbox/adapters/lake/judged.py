@@ -2,7 +2,9 @@
 
 A page header declares the unpacked size of its page, and Arrow allocates that much memory: a file of 0.3 MB can ask for a
 gigabyte. The footer declares the sizes of whole columns, but in a hostile file it may lie, so every page header is read too (a
-few bytes). Format: https://github.com/apache/parquet-format (PageHeader in parquet.thrift, in Thrift's compact protocol).
+few bytes). Texts become larger than their pages where a value is written once and referred to by each row: with a dictionary, or
+as a prefix of the value before (DELTA_BYTE_ARRAY, which is refused).
+Format: https://github.com/apache/parquet-format (PageHeader in parquet.thrift, in Thrift's compact protocol).
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signalbox.adapters.lake.thrift import STRUCT, ThriftReader, UnfitParquetError
+from signalbox.adapters.lake.thrift import I32, STRUCT, ThriftReader, UnfitParquetError
 from signalbox.limits import (
     MAX_DAY_FOOTER_BYTES,
     MAX_DAY_ROWS,
     MAX_DAY_UNPACKED_BYTES,
+    MAX_FOOTER_ITEMS,
     MAX_PAGES,
     MAX_RECORDED_FOOTER_BYTES,
     MAX_RECORDED_ROWS,
@@ -29,6 +32,10 @@ _MAGIC: Final = b"PAR1"
 _TAIL: Final = 8  # bytes of the footer's length and the magic
 _MAX_HEADER: Final = 64 * 1024  # bytes of a page header, whose statistics hold two values
 _UNPACKED, _PACKED = 2, 3  # field ids in a page header
+_ENCODING: Final = {5: 2, 8: 4}  # by the field id of a data page's own header (version 1, 2), that of its encoding
+_KIND: Final = 1  # field id in a page header
+_DICTIONARY: Final = 2  # a kind of page
+_DELTA_BYTE_ARRAY: Final = 7  # an encoding
 _REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2  # repetition types of a column
 _BYTE_ARRAY: Final = 6  # id of the physical type
 
@@ -46,9 +53,10 @@ DAY: Final = ParquetLimits(MAX_DAY_ROWS, MAX_DAY_UNPACKED_BYTES, MAX_DAY_FOOTER_
 RECORDED: Final = ParquetLimits(MAX_RECORDED_ROWS, MAX_RECORDED_UNPACKED_BYTES, MAX_RECORDED_FOOTER_BYTES)
 
 
-def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
+def open_parquet(content: Any, limits: ParquetLimits, *, keeps_dictionaries: bool = False) -> pq.ParquetFile:
     """Return the opened file, with its footer checked but not its pages. content: an Arrow buffer of the whole file.
 
+    keeps_dictionaries: texts are read as a dictionary and the number of each row's text in it.
     Raises UnfitParquetError, and Arrow's errors for a malformed footer.
     """
     whole = memoryview(content)
@@ -58,17 +66,25 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
     if footer > min(limits.footer_bytes, len(whole) - _TAIL):
         raise UnfitParquetError(f"expected a footer of at most {limits.footer_bytes} bytes within the file, got {footer}")
     try:
-        _judge_footer(ThriftReader(whole[-_TAIL - footer : -_TAIL], "a footer"))
+        _judge_footer(ThriftReader(whole[-_TAIL - footer : -_TAIL], "a footer", MAX_FOOTER_ITEMS))
     except IndexError as error:
         raise UnfitParquetError("the footer is cut short") from error
-    file = pq.ParquetFile(
-        pa.BufferReader(content),
-        thrift_string_size_limit=limits.footer_bytes,
-        thrift_container_size_limit=limits.footer_bytes,
-    )
+    file = _opened(content, limits, ())
+    if keeps_dictionaries:
+        columns = [file.schema.column(place) for place in range(len(file.schema))]
+        file = _opened(content, limits, [column.path for column in columns if column.physical_type == "BYTE_ARRAY"])
     if file.metadata.num_rows > limits.rows:
         raise UnfitParquetError(f"expected at most {limits.rows} rows, got {file.metadata.num_rows}")
     return file
+
+
+def _opened(content: Any, limits: ParquetLimits, dictionaries: Sequence[str]) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        pa.BufferReader(content),
+        read_dictionary=list(dictionaries),
+        thrift_string_size_limit=limits.footer_bytes,
+        thrift_container_size_limit=limits.footer_bytes,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +180,13 @@ def _leaves(schema: Sequence[Mapping[int, int]]) -> list[_Leaf]:
     return found
 
 
-def judge_pages(content: Any, file: pq.ParquetFile, columns: Mapping[str, str], limits: ParquetLimits) -> None:
+def judge_pages(
+    content: Any, file: pq.ParquetFile, columns: Mapping[str, str], limits: ParquetLimits, *, keeps_dictionaries: bool = False
+) -> None:
     """Raise UnfitParquetError if the pages of these columns unpack to too many bytes or are outside their place in the file.
 
-    columns: the physical type of each column, by name.
+    columns: the physical type of each column, by name. keeps_dictionaries: texts with a dictionary are read as such
+    (`read_dictionary`). Otherwise each row takes a text of its own, which may be as long as the dictionary.
     """
     whole, left, pages = memoryview(content), limits.unpacked_bytes, 0
     rows = sum(file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups))
@@ -186,14 +205,27 @@ def judge_pages(content: Any, file: pq.ParquetFile, columns: Mapping[str, str], 
                     f"expected {group.num_rows} values of {wanted} in {column.path_in_schema}, "
                     f"got {column.num_values} of {column.physical_type}"
                 )
-            for unpacked in _pages(whole, column):
-                left, pages = left - unpacked, pages + 1
+            own_bytes = file.schema.column(place).length if wanted == "FIXED_LEN_BYTE_ARRAY" else 0
+            left -= group.num_rows * max(own_bytes, 0)
+            for page in _pages(whole, column):
+                left, pages = left - page.unpacked, pages + 1
+                if page.is_dictionary and wanted == "BYTE_ARRAY" and not keeps_dictionaries:
+                    left -= page.unpacked * group.num_rows
                 if left < 0 or pages > MAX_PAGES:
                     raise UnfitParquetError(f"its columns unpack to more than {limits.unpacked_bytes} bytes or {MAX_PAGES} pages")
 
 
-def _pages(whole: memoryview, column: Any) -> list[int]:
-    """Return the unpacked size of each page of a column, in bytes."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page header says: bytes, unpacked and as they lie in the file."""
+
+    unpacked: int
+    packed: int
+    is_dictionary: bool
+
+
+def _pages(whole: memoryview, column: Any) -> list[_Page]:
+    """Return the pages of a column."""
     start = column.data_page_offset
     if column.has_dictionary_page and column.dictionary_page_offset is not None and column.dictionary_page_offset > 0:
         start = min(start, column.dictionary_page_offset)
@@ -203,19 +235,27 @@ def _pages(whole: memoryview, column: Any) -> list[int]:
     found = []
     place = start
     while place < end:
-        sizes, length = _page_header(whole[place : min(end, place + _MAX_HEADER)])
-        unpacked, packed = sizes.get(_UNPACKED, -1), sizes.get(_PACKED, -1)
-        place += length + packed
-        if unpacked < 0 or packed < 0 or place > end:
+        page, length = _page_header(whole[place : min(end, place + _MAX_HEADER)])
+        place += length + page.packed
+        if page.unpacked < 0 or page.packed < 0 or place > end:
             raise UnfitParquetError(f"a page of column {column.path_in_schema} is cut short")
-        found.append(unpacked)
+        found.append(page)
     return found
 
 
-def _page_header(part: memoryview) -> tuple[dict[int, int], int]:
-    """Return the whole numbers of a page header by field id, and the header's length in bytes."""
+def _page_header(part: memoryview) -> tuple[_Page, int]:
+    """Return what a page header says, and its length in bytes."""
     reader = ThriftReader(part, "a page header")
+    numbers: dict[int, int] = {}
     try:
-        return reader.numbers(), reader.place
+        for field, kind in reader.fields():
+            if field in _ENCODING and kind == STRUCT:
+                if reader.numbers().get(_ENCODING[field]) == _DELTA_BYTE_ARRAY:
+                    raise UnfitParquetError("a page has texts as prefixes of others (DELTA_BYTE_ARRAY), which is not supported")
+            elif kind == I32:  # Arrow ignores numbers of other kinds here
+                numbers[field] = reader.int32()
+            else:
+                reader.skip(kind)
     except IndexError as error:
         raise UnfitParquetError("a page header is cut short") from error
+    return _Page(numbers.get(_UNPACKED, -1), numbers.get(_PACKED, -1), numbers.get(_KIND) == _DICTIONARY), reader.place

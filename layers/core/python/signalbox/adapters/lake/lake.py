@@ -115,7 +115,7 @@ class Lake:
             return StoredDay((), found.fault)
         return StoredDay(found.candles if found is not None else (), None)
 
-    def look_at(self, key: DayKey) -> DayFile | BadDay | None:
+    def inspect(self, key: DayKey) -> DayFile | BadDay | None:
         """Return a verified day, or why it is unreadable, without moving its file; None if there is no file."""
         found = self._load(key)
         return found[1] if isinstance(found, tuple) else found

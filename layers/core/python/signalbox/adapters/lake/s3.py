@@ -34,7 +34,8 @@ class S3Store:
             return answer["Body"].read()
 
     def write(self, path: str, content: bytes) -> None:
-        kind = "application/json" if path.endswith(".json") else "application/vnd.apache.parquet"
+        kinds = {".json": "application/json", ".gz": "application/gzip"}
+        kind = next((kind for end, kind in kinds.items() if path.endswith(end)), "application/vnd.apache.parquet")
         with self._explained("write", path):
             self._client.put_object(Bucket=self._bucket, Key=path, Body=content, ContentType=kind)
 

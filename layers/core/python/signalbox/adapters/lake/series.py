@@ -25,7 +25,7 @@ _FILE: Final = re.compile(r"^([A-Z0-9]{2,12}-[A-Z0-9]{2,12})-1m\.parquet$")
 _OTHER_FRAME: Final = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}-(\d+[mhdw])\.parquet$")
 _DOLLARS: Final = frozenset({"USD", "USDT", "USDC"})  # quotes that count as US dollars
 _SHOWN: Final = 3  # files that a message names
-_LOOKED_AT: Final = 1_000  # entries of a folder, to say what is in it
+_MAX_ENTRIES: Final = 1_000  # entries of a folder, to say what is in it
 _EXPECTED: Final = "expected candles such as BTC-USDT-1m.parquet, or a lake (candles/venue=...)"
 
 
@@ -95,8 +95,15 @@ def canonical_symbol(pair: str) -> Symbol:
 def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     """Return the series of a lake (given its root, its `candles` folder or one `venue=...`) or of a folder of recorded files.
 
-    The result is in the product's symbol order. Raises MarketDataError if the folder is missing or holds no series, if it holds
-    two series of one symbol, or if it holds both a lake and recorded files.
+    The result is in the product's symbol order. Raises MarketDataError as `every_series`, and for two series of one symbol.
+    """
+    return _in_order(every_series(folder))
+
+
+def every_series(folder: Path) -> Sequence[CandleSeries]:
+    """Return all series of a folder as `find_series`, a symbol's of several venues each.
+
+    Raises MarketDataError if the folder is missing or holds no series, or if it holds both a lake and recorded files.
     """
     if not folder.is_dir():
         raise MarketDataError(f"{folder} is not a directory: {_EXPECTED}")
@@ -108,7 +115,7 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     series: Sequence[CandleSeries] = in_lake or files
     if not series:
         raise MarketDataError(f"{folder}: {_EXPECTED}, found none{_other_frames(folder)}; {_seen(folder)}")
-    return _in_order(series)
+    return series
 
 
 def lake_of(folder: Path) -> tuple[Lake, str] | None:
@@ -146,7 +153,7 @@ def _seen(folder: Path) -> str:
     """Return which files there are instead, and what makes candles of them."""
     names = []
     for place, path in enumerate(folder.rglob("*")):
-        if place == _LOOKED_AT:
+        if place == _MAX_ENTRIES:
             break
         if path.is_file() and not path.name.startswith("."):
             names.append(path.relative_to(folder).as_posix())

@@ -22,10 +22,11 @@ class UnfitParquetError(ValueError):
 class ThriftReader:
     """Reads one struct after another. Every method raises UnfitParquetError, and IndexError at the end of the data."""
 
-    def __init__(self, part: memoryview, what: str) -> None:
-        """Read from `part`. what: what the data should be, for error messages."""
+    def __init__(self, part: memoryview, what: str, items: int = 100) -> None:
+        """Read from `part`. what: what the data should be, for error messages. items: the most elements of all lists together."""
         self._part = part.cast("B")  # Arrow presents the bytes of a buffer as signed
         self._what = what
+        self._items = items
         self.place = 0
         self._depth = 0
 
@@ -51,7 +52,11 @@ class ThriftReader:
             raise UnfitParquetError(f"expected a list, got a field of kind {kind}")
         head = self._byte()
         size, inner = head >> 4, head & 0x0F
-        for _ in range(self._varint() if size == 15 else size):
+        size = self._varint() if size == 15 else size
+        self._items -= size
+        if self._items < 0:  # an element of one byte becomes an object of a kilobyte
+            raise UnfitParquetError(f"expected {self._what}, but its lists have too many elements")
+        for _ in range(size):
             yield inner
 
     def numbers(self) -> dict[int, int]:
@@ -59,10 +64,17 @@ class ThriftReader:
         found: dict[int, int] = {}
         for field, kind in self.fields():
             if kind == I32:  # Arrow ignores numbers of other kinds here
-                found[field] = self._int32()
+                found[field] = self.int32()
             else:
                 self.skip(kind)
         return found
+
+    def int32(self) -> int:
+        """Return a whole number of 32 bits."""
+        number = self._zigzag()
+        if number not in _INT32:
+            raise UnfitParquetError(f"expected {self._what}, but a number in it has more than 32 bits")
+        return number
 
     def whole_numbers(self, kind: int) -> list[int]:
         """Return a list of whole numbers."""
@@ -108,12 +120,6 @@ class ThriftReader:
             if not byte & 0x80:
                 return number
         raise UnfitParquetError(f"expected {self._what}, but a number in it does not end within 10 bytes")
-
-    def _int32(self) -> int:
-        number = self._zigzag()
-        if number not in _INT32:
-            raise UnfitParquetError(f"expected {self._what}, but a number in it has more than 32 bits")
-        return number
 
     def _zigzag(self) -> int:
         number = self._varint()

@@ -31,6 +31,27 @@ _ROLLBACK: Final[Statement] = (b"ROLLBACK", ())
 SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
+# A role may change the defaults of its own later sessions (ALTER ROLE ... SET), so a login states what it relies on.
+_SESSION: Final = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "timezone=UTC",
+        "datestyle=ISO",
+        "intervalstyle=postgres",
+        "extra_float_digits=1",
+        "bytea_output=hex",
+        "standard_conforming_strings=on",
+        "client_encoding=UTF8",
+        "search_path=public",
+        "row_security=on",
+        "synchronous_commit=on",
+        "default_transaction_read_only=off",
+        "default_transaction_isolation=read\\ committed",
+        "idle_session_timeout=0",
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
     """Where the ledger is and how long to wait for it. `host` may be the folder of a Unix socket (it starts with "/")."""
@@ -51,7 +72,7 @@ class DatabaseSettings:
 def connect(settings: DatabaseSettings, password: str) -> Connection:
     """Open a connection in autocommit mode. Raises LedgerUnavailableError if the server is down or refuses the login."""
     options = (
-        f"-c timezone=UTC -c statement_timeout={settings.statement_timeout_ms} -c lock_timeout={settings.lock_timeout_ms}"
+        f"{_SESSION} -c statement_timeout={settings.statement_timeout_ms} -c lock_timeout={settings.lock_timeout_ms}"
         f" -c idle_in_transaction_session_timeout={settings.idle_in_transaction_timeout_ms}"
     )
     try:

@@ -96,9 +96,9 @@ def _dumped(
         raise DumpIncompleteError(f"row-level security may hide rows of {', '.join(hidden)} from this user, so there is no dump")
     migrations = connection.execute("SELECT version, sha256 FROM schema_migrations ORDER BY version").fetchall()
     keys: dict[str, list[str]] = dict(connection.execute(_KEYS).fetchall())
-    tables = [(name, columns) for name, columns in connection.execute(_TABLES) if name != _HISTORY]
+    tables = dumped_tables(connection)
     written = []
-    for name, columns in tables:
+    for name, columns in tables.items():
         progress(name)
         written.append(
             _table(
@@ -115,9 +115,19 @@ def _dumped(
         migrations=tuple(AppliedMigration(version=version, sha256=sha256) for version, sha256 in migrations),
         candle_months=tuple(_month(name) for (name,) in connection.execute(_MONTHS)),
         # after the rows: a sequence knows no snapshot, and every number of a row that we saw was given out before
-        sequences={name: _last(connection, name) for (name,) in connection.execute(_SEQUENCES).fetchall()},
+        sequences={name: _last(connection, name) for name in dumped_sequences(connection)},
         tables=tuple(written),
     )
+
+
+def dumped_tables(connection: Connection) -> dict[str, list[str]]:
+    """Return the columns of each table that a dump has: all tables of the schema but the history of migrations."""
+    return {name: columns for name, columns in connection.execute(_TABLES) if name != _HISTORY}
+
+
+def dumped_sequences(connection: Connection) -> list[str]:
+    """Return the sequences that a dump has: all of the schema."""
+    return [name for (name,) in connection.execute(_SEQUENCES)]
 
 
 def _table(connection: Connection, name: str, columns: list[str], key: list[str], writer: PartWriter) -> DumpTable:

@@ -79,8 +79,8 @@ FROM cycles AS c WHERE venue = %s AND cycle_at = %s
 """
 _INSERT_SIGNAL: Final = """
 INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,
-    schema_name, schema_hash, features, held_back, known_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s) ON CONFLICT DO NOTHING
+    schema_name, schema_hash, features, held_back, known_at, market)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
@@ -88,7 +88,7 @@ WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 
 ORDER BY decided_at, symbol
 """
 _TO_RESOLVE: Final = """
-SELECT symbol, decided_at, stage, direction, tier, price FROM signals
+SELECT symbol, decided_at, stage, direction, tier, price, market FROM signals
 WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL AND NOT late
 ORDER BY decided_at, symbol
 """
@@ -193,6 +193,7 @@ class PostgresLedgerTransaction:
             list(signal.features),
             signal.held_back,
             signal.known_at,
+            signal.market,
         )
         return self._connection.execute(_INSERT_SIGNAL, row).rowcount == 1
 
@@ -203,8 +204,8 @@ class PostgresLedgerTransaction:
     def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
         rows = self._connection.execute(_TO_RESOLVE, (deployment, since, until)).fetchall()
         return [
-            IssuedSignal(Symbol(symbol), decided_at, DeploymentStage(stage), Direction(direction), Tier(tier), price)
-            for symbol, decided_at, stage, direction, tier, price in rows
+            IssuedSignal(Symbol(symbol), decided_at, DeploymentStage(stage), Direction(direction), Tier(tier), price, market)
+            for symbol, decided_at, stage, direction, tier, price, market in rows
         ]
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:

@@ -30,7 +30,7 @@ class DecidedCycles:
 
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
-    held_back, known_at
+    held_back, known_at, market
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
 """
@@ -82,6 +82,7 @@ class LedgerReader:
                 features=tuple(features),
                 held_back=held_back,
                 known_at=known_at,
+                market=market,
             )
             for (
                 symbol,
@@ -98,6 +99,7 @@ class LedgerReader:
                 features,
                 held_back,
                 known_at,
+                market,
             ) in rows
         )
 

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource, DatabaseSettings, connect
-from signalbox.adapters.postgres.dump import restore_order, sql_names
+from signalbox.adapters.postgres.dump import dumped_sequences, dumped_tables, restore_order, sql_names
 from signalbox.adapters.postgres.errors import translated
 from signalbox.adapters.postgres.migrate import MIGRATION_TIMEOUT_MS, Migration, apply_missing, load_migrations
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -179,10 +179,29 @@ def _begin(
                 connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(sql.Identifier(moved), sql_names(users)))
         connection.execute("CREATE SCHEMA public")
         apply_missing(connection, migrations)
+        _require_whole(connection, manifest, store.name)
         connection.execute(_PROGRESS.encode())
         connection.execute("INSERT INTO signalbox_restore.run (manifest, began_at, users) VALUES (%s, %s, '{}')", (name, now))
         _close(connection)
     return moved
+
+
+def _require_whole(connection: Connection, manifest: DumpManifest, place: str) -> None:
+    """Raise DumpDamagedError unless a dump has every table, column and sequence of its schema, and nothing else.
+
+    A table that it lacks would be restored as an empty one: no halt, no confirmation, nobody who may do anything. One that it has
+    too much is written by the schema's owner: the history of migrations, so that a newer one is never applied.
+    """
+    stated = {table.name: sorted(table.columns) for table in manifest.tables}
+    expected = {name: sorted(columns) for name, columns in dumped_tables(connection).items()}
+    for name in sorted(expected.keys() | stated.keys()):
+        if stated.get(name) != expected.get(name):
+            what = "is absent" if name not in stated else "is no table of it" if name not in expected else "has other columns"
+            raise DumpDamagedError(f"{place}: not a whole dump of schema {manifest.schema_version}: table {name} {what}")
+    if odd := sorted(manifest.sequences.keys() ^ set(dumped_sequences(connection))):
+        raise DumpDamagedError(
+            f"{place}: not a whole dump of schema {manifest.schema_version}: sequence {odd[0]} is absent or new"
+        )
 
 
 def _is_under_way(connection: Connection, name: str, store: DumpStore, *, replace_all: bool) -> bool:

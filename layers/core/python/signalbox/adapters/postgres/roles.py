@@ -146,7 +146,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 select=True,
                 insert=(
                     "symbol", "decided_at", "deployment", "stage", "direction", "tier", "probability_up", "price", "late",
-                    "schema_name", "schema_hash", "features", "held_back", "known_at",
+                    "schema_name", "schema_hash", "features", "held_back", "known_at", "market",
                 ),
             ),
             "deployed_models": Rights(insert=("deployment", "stage", "bundle", "gates", "first_decided_at")),

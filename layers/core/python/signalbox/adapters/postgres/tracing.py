@@ -17,7 +17,7 @@ FROM cycle_parts WHERE cycle_at = %(at)s ORDER BY venue, parts, part""",
 SELECT cycle_at, venue, jsonb_build_object('decided', decided) FROM cycles WHERE cycle_at = %(at)s ORDER BY venue""",
     "signals": """
 SELECT decided_at, symbol || ' ' || deployment, jsonb_build_object('direction', direction, 'tier', tier, 'stage', stage,
-    'confidence', round(confidence::numeric, 4), 'late', late, 'held_back', held_back)
+    'confidence', round(confidence::numeric, 4), 'late', late, 'held_back', held_back, 'market', market)
 FROM signals WHERE decided_at = %(at)s ORDER BY symbol, deployment""",
     "refusals": """
 SELECT cycle_at, venue || ' ' || symbol, jsonb_build_object('reason', reason, 'detail', detail)

@@ -131,7 +131,7 @@ class TradingReader:
     def overview(self, account: str) -> AccountOverview:
         """Return an account's overview. Raises AccountError if the account does not exist."""
         with self._source.snapshot() as connection:
-            return _standing(connection, account)
+            return _overview(connection, account)
 
     def orders(self, account: str, start: datetime, end: datetime) -> tuple[Order, ...]:
         """Return the orders with start < decided_at <= end in their current state, in order of arrival."""
@@ -188,7 +188,7 @@ class TradingReader:
         """Return everything of a period, from one snapshot. Raises AccountError if the account does not exist."""
         between = (account, start, end)
         with self._source.snapshot() as connection:
-            configured = _standing(connection, account).account
+            configured = _overview(connection, account).account
             before = _some(connection, equity_of, _EQUITY_BEFORE, account, start)
             return AccountFacts(
                 account=configured,
@@ -232,7 +232,7 @@ def _entries(connection: Connection, account: str, start: datetime, end: datetim
     return tuple(sorted(found, key=booking_order))
 
 
-def _standing(connection: Connection, account: str) -> AccountOverview:
+def _overview(connection: Connection, account: str) -> AccountOverview:
     row = connection.execute(_ACCOUNT, (account,)).fetchone()
     if row is None:
         raise no_account(account)

@@ -30,7 +30,7 @@ from signalbox.risk.snapshot import HaltLevel, Lock, LossRule
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.readiness import Confirmation
 from signalbox.trading.state import Closing, ExitProgress, Halt, Trade, TradeState
-from signalbox.trading.warnings import DepletionWarning, LimitWarning, StandingWarning
+from signalbox.trading.warnings import DepletionWarning, IssuedWarning, LimitWarning
 
 _HALT: Final = TypeAdapter(Halt)
 _text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # a batch has few instants, each in many rows
@@ -473,24 +473,24 @@ def rule_state_of(text: str | None) -> FtmoRuleState | None:
     return None if text is None else _RULE_STATE.validate_json(text)
 
 
-def warning_texts(warned: Iterable[StandingWarning]) -> list[str]:
-    """Return the standing warnings as sorted texts for the account's row."""
+def warning_texts(warned: Iterable[IssuedWarning]) -> list[str]:
+    """Return the issued warnings as sorted texts for the account's row."""
     return sorted(map(_warning_text, warned))
 
 
-def _warning_text(warning: StandingWarning) -> str:
+def _warning_text(warning: IssuedWarning) -> str:
     if isinstance(warning, LimitWarning):
         return f"{warning.rule}:{warning.level}:{warning.day}"
     return f"{_DEPLETED}:{warning.rule}" + ("" if warning.day is None else f":{warning.day}")
 
 
-def warnings_of(texts: Iterable[str]) -> frozenset[StandingWarning]:
+def warnings_of(texts: Iterable[str]) -> frozenset[IssuedWarning]:
     """Return the warnings that `warning_texts` wrote. A text that cannot be read is skipped, so its warning is sent once more."""
     return frozenset(warning for text in texts if (warning := _warning_of(text)) is not None)
 
 
 @lru_cache(maxsize=256)
-def _warning_of(text: str) -> StandingWarning | None:
+def _warning_of(text: str) -> IssuedWarning | None:
     try:
         match text.split(":"):
             case [kind, rule] if kind == _DEPLETED:

@@ -63,7 +63,7 @@ from signalbox.events import BusEvent
 from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
-from signalbox.orders.sealing import MAY_ASK, RequestSealer
+from signalbox.orders.sealing import REQUEST_TYPES, RequestSealer
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import Entry, Fill
 from signalbox.portfolio.lots import Lot
@@ -71,7 +71,7 @@ from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.state import AccountState, Trade, TradeState
-from signalbox.trading.warnings import StandingWarning
+from signalbox.trading.warnings import IssuedWarning
 
 NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
@@ -89,7 +89,7 @@ class Seals:
 
     def detail(self, event: BusEvent) -> str:
         """Return the JSON text of an event, sealed if it is a request to a venue."""
-        if event.type not in MAY_ASK:
+        if event.type not in REQUEST_TYPES:
             return event_detail(event)
         self.sequence, self.given_out = self.sequence + 1, self.given_out + 1
         return self._sealer.detail(event, self.sequence)
@@ -367,7 +367,7 @@ def _entry_text(entry: Entry | None) -> str | None:
     return None if entry is None else entry.model_dump_json()
 
 
-def _warned_text(warned: frozenset[StandingWarning]) -> str:
+def _warned_text(warned: frozenset[IssuedWarning]) -> str:
     return text_array(warning_texts(warned))
 
 

@@ -36,6 +36,7 @@ LARGEST_PAGE: Final = 1_500
 SHORT_MS: Final = 30 * MINUTE_MS  # a gap at the end of a page that is longer than this is requested again
 PAST_BAR_MS: Final = 1_000  # a page ends this much after its last bar opens, which works for inclusive and exclusive bounds
 HISTORY: Final = MappingProxyType({"kraken": timedelta(minutes=720)})  # the venue never returns older bars
+TRADES: Final = 100  # of an answer
 ATTEMPTS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.5
 DEADLINE_SECONDS: Final = 25.0  # per symbol, including pages and retries
@@ -133,6 +134,17 @@ class CcxtCandleSource:
                 unanswered += [part for part in ((after_last, end), (start, first)) if part[1] - part[0] > SHORT_MS]
         return rows
 
+    def trade_times(self, symbol: Symbol) -> Sequence[datetime]:
+        """Return when the venue's newest trades of a symbol were made, up to TRADES of them. Raises VenueError."""
+        deadline = self._monotonic() + FIRST_CONTACT_SECONDS
+        client = self._client(symbol, deadline)
+        trades = self._retry(symbol, deadline, client, partial(client.fetch_trades, symbol.replace("-", "/"), limit=TRADES))
+        try:
+            return [from_ms(int(trade["timestamp"])) for trade in trades]
+        except UNREADABLE as error:
+            detail = f"{self._venue} {symbol}: expected trades: {error}"[:300]
+            raise VenueError(CollectionProblem.ANSWER_MALFORMED, detail) from error
+
     def _within(self, history: timedelta, symbol: Symbol, now_ms: int, start: int, stop: int) -> int:
         """Return the start of the part of a window that the venue still has. Raises VenueError if it has none of it."""
         oldest = now_ms - now_ms % MINUTE_MS - history // timedelta(milliseconds=1) + MINUTE_MS
@@ -183,7 +195,7 @@ class CcxtCandleSource:
             try:
                 return call()
             except ccxt_errors.BaseError as error:
-                problem = _problem_of(error, self._venue)
+                problem = problem_of(error, self._venue)
                 pause = max(wait, asked_pause(client) if problem is CollectionProblem.VENUE_RATE_LIMITED else 0.0)
                 if problem not in _PASSING or attempt == self._attempts or self._monotonic() + pause > deadline:
                     detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
@@ -196,7 +208,7 @@ class CcxtCandleSource:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _problem_of(error: Exception, venue: str) -> CollectionProblem:
+def problem_of(error: Exception, venue: str) -> CollectionProblem:
     """Return what happened. The HTTP status decides before ccxt's class, because a 429 with an unknown text is no refusal."""
     status = http_status(error) or 0  # Kraken and Bybit refuse with a 200
     if status in _TOO_MANY:

@@ -86,12 +86,12 @@ class Envelope(FrozenModel):
 
     def event(self) -> BusEvent:
         """Return the event inside. Raises EnvelopeError."""
-        found = self.said()
+        found = self.content()
         if isinstance(found, CommandTaken | CommandRefused):
             raise EnvelopeError(f"{self.account} {self.sequence}: expected a bus event, got {type(found).__name__}")
         return found
 
-    def said(self) -> BusEvent | AgentAnswer:
+    def content(self) -> BusEvent | AgentAnswer:
         """Return the event or answer inside. Raises EnvelopeError."""
         try:
             found = parse_object(self.body)

@@ -1,4 +1,4 @@
-"""The bot: one message or one pressed button in, one answer out. Whoever has no role gets no answer at all.
+"""The bot: one message or one pressed button in, one answer out. A person without a role gets no answer.
 
 A command that changes something is shown with its effect first, and carried out when the same person presses its button in the
 same chat within a minute. Each is carried out once: its request id is made from the button.
@@ -41,7 +41,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ButtonPress:
-    """A button that somebody pressed. data: of the button, which may come from anybody who can forge a message."""
+    """A pressed button. data: the button's data; untrusted, because a message can be forged."""
 
     user: int
     chat: int
@@ -81,7 +81,7 @@ class Bot:
     new_token: Callable[[], str] = field(default=_token)
 
     def on_message(self, message: ChatMessage) -> Answer | None:
-        """Return the answer to a message, None for a stranger and for what is no command of this bot."""
+        """Return the answer to a message; None for a stranger, and for a message that is not a command of this bot."""
         role = self.role_of(message.user)
         if role is None:
             return None
@@ -93,7 +93,7 @@ class Bot:
         if role is None:
             return None
         kind, data = press.data[:2], press.data[2:]
-        if len(press.data.encode()) > MAX_DATA or kind not in {_RUN, _YES, _NO}:
+        if len(press.data.encode(errors="surrogatepass")) > MAX_DATA or kind not in {_RUN, _YES, _NO}:
             return _expired()
         if kind == _RUN:
             return self._guarded(lambda: self._typed(ChatMessage(press.user, press.chat, data, press.at), role))

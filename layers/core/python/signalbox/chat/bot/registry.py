@@ -26,7 +26,7 @@ _HIDDEN: Final = re.compile(
 
 
 class BotInputError(SignalboxError):
-    """What somebody typed cannot be carried out. BotInputError > UnknownCommandError. The text says what to type instead."""
+    """The typed command cannot be carried out. BotInputError > UnknownCommandError. The text says what to type instead."""
 
 
 class UnknownCommandError(BotInputError):

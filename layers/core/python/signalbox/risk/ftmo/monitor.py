@@ -186,7 +186,7 @@ class FtmoRuleMonitor:
             if opened_at is not None:
                 self._count(aware(opened_at, "opened_at").astimezone(self._zone).date())
             self._check_limits(time)
-            self._look_for_target(time, is_flat=is_flat)
+            self._check_target(time, is_flat=is_flat)
         return tuple(self._breaches.values())[known:]
 
     def advance(self, time: datetime) -> tuple[AccountBreach, ...]:
@@ -277,7 +277,7 @@ class FtmoRuleMonitor:
             if self._equity < limit and rule not in self._breaches:
                 self._breaches[rule] = AccountBreach(rule, time, limit, self._equity)
 
-    def _look_for_target(self, time: datetime, *, is_flat: bool) -> None:
+    def _check_target(self, time: datetime, *, is_flat: bool) -> None:
         if not is_flat or self._breaches or self._target_reached_at is not None or self._balance < self._target:
             return
         share = self._rules.best_day_fraction

@@ -1,0 +1,1 @@
+"""`signalbox collect alt` and the report on alternative data."""
