@@ -29,6 +29,7 @@ class LayerName(StrEnum):
     CORE = "core"
     INFERENCE = "inference"
     EXCHANGE = "exchange"
+    CHAT = "chat"
     DATA = "data"  # never beside inference: together they are over Lambda's limit
 
 

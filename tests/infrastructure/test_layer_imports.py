@@ -24,6 +24,7 @@ LAYERS = {
     Function.GENERATE_SIGNALS: (LayerName.INFERENCE,),
     Function.COMPACT_CANDLES: (LayerName.DATA,),
     Function.REGISTER_MODEL: (LayerName.INFERENCE,),
+    Function.TELEGRAM_BOT: (LayerName.CHAT,),
 }
 RUNTIME = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "simplejson"}  # what Lambda brings
 TOOLS = {"signalbox", "setuptools", "pkg_resources", "_distutils_hack"}  # ours, and what starts any Python here

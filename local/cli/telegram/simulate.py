@@ -36,7 +36,7 @@ class KeptCommands(PendingCommands):
         self._kept[pending.token] = pending
 
     @override
-    def take(self, token: str, user: int, chat: int) -> PendingCommand | None:
+    def take(self, token: str, user: int, chat: int, update: int) -> PendingCommand | None:
         found = self._kept.get(token)
         if found is None or (found.user, found.chat) != (user, chat):
             return None

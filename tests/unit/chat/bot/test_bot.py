@@ -23,7 +23,8 @@ from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 from signalbox.trading.access import Access, AccessControl
 from signalbox.trading.commands import AnyCommand, OpenAccount
-from signalbox.trading.documents import AccountDocument, ConfigurationDocument, ReadinessDocument
+from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.questions import BarRow
 from signalbox.trading.service import TradingService
 from signalbox.trading.state import Trade
 from signalbox.trading.view import account_view, configuration_view, readiness_view
@@ -65,6 +66,14 @@ class ServiceLedger(BotLedger):
     @override
     def readiness(self, name: str) -> ReadinessDocument:
         return readiness_view(self._asked(lambda: self.app.readiness_report(name, START, self.who)))
+
+    @override
+    def order(self, account: str, order: str) -> OrderDocument:
+        raise BotLedgerError(f"account {account} has no order {order}")
+
+    @override
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
+        return ()
 
     @override
     def symbols(self) -> Sequence[str]:
@@ -320,3 +329,25 @@ def test_ledgers_refusal_is_shown_and_loses_no_account(world: World) -> None:
     answer = text_of(world.press(yes(world.type(f"/cancel {ACCOUNTS[0]} {order}"))))
     assert answer.startswith("⛔")
     assert order in answer
+
+
+def test_close_without_a_position_says_so(world: World) -> None:
+    found = world.type("/close paper-25k BTC")
+    assert found is not None
+    assert found.parts == ("paper-25k holds no BTC-USD: there is nothing to close.",)
+    assert found.buttons == ()
+
+
+def test_refresh_asks_again_and_replaces(world: World) -> None:
+    found = world.type("/balance paper-25k")
+    assert found is not None
+    (button,) = found.buttons
+    again = world.press(button.data)
+    assert again is not None
+    assert (again.parts, again.replaces) == (found.parts, True)
+
+
+def test_mode_is_an_owners(world: World) -> None:
+    found = world.type("/mode paper-25k live")
+    assert found is not None
+    assert found.parts[0].startswith("There is no command /mode.")

@@ -41,6 +41,7 @@ class ArgumentKind(StrEnum):
     PERIOD = "PERIOD"
     ORDER = "ORDER"
     REASON = "REASON"  # the rest of the message
+    MODE = "MODE"  # live or paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ _ACCOUNT: Final = Argument(ArgumentKind.ACCOUNT)
 _SYMBOL: Final = Argument(ArgumentKind.SYMBOL)
 _PERIOD_OF: Final = Argument(ArgumentKind.PERIOD)
 _REASON: Final = Argument(ArgumentKind.REASON, is_required=True)
-_VIEWER, _OPERATOR = Role.VIEWER, Role.OPERATOR
+_VIEWER, _OPERATOR, _OWNER = Role.VIEWER, Role.OPERATOR, Role.OWNER
+_MODES: Final = ("live", "paper")
 COMMANDS: Final = (
     BotCommand("start", _VIEWER, (), "Say who you are to the bot, and what it can do.", "/start"),
     BotCommand("help", _VIEWER, (), "List the commands you may give.", "/help"),
@@ -94,8 +96,18 @@ COMMANDS: Final = (
     BotCommand("balance", _VIEWER, (_ACCOUNT,), "Cash, balance and equity.", "/balance"),
     BotCommand("positions", _VIEWER, (_ACCOUNT,), "What the account holds, with stops and targets.", "/positions"),
     BotCommand("orders", _VIEWER, (_ACCOUNT,), "The open orders.", "/orders"),
+    BotCommand(
+        "order",
+        _VIEWER,
+        (_ACCOUNT, Argument(ArgumentKind.ORDER, is_required=True)),
+        "What became of an order.",
+        "/order 3f2a9c01d4e5b6a7980c1d2e3f405162",
+    ),
     BotCommand("trades", _VIEWER, (_ACCOUNT, _PERIOD_OF), "The trades of a period and how they ended.", "/trades 7d"),
     BotCommand("pnl", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Profit and loss of a period, after fees.", "/pnl week"),
+    BotCommand("daily", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 24 hours.", "/daily"),
+    BotCommand("weekly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 7 days.", "/weekly"),
+    BotCommand("monthly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 30 days.", "/monthly"),
     BotCommand("readiness", _VIEWER, (_ACCOUNT,), "Whether the account may trade live, and what is missing.", "/readiness"),
     BotCommand("halt", _OPERATOR, (_ACCOUNT, _REASON), "Stop new orders. Positions keep their stops.", "/halt news", asks=True),
     BotCommand("reduceonly", _OPERATOR, (_ACCOUNT, _REASON), "Allow only what reduces.", "/reduceonly weekend", asks=True),
@@ -107,6 +119,22 @@ COMMANDS: Final = (
         (_ACCOUNT, Argument(ArgumentKind.ORDER, is_required=True)),
         "Cancel an open order by its id.",
         "/cancel 3f2a9c01d4e5b6a7980c1d2e3f405162",
+        asks=True,
+    ),
+    BotCommand(
+        "close",
+        _OPERATOR,
+        (_ACCOUNT, Argument(ArgumentKind.SYMBOL, is_required=True)),
+        "Close a position at the market.",
+        "/close BTC",
+        asks=True,
+    ),
+    BotCommand(
+        "mode",
+        _OWNER,
+        (_ACCOUNT, Argument(ArgumentKind.MODE, is_required=True)),
+        "Confirm that an account may trade live, or withdraw that.",
+        "/mode paper",
         asks=True,
     ),
 )
@@ -123,6 +151,7 @@ class Invocation:
     period: timedelta | None = None
     order: str = ""
     reason: str = ""
+    mode: str = ""
 
 
 def parse(text: str, *, role: Role, accounts: Sequence[str], symbols: Sequence[str], bot_name: str = "") -> Invocation | None:
@@ -189,6 +218,8 @@ def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Seque
                 return timedelta(days=days)
             amount = _PERIOD.fullmatch(word.lower())
             return None if amount is None else timedelta(**{"hours" if amount[2] == "h" else "days": int(amount[1])})
+        case ArgumentKind.MODE:
+            return word.lower() if word.lower() in _MODES else None
         case _:
             return word if _ORDER.fullmatch(word) else None
 
@@ -205,6 +236,7 @@ def _not_understood(command: BotCommand, word: str, accounts: Sequence[str], sym
     choices = [
         *(accounts if ArgumentKind.ACCOUNT in kinds else ()),
         *(symbols if ArgumentKind.SYMBOL in kinds else ()),
+        *(_MODES if ArgumentKind.MODE in kinds else ()),
         *(("24h", "7d", *_PERIODS) if ArgumentKind.PERIOD in kinds else ()),
     ]
     known = f" There is {', '.join(choices)}." if choices else ""
