@@ -71,13 +71,22 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
         via=found.orders_api_via.rstrip("/"),
     )
 
+    clients = BotClients(SecretTexts(keys), found.telegram_secret_arn, found.telegram_url)
+
     def bot_for(person: ChatPerson) -> Bot:
         ledger = RemoteLedger(person.principal, questions, orders)
-        return Bot(lambda user: person.role if user == person.user else None, lambda _user: ledger, pending)
+        return Bot(
+            lambda user: person.role if user == person.user else None,
+            lambda _user: ledger,
+            pending,
+            name=clients.current().username,
+            zone=person.zone,
+            choose_zone=lambda zone: people.choose_zone(person.user, zone),
+        )
 
     return TelegramBot(
         bot_for=bot_for,
         people=people,
         finished=DynamoFinishedUpdates(table, found.chat_table),
-        client=BotClients(SecretTexts(keys), found.telegram_secret_arn, found.telegram_url).current,
+        client=clients.current,
     )

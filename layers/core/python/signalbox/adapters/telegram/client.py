@@ -12,6 +12,7 @@ import asyncio
 import warnings
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from telegram import Bot as TelegramApi
@@ -49,6 +50,11 @@ class TelegramClient(ChatClient):
             connection_pool_size=4, connect_timeout=3.0, read_timeout=_SECONDS, write_timeout=_SECONDS, pool_timeout=1.0
         )
         self.api = TelegramApi(token, base_url=f"{url.rstrip('/')}/bot", request=request, get_updates_request=request)
+
+    @cached_property
+    def username(self) -> str:
+        """The bot's name, which a command in a group may carry. Raises MessengerError."""
+        return str(self.call(self.api.get_me()).username)
 
     def close(self) -> None:
         """Close the connections and the loop."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from signalbox.access import Role
 from signalbox.chat.bot import answers
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError, PendingCommand, PendingCommands
 from signalbox.chat.bot.registry import BotInputError, Invocation, parse
+from signalbox.chat.words import in_zone
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.signals.signal import Signal
 from signalbox.trading.commands import COMMANDS, AnyCommand, ConfirmAccount
@@ -85,6 +87,8 @@ class Bot:
     ledger_for: Callable[[int], BotLedger]
     pending: PendingCommands
     name: str = "signalbox_bot"
+    zone: str = "UTC"  # of the times in answers
+    choose_zone: Callable[[str], None] | None = None  # keeps another; None: nobody does
     new_token: Callable[[], str] = field(default=_token)
 
     def on_message(self, message: ChatMessage) -> Answer | None:
@@ -92,10 +96,28 @@ class Bot:
         role = self.role_of(message.user)
         if role is None:
             return None
-        return self._guarded(lambda: self._typed(message, role))
+        return self._in_zone(self._guarded(lambda: self._typed(message, role)))
 
-    def on_button(self, press: ButtonPress) -> Answer | None:  # noqa: PLR0911 - a guard a line
+    def on_button(self, press: ButtonPress) -> Answer | None:
         """Return the answer to a button, None for a stranger."""
+        return self._in_zone(self._pressed(press))
+
+    def _in_zone(self, answer: Answer | None) -> Answer | None:
+        if answer is None or self.zone == "UTC":
+            return answer
+        zone = ZoneInfo(self.zone)
+        text = "\n".join(in_zone(part, zone) for part in answer.parts)
+        return replace(answer, parts=answers.parts_of(text))
+
+    def _zone_of(self, chosen: str) -> str:
+        if not chosen:
+            return f"Times are in {self.zone}. For another zone: /timezone Europe/Prague"
+        if self.choose_zone is None:
+            return "No zone is kept here: times are in UTC."
+        self.choose_zone(chosen)
+        return f"Times are in {chosen} from now on."
+
+    def _pressed(self, press: ButtonPress) -> Answer | None:  # noqa: PLR0911 - a guard a line
         role = self.role_of(press.user)
         if role is None:
             return None
@@ -146,6 +168,8 @@ class Bot:
             if len(accounts) != 1:
                 return _which(message.text, accounts)
             found = replace(found, account=accounts[0])
+        if found.command.name == "timezone":
+            return _answer(self._zone_of(found.zone))
         if found.command.asks:
             return self._asked(found, ledger, message)
         return _answer(_READ[found.command.name](found, ledger, message.at, role), buttons=_refresh(found))

@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from signalbox.access import Role
 from signalbox.errors import SignalboxError
@@ -18,6 +19,7 @@ MAX_TEXT: Final = 4096  # characters of a message, as Telegram limits them
 _COMMAND: Final = re.compile(r"/([a-z_]{1,32})(?:@([A-Za-z0-9_]{3,64}))?", re.IGNORECASE)
 _PERIOD: Final = re.compile(r"([1-9][0-9]{0,2})([hd])")
 _PERIODS: Final = MappingProxyType({"day": 1, "week": 7, "month": 30, "year": 365})
+_ZONE: Final = re.compile(r"[A-Za-z]{2,20}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _ORDER: Final = re.compile(r"[0-9a-z]{32}")
 # controls, line breaks, marks of direction, and characters of no width: a name that looks like another must not pass for it
 _HIDDEN: Final = re.compile(
@@ -42,6 +44,7 @@ class ArgumentKind(StrEnum):
     ORDER = "ORDER"
     REASON = "REASON"  # the rest of the message
     MODE = "MODE"  # live or paper
+    ZONE = "ZONE"  # of a person's times, as in Europe/Prague
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,9 @@ _MODES: Final = ("live", "paper")
 COMMANDS: Final = (
     BotCommand("start", _VIEWER, (), "Say who you are to the bot, and what it can do.", "/start"),
     BotCommand("help", _VIEWER, (), "List the commands you may give.", "/help"),
+    BotCommand(
+        "timezone", _VIEWER, (Argument(ArgumentKind.ZONE),), "The zone of the times in your answers.", "/timezone Europe/Prague"
+    ),
     BotCommand("status", _VIEWER, (), "Every account and every symbol in a line.", "/status"),
     BotCommand("health", _VIEWER, (), "When each symbol was last decided, and what is late.", "/health"),
     BotCommand("symbols", _VIEWER, (), "The symbols that are decided.", "/symbols"),
@@ -152,6 +158,7 @@ class Invocation:
     order: str = ""
     reason: str = ""
     mode: str = ""
+    zone: str = ""
 
 
 def parse(text: str, *, role: Role, accounts: Sequence[str], symbols: Sequence[str], bot_name: str = "") -> Invocation | None:
@@ -206,7 +213,7 @@ def _filled(command: BotCommand, words: list[str], accounts: Sequence[str], symb
     return Invocation(command, **found)
 
 
-def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | timedelta | None:
+def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | timedelta | None:  # noqa: PLR0911 - a kind a line
     """Return the value of a word for an argument, None if it does not fit."""
     match kind:
         case ArgumentKind.ACCOUNT:
@@ -218,10 +225,22 @@ def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Seque
                 return timedelta(days=days)
             amount = _PERIOD.fullmatch(word.lower())
             return None if amount is None else timedelta(**{"hours" if amount[2] == "h" else "days": int(amount[1])})
+        case ArgumentKind.ZONE:
+            return _zone(word)
         case ArgumentKind.MODE:
             return word.lower() if word.lower() in _MODES else None
         case _:
             return word if _ORDER.fullmatch(word) else None
+
+
+def _zone(word: str) -> str | None:
+    """Return the name of a time zone, None if there is no such zone."""
+    if _ZONE.fullmatch(word) is None:  # a path otherwise
+        return None
+    try:
+        return ZoneInfo(word).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _missing(command: BotCommand, argument: Argument, left: list[str], symbols: Sequence[str]) -> str:
