@@ -66,6 +66,7 @@ def test_what_the_limits_forbid_is_refused_for_good(
     assert telegram.messages == ()
 
 
+@pytest.mark.filterwarnings("ignore::telegram.warnings.PTBDeprecationWarning")
 def test_faults_become_the_messengers_errors(telegram: TelegramStandIn, client: TelegramClient) -> None:
     for kind, error in (
         (MessengerFault.RATE_LIMITED, MessengerBusyError),
