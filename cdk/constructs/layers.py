@@ -30,6 +30,7 @@ class LayerName(StrEnum):
     INFERENCE = "inference"
     EXCHANGE = "exchange"
     CHARTS = "charts"
+    CHAT = "chat"
     DATA = "data"  # never beside inference: together they are over Lambda's limit
 
 

@@ -53,12 +53,14 @@ class DataStack(SignalboxStack):
         # which orders were sent; only execute_orders has access, because deleting a record could get an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
         self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert was sent to which chat
+        self.chat = self._table("Chat", key="id", expires="expiration")  # who may speak to the bot, and what waits for a button
         self._name_database()
         self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
         self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
         self.output(StackOutput.BACKUPS_BUCKET, self.backups.bucket_name)
+        self.output(StackOutput.CHAT_TABLE, self.chat.table_name)
         self.output(StackOutput.MASTER_SECRET_ARN, self.master_secret.secret_arn)
 
     def _bucket(self, name: str, *, kept_days: int | None = None) -> aws_s3.Bucket:

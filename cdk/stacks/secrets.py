@@ -28,10 +28,14 @@ class SecretsStack(SignalboxStack):
         self.exchange = self._secret("Exchange", {"accounts": {}}, "mt5_signing_key", "live venues: accounts by name")
         self.request_key = self._key("RequestKey", "signs what the ledger asks of venues")
         self.report_key = self._key("ReportKey", "signs what execute_orders reports")
+        self.chat_key = self._key("ChatKey", "with which the bot names a person to the ledger")
+        self.webhook = self._key("Webhook", "what Telegram sends with each update; `signalbox telegram setup` tells it")
         self.output(StackOutput.TELEGRAM_SECRET_ARN, self.telegram.secret_arn)
         self.output(StackOutput.EXCHANGE_SECRET_ARN, self.exchange.secret_arn)
         self.output(StackOutput.REQUEST_KEY_ARN, self.request_key.secret_arn)
         self.output(StackOutput.REPORT_KEY_ARN, self.report_key.secret_arn)
+        self.output(StackOutput.CHAT_KEY_ARN, self.chat_key.secret_arn)
+        self.output(StackOutput.WEBHOOK_SECRET_ARN, self.webhook.secret_arn)
 
     def _key(self, name: str, description: str) -> aws_secretsmanager.Secret:
         key = aws_secretsmanager.Secret(

@@ -74,7 +74,9 @@ class TradingStack(FunctionStack):
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, megabytes=1769)  # one full vCPU
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
         manage.function.add_environment(Env.REPORT_KEY_ARN.value, report_key.secret_arn)
-        manage.allow(["secretsmanager:GetSecretValue"], report_key.secret_arn)
+        chat_key = platform.secrets.chat_key
+        manage.function.add_environment(Env.CHAT_KEY_ARN.value, chat_key.secret_arn)
+        manage.allow(["secretsmanager:GetSecretValue"], report_key.secret_arn, chat_key.secret_arn)
         for metric, description in _ALARMS:
             self.alarm_at(metric, description)
         self._listen(manage)
@@ -86,7 +88,7 @@ class TradingStack(FunctionStack):
             retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
         )
         self.alarm_without("NotMonitored", Metric.MONITOR_RUNS, "no account was monitored for five minutes")
-        api = SignedHttpApi(
+        self.api = SignedHttpApi(
             self,
             "Orders",
             stage=self.config,
@@ -95,7 +97,7 @@ class TradingStack(FunctionStack):
             routes=ROUTES,
             apart=(HALT_ROUTE,),  # other requests must not throttle a halt; the kill switch's queue has no throttle
         )
-        self.output(StackOutput.ORDERS_API_URL, api.url)
+        self.output(StackOutput.ORDERS_API_URL, self.api.url)
 
     def _function(self, construct_id: str, name: Function, *, megabytes: int) -> SignalboxFunction:
         platform, request_key = self.platform, self.platform.secrets.request_key

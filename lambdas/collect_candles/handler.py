@@ -20,7 +20,7 @@ logger = Logger()
 metrics = Metrics()
 
 
-def _tell_of_fallbacks(report: CollectionReport) -> None:
+def _log_fallbacks(report: CollectionReport) -> None:
     away = [item for item in report.symbols if item.venue != report.venue]
     for item in away:
         logger.warning("symbol_on_fallback", symbol=item.symbol, venue=item.venue, own=report.venue)
@@ -52,7 +52,7 @@ def make_handler(
             )
             for reason in item.accepted.refused[:20]:
                 logger.warning("candle_refused", symbol=item.symbol, reason=reason)
-        _tell_of_fallbacks(report)
+        _log_fallbacks(report)
         waited = max(item.waited_seconds for item in report.symbols)
         logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts, waited_seconds=waited)
         metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))

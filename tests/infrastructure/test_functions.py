@@ -29,6 +29,7 @@ LEDGER = {
     Function.REGISTER_MODEL,
     Function.DUMP_DATABASE,
     Function.RESTORE_DATABASE,
+    Function.QUERY_LEDGER,
 }
 OF_THE_OWNER = {Function.MIGRATE_DATABASE, Function.RESTORE_DATABASE}  # who log in as their caller says
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
@@ -56,7 +57,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
     Function.MANAGE_ORDERS: DATABASE
     | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN}
-    | {Env.REQUEST_KEY_ARN, Env.REPORT_KEY_ARN},
+    | {Env.REQUEST_KEY_ARN, Env.REPORT_KEY_ARN, Env.CHAT_KEY_ARN},
     Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.REQUEST_KEY_ARN},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
     Function.EXECUTE_ORDERS: {
@@ -79,6 +80,17 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
     Function.DUMP_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
     Function.RESTORE_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
+    Function.QUERY_LEDGER: DATABASE | {Env.VENUE},
+    Function.TELEGRAM_WEBHOOK: {Env.WEBHOOK_SECRET_ARN, Env.CHAT_TABLE, Env.UPDATES_QUEUE_URL},
+    Function.TELEGRAM_BOT: {
+        Env.TELEGRAM_SECRET_ARN,
+        Env.TELEGRAM_URL,
+        Env.CHAT_KEY_ARN,
+        Env.CHAT_TABLE,
+        Env.QUERY_FUNCTION_NAME,
+        Env.ORDERS_API_URL,
+        Env.ORDERS_API_VIA,
+    },
 }
 SENDING = {  # of a function of the edge that sends each thing once
     "dynamodb:DeleteItem",
@@ -113,6 +125,16 @@ ACTIONS: dict[Function, set[str]] = {
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.RESTORE_DATABASE: {"s3:GetObject", "s3:ListBucket"},
+    Function.QUERY_LEDGER: {"rds-db:connect"},
+    Function.TELEGRAM_WEBHOOK: {"dynamodb:GetItem", "secretsmanager:GetSecretValue", "sqs:SendMessage"},
+    Function.TELEGRAM_BOT: {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "execute-api:Invoke",
+        "lambda:InvokeFunction",
+        "secretsmanager:GetSecretValue",
+    },
 }
 XRAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 TRACED = set(Function) - {
@@ -138,6 +160,7 @@ CONSUMERS = {
     Function.ROUTE_EVENTS,
     Function.SEND_ALERTS,
     Function.REGISTER_MODEL,
+    Function.TELEGRAM_BOT,
 }
 INTERFACES = {
     "ec2:AssignPrivateIpAddresses",
@@ -242,7 +265,9 @@ def test_each_secret_is_read_by_whom_it_is_for_and_nobody_else(assembly: Assembl
     }
     assert readers == {
         "LedgerMaster": {Function.PREPARE_DATABASE},
-        "Telegram": {Function.SEND_ALERTS},
+        "Telegram": {Function.SEND_ALERTS, Function.TELEGRAM_BOT},
+        "ChatKey": {Function.TELEGRAM_BOT, Function.MANAGE_ORDERS},
+        "Webhook": {Function.TELEGRAM_WEBHOOK},  # and so not the bot's token, though the internet calls it
         "Exchange": {Function.EXECUTE_ORDERS},
         "RequestKey": {Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.EXECUTE_ORDERS},
         "ReportKey": {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS},
@@ -271,11 +296,13 @@ TABLES = {
     Function.COLLECT_CANDLES: {"CollectionCursors"},
     Function.SEND_ALERTS: {"Deliveries"},
     Function.EXECUTE_ORDERS: {"Idempotency"},  # which orders were sent
+    Function.TELEGRAM_WEBHOOK: {"Chat"},  # which it may only read
+    Function.TELEGRAM_BOT: {"Chat"},
 }
 
 
 @pytest.mark.parametrize("function", Function)
-def test_a_table_of_the_edge_is_one_functions_alone(assembly: Assembly, function: Function) -> None:
+def test_a_table_of_the_edge_is_for_whom_the_table_names(assembly: Assembly, function: Function) -> None:
     """send_alerts, which parses what the internet answers, cannot forget that an order was sent."""
     tables = "|".join(r.logical_id for r in assembly.resources("AWS::DynamoDB::Table"))
     found = set()
@@ -285,6 +312,21 @@ def test_a_table_of_the_edge_is_one_functions_alone(assembly: Assembly, function
             assert len(named) == len(_listed(statement["Resource"])), statement
             found |= {re.sub("[0-9A-F]{8}$", "", name) for name in named}
     assert found == TABLES.get(function, set())
+
+
+def test_the_bot_reaches_its_routes_of_the_orders_api_and_one_function_alone(assembly: Assembly) -> None:
+    found = {
+        action: json.dumps(s["Resource"]) for s in statements(assembly, Function.TELEGRAM_BOT) for action in _listed(s["Action"])
+    }
+    paths = sorted(re.findall(r"/\$default/([A-Z]+/[a-z/*]+)", found["execute-api:Invoke"]))
+    assert paths == [
+        "DELETE/orders/*",
+        "POST/accounts/*/confirm",
+        "POST/accounts/*/halt",
+        "POST/accounts/*/resume",
+        "POST/orders",
+    ]
+    assert "QueryLedger" in found["lambda:InvokeFunction"]
 
 
 def test_every_ledger_function_has_a_role_in_the_database() -> None:

@@ -140,7 +140,7 @@ def test_a_message_put_back_counts_no_delivery_of_another(assembly: Assembly, st
     assert mapping.properties["BatchSize"] == 1
 
 
-def test_deliveries_that_wait_together_come_together_and_end_by_their_expiry_not_by_a_count(assembly: Assembly) -> None:
+def test_deliveries_that_wait_come_together_and_end_by_expiry_not_by_a_count(assembly: Assembly) -> None:
     mapping = _mapping(assembly, "alerts", "Deliveries")
     queue = _queue_of(assembly, mapping).properties
     assert (queue["FifoQueue"], mapping.properties["BatchSize"]) == (True, 10)  # so that a burst is one message

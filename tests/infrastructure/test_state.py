@@ -18,6 +18,7 @@ pytestmark = pytest.mark.infra
 # A changed logical id is a new, empty resource: changing this list is a data migration.
 STATEFUL = {
     "data/BackupsBucket2936A3AA": "AWS::S3::Bucket",
+    "data/Chat26DEB33F": "AWS::DynamoDB::Table",
     "data/CollectionCursors64C642A1": "AWS::DynamoDB::Table",
     "data/DeliveriesBF2F7293": "AWS::DynamoDB::Table",
     "data/IdempotencyC15CBC33": "AWS::DynamoDB::Table",
@@ -28,10 +29,12 @@ STATEFUL = {
     "data/ModelsBucket970C6ADA": "AWS::S3::Bucket",
     "data/ReportsBucket95FE29A2": "AWS::S3::Bucket",
     "operations/AlarmKeyE05DE300": "AWS::KMS::Key",
+    "secrets/ChatKeyEEED3154": "AWS::SecretsManager::Secret",
     "secrets/Exchange6745BA1E": "AWS::SecretsManager::Secret",
     "secrets/ReportKey59FCFF66": "AWS::SecretsManager::Secret",
     "secrets/RequestKeyE26E673D": "AWS::SecretsManager::Secret",
     "secrets/Telegram81A8E329": "AWS::SecretsManager::Secret",
+    "secrets/WebhookB701416B": "AWS::SecretsManager::Secret",
 }
 STATEFUL_TYPES = (
     "AWS::RDS::DBInstance",

@@ -31,8 +31,10 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_snapshot import PostgresHistory, PostgresTradingSnapshots
 from signalbox.application.generate_signals import GenerateSignals
 from signalbox.application.manage_orders import ManageOrders
+from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
 from signalbox.contracts import READER_DATABASE_USER, Function, database_user
 from signalbox.library.evaluations import FinishedEvaluation
@@ -265,6 +267,29 @@ def dump_database(ledger: Ledger) -> None:
     dump(where, lambda: "", FolderDumpStore(ledger.folder / "dump"), NIGHT)
 
 
+def query_ledger(ledger: Ledger) -> None:
+    """Every question, about what the others did, and a person who may see nothing."""
+    source = ledger.function(Function.QUERY_LEDGER)
+    app = QueryLedger(
+        TradingService(PostgresTradingSnapshots(source), "coinbase"),
+        PostgresHistory(source, "coinbase"),
+        ReadingAccess(PostgresAccessBook(source)),
+    )
+    period = {"start": (START - timedelta(days=1)).isoformat(), "end": (START + timedelta(days=2)).isoformat()}
+    accounts = app.answer({"kind": "accounts", "who": OWNER}, NIGHT).found
+    assert accounts
+    for one in accounts:
+        about = {"who": OWNER, "account": one["account"]}
+        for kind in ("account", "readiness"):
+            assert app.answer({"kind": kind, **about}, START + timedelta(hours=6)).refused is None
+        for kind in ("trades", "equity"):
+            assert app.answer({"kind": kind, **about, **period}, NIGHT).refused is None
+        app.answer({"kind": "order", **about, "client_order_id": "0" * 32}, NIGHT)
+    assert app.answer({"kind": "signals", "who": OWNER, **period}, NIGHT).found
+    assert app.answer({"kind": "bars", "who": OWNER, "symbol": BTC, **period}, NIGHT).found
+    assert app.answer({"kind": "account", "who": OTHER, "account": accounts[0]["account"]}, NIGHT).refused is not None
+
+
 def reader(ledger: Ledger) -> None:
     """`signalbox report` and `signalbox features verify`."""
     source = ledger.of(READER_DATABASE_USER)
@@ -286,6 +311,7 @@ USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which 
     database_user(Function.PUBLISH_REPORTS): publish_reports,
     database_user(Function.REGISTER_MODEL): register_model,
     database_user(Function.DUMP_DATABASE): dump_database,
+    database_user(Function.QUERY_LEDGER): query_ledger,
     READER_DATABASE_USER: reader,
 }
 

@@ -96,7 +96,7 @@ class Room:
         assert waiting == [], "expected every delivery to end"
 
 
-def test_a_signal_comes_as_a_photo_whose_caption_has_its_facts_and_its_outcome_replies_to_it() -> None:
+def test_a_signal_is_a_photo_with_its_facts_and_its_outcome_a_reply_to_it() -> None:
     room = Room()
     said = signal()
     room.run(room.tell(said))
@@ -360,7 +360,7 @@ FAULTS: list[Callable[[], Exception]] = [
     lost=st.lists(st.booleans(), max_size=6),
     fold_from=st.integers(2, 6),
 )
-def test_whatever_is_redelivered_and_fails_each_alert_arrives_at_most_once_and_none_is_lost(
+def test_whatever_is_redelivered_an_alert_arrives_at_most_once_and_none_is_lost(
     order: list[int], faults: list[Callable[[], Exception] | None], lost: list[bool], fold_from: int
 ) -> None:
     room = Room(content={"1": {"fold_from": fold_from}})

@@ -50,6 +50,13 @@ ENVIRONMENT = {
     Env.DELIVERIES_QUEUE_URL: "http://127.0.0.1:9/deliveries.fifo",
     Env.KILL_SWITCH_QUEUE_ARN: "arn:aws:sqs:eu-central-1:123456789012:kill-switch",
     Env.MASTER_SECRET_ARN: "master",
+    Env.CHAT_KEY_ARN: "chat-key",
+    Env.WEBHOOK_SECRET_ARN: "webhook",
+    Env.CHAT_TABLE: "chat",
+    Env.UPDATES_QUEUE_URL: "http://127.0.0.1:9/updates.fifo",
+    Env.QUERY_FUNCTION_NAME: "query",
+    Env.ORDERS_API_URL: "http://127.0.0.1:9",
+    Env.ORDERS_API_VIA: "",
     Env.MIGRATE_FUNCTION_NAME: "migrate",
     Env.TRAINING_PLAN: plan().model_dump_json(),
 }

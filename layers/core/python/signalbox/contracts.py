@@ -92,6 +92,9 @@ class Function(StrEnum):
     PREPARE_DATABASE = "prepare_database"
     DUMP_DATABASE = "dump_database"
     RESTORE_DATABASE = "restore_database"
+    QUERY_LEDGER = "query_ledger"
+    TELEGRAM_WEBHOOK = "telegram_webhook"
+    TELEGRAM_BOT = "telegram_bot"
 
 
 LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
@@ -240,6 +243,13 @@ class Env(StrEnum):
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
     REQUEST_KEY_ARN = "REQUEST_KEY_ARN"  # the secret with the key that signs requests to the executor
     REPORT_KEY_ARN = "REPORT_KEY_ARN"  # the secret with the key that signs the executor's reports
+    CHAT_KEY_ARN = "CHAT_KEY_ARN"  # the secret with the key with which the bot names a person
+    WEBHOOK_SECRET_ARN = "WEBHOOK_SECRET_ARN"  # noqa: S105 - as above
+    CHAT_TABLE = "CHAT_TABLE"
+    UPDATES_QUEUE_URL = "UPDATES_QUEUE_URL"
+    QUERY_FUNCTION_NAME = "QUERY_FUNCTION_NAME"
+    ORDERS_API_URL = "ORDERS_API_URL"
+    ORDERS_API_VIA = "ORDERS_API_VIA"  # empty: the API's own address
     MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
     MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"
     KILL_SWITCH_QUEUE_URL = "KILL_SWITCH_QUEUE_URL"
@@ -271,6 +281,12 @@ class StackOutput(StrEnum):
     EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
     MT5_CHECKS_QUEUE_URL = "Mt5ChecksQueueUrl"
     MT5_CHECKS_DLQ_URL = "Mt5ChecksDeadLetterQueueUrl"
+    CHAT_KEY_ARN = "ChatKeyArn"
+    WEBHOOK_SECRET_ARN = "WebhookSecretArn"  # noqa: S105 - an output's key
+    WEBHOOK_URL = "WebhookUrl"
+    CHAT_TABLE = "ChatTable"
+    UPDATES_QUEUE_URL = "UpdatesQueueUrl"
+    UPDATES_DLQ_URL = "UpdatesDeadLetterQueueUrl"
     DATABASE_ADDRESS = "DatabaseAddress"
     SCHEDULE_GROUP = "ScheduleGroup"
     ORDERS_API_URL = "OrdersApiUrl"
@@ -352,6 +368,11 @@ class Metric(StrEnum):
     CHARTS_MISSING = "ChartsMissing"
     CHAT_SETTINGS_REFUSED = "ChatSettingsRefused"
     CHATS_MOVED = "ChatsMoved"
+    UPDATES_ACCEPTED = "UpdatesAccepted"
+    STRANGERS_IGNORED = "StrangersIgnored"
+    WEBHOOK_REFUSED = "WebhookRefused"
+    ANSWERS_SENT = "AnswersSent"
+    ANSWERS_LOST = "AnswersLost"
     MODELS_REGISTERED = "ModelsRegistered"
     MODELS_NOT_QUALIFIED = "ModelsNotQualified"
     MODELS_EVALUATED = "ModelsEvaluated"

@@ -35,6 +35,7 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
         service=TradingService(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
         outbox=PostgresOutbox(connection, emitted_by(function)),
         report_keys=SecretKeys(secrets, found.report_key_arn) if found.report_key_arn else None,
+        person_keys=SecretKeys(secrets, found.chat_key_arn) if found.chat_key_arn else None,
         bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
         accounts=found.accounts,
         gate=AccessControl(PostgresAccessBook(connection), found.owners),

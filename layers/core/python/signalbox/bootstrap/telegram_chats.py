@@ -47,9 +47,14 @@ class TelegramChats:
         return self._messengers[token]
 
     def _secret(self) -> TelegramSecret:
-        text = self.secrets.get(self.secret_arn)
-        try:
-            return TelegramSecret.model_validate_json(text)
-        except ValidationError:
-            # not chained: the validation message would quote the secret
-            raise SettingsError(f'{self.secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None
+        return telegram_secret(self.secrets, self.secret_arn)
+
+
+def telegram_secret(secrets: SecretTexts, secret_arn: str) -> TelegramSecret:
+    """Return the Telegram secret. Raises SettingsError."""
+    text = secrets.get(secret_arn)
+    try:
+        return TelegramSecret.model_validate_json(text)
+    except ValidationError:
+        # not chained: the validation message would quote the secret
+        raise SettingsError(f'{secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None

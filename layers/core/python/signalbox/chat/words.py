@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from signalbox.exact import plain
 
+_CLOCK: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}) UTC\b", re.ASCII)
 _CENT: Final = Decimal("0.01")
 _RULES: Final[Mapping[str, str]] = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
@@ -26,6 +29,18 @@ def money(value: Decimal) -> str:
 def clock(instant: datetime) -> str:
     """Return an instant in UTC, to the minute."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def in_zone(text: str, zone: ZoneInfo) -> str:
+    """Return a text with each instant that `clock` wrote told in a zone, with its offset's name."""
+
+    def told(found: re.Match[str]) -> str:
+        try:
+            return f"{datetime.fromisoformat(found[1]).replace(tzinfo=UTC).astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        except (ValueError, OverflowError):  # no instant: somebody typed it
+            return found[0]
+
+    return _CLOCK.sub(told, text)
 
 
 def rule_name(rule: str) -> str:

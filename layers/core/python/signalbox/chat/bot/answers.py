@@ -188,6 +188,31 @@ _ORDERS: Final = {
 }
 
 
+def close_text(account: AccountDocument, symbol: str) -> str:
+    """Return what closing a position does. The caller has made sure that there is one."""
+    held = next(one for one in account["positions"] if one["symbol"] == symbol)
+    mark = None if held["mark"] is None else held["mark"]["price"]
+    return f"Close {held['quantity']} {symbol} of {account['account']} ({account['mode']}) at about {_price(mark)}, at the market"
+
+
+def mode_text(account: AccountDocument, mode: str) -> str:
+    """Return what confirming a mode does."""
+    if mode == "live":
+        where = f"{account['account']} may trade LIVE at {account['venue']}"
+        return f"Confirm that {where}, with real money. /readiness says what is missing."
+    return f"Withdraw the live mode of {account['account']}: no new live orders; positions keep their stops"
+
+
+def order_text(one: OrderDocument) -> str:
+    """Return one order with what became of it."""
+    lines = [_order_line(one), f"decided {_when(one['decided_at'])}"]
+    if one["average_price"] is not None:
+        lines.append(f"filled {one['filled']} at {_price(one['average_price'])}, fees {_money(one['fees'])}")
+    if one["reason"]:
+        lines.append(f"{one['reason']}: {one['detail']}".rstrip(": "))
+    return "\n".join(lines)
+
+
 def done_text(account: AccountDocument) -> str:
     """Return what is true of an account after a command."""
     stops = _stops(account)

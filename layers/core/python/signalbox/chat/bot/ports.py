@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from typing_extensions import override
+
 from signalbox.errors import SignalboxError
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
 from signalbox.trading.commands import AnyCommand
-from signalbox.trading.documents import AccountDocument, ConfigurationDocument, ReadinessDocument
+from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
 
 
@@ -34,6 +37,12 @@ class BotLedger(Protocol):
 
     def readiness(self, name: str) -> ReadinessDocument:
         """Return whether an account may trade live."""
+
+    def order(self, account: str, order: str) -> OrderDocument:
+        """Return one order in its current state."""
+
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
+        """Return the recorded one-minute bars of [start, end), oldest first."""
 
     def symbols(self) -> Sequence[str]:
         """Return the symbols that are decided."""
@@ -68,5 +77,33 @@ class PendingCommands(Protocol):
     def put(self, pending: PendingCommand) -> None:
         """Keep a command."""
 
-    def take(self, token: str, user: int, chat: int) -> PendingCommand | None:
-        """Remove and return a command. None if it is not there, was taken before, or is another person's, which stays."""
+    def take(self, token: str, user: int, chat: int, update: int) -> PendingCommand | None:
+        """Take a command for a press. None if it is not there, was taken by another press, or is another person's, which stays.
+
+        update: the press; when it is delivered again, because its answer was lost, it gets the command again.
+        """
+
+
+class ChartDrawer(Protocol):
+    """Draws the bot's charts as PNG. None: there is nothing to draw."""
+
+    def symbol(self, symbol: str, bars: Sequence[BarRow], signals: Sequence[Signal]) -> bytes | None:
+        """Return the candles of a symbol with its decisions."""
+
+    def equity(self, account: str, points: Sequence[EquitySnapshot]) -> bytes | None:
+        """Return the equity of an account."""
+
+
+class Catalogue(Protocol):
+    """Texts in a person's language. The key is the English text, with its facts in braces as str.format takes them."""
+
+    def text(self, english: str, /, **facts: object) -> str:
+        """Return the text in the language, the English one if it has none."""
+
+
+class English(Catalogue):
+    """The English texts, which are their own keys."""
+
+    @override
+    def text(self, english: str, /, **facts: object) -> str:
+        return english.format(**facts) if facts else english
