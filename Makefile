@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench agent docs gallery lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench nautilus agent docs gallery lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -96,6 +96,16 @@ fuzz: $(READY)  ## the fuzzers of messages, files and venues' answers (INPUTS=10
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)
 
+# What `signalbox bench backtest` is compared with pins other versions than ours, so it lives apart. Nothing else needs it.
+NAUTILUS := .venv-nautilus
+
+nautilus: $(NAUTILUS)/.ready  ## nautilus_trader, in an environment of its own, for signalbox bench backtest
+
+$(NAUTILUS)/.ready: requirements/nautilus.lock $(READY)
+	@test -x $(NAUTILUS)/bin/python || $(PYTHON) -m venv $(NAUTILUS)
+	@$(NAUTILUS)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/nautilus.lock
+	@touch $@
+
 docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states, venues
 	@for page in api_docs error_tree feature_docs risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
 	@$(BIN)/python -m tests.unit.adapters.venue_table
@@ -146,7 +156,7 @@ gallery: $(READY)  ## docs/gallery.md with a picture of each page (needs Chromiu
 	@PYTHONPATH=layers/core/python:agents/mt5:. $(BIN)/python -m tests.gallery
 
 lock: $(READY)  ## resolve the requirements again (needs the package index)
-	@cd requirements && for name in setup run training training-cpu training-gpu audit; do \
+	@cd requirements && for name in setup run training training-cpu training-gpu audit nautilus; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    $$(test $$name != training-gpu || echo --no-deps) --output-file $$name.lock $$name.in || exit 1; done
 	@cd agents/mt5 && ../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

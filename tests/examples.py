@@ -14,4 +14,4 @@ IN_CI: Final = 75
 
 def examples(in_ci: int) -> int:
     """Return `in_ci` examples in CI and as many more or fewer as the profile in use has."""
-    return max(1, round(in_ci * settings.default.max_examples / IN_CI))
+    return max(1, round(in_ci * settings().max_examples / IN_CI))

@@ -24,6 +24,8 @@ SHOWN: Final = (
     ("backtest", "Backtest", 1280, 2100, False),
     ("backtest", "Backtest on a phone", 390, 1700, True),
     ("compare", "Two backtests side by side", 1280, 1500, False),
+    ("signal", "A signal", 1280, 1200, False),
+    ("signal", "A signal on a phone", 390, 1400, True),
     ("report-pnl", "Report: profit and loss", 1280, 1300, False),
     ("report-compliance", "Report: compliance", 1280, 1100, False),
     ("report-blotter", "Report: trade blotter", 1280, 900, False),

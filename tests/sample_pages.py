@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from local.cli.report.index import write_index
+from local.cli.signals.page import write_pages
+from local.replay.chart import chart_of
 from local.replay.report import write_report
 from local.replay.summary import CycleTiming
 from signalbox.inference.manifest import BundleManifest
@@ -30,7 +32,7 @@ from training.backtest.engine import Plan, run
 from training.backtest.figures import figures_of
 from training.backtest.page import render_page
 from training.backtest.performance import at_worst_prices, minute_equity, performance_of
-from training.backtest.starts import attempting, start_dates
+from training.backtest.starts import attempting, judge_attempts, start_dates
 from training.judge.history import Overlap
 from training.write.writer import report_bytes
 
@@ -40,7 +42,7 @@ DAY = 1_440
 
 def write_samples(out: Path) -> dict[str, Path]:
     """Write the pages and their pictures into a folder and return the path of each page by its name."""
-    pages = {"demo": _demo(out / "demo")}
+    pages = {"demo": _demo(out / "demo"), "signal": _signal_page(out / "signal")}
     for name, seed in (("backtest", 21), ("other-backtest", 22)):
         pages[name] = _backtest(out / name, seed)
     pages["compare"] = write_comparison(out / "backtest", out / "other-backtest", out / "compare")
@@ -57,7 +59,7 @@ def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
     manifest = BundleManifest.model_validate_json((ROOT / "training/starter_bundle/manifest.json").read_text(encoding="utf-8"))
     none = np.empty(0, np.int64)
     with attempting(grid, signals, kind, start_dates(start, end, 2), end=grid.minute(end)) as attempts:
-        passing = attempts(lambda _: None)
+        passing = judge_attempts(attempts(lambda _: None), end)
     minutes = minute_equity(grid, found, start, found.ended_at)
     return BacktestResult(
         manifest=manifest,
@@ -70,7 +72,7 @@ def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
         passing=passing,
         overlap=Overlap(0.0, (), None, None),
         sources=(),
-        speed=BacktestSpeed(1.0, 0, 1.0, 1.0),
+        speed=BacktestSpeed(1.0, 0, False, 1.0, 1.0),
         performance=performance_of(grid, found, start, end),
         minutes=minutes,
         grid=grid,
@@ -93,6 +95,17 @@ def _demo(folder: Path) -> Path:
     timings = tuple(CycleTiming(START + timedelta(minutes=5 * i), 900.0 if i == 0 else 60.0 + 7 * (i % 5)) for i in range(18))
     write_report(replace(record, source="a made-up market", signals=signals, timings=timings), folder)
     return folder / "report.html"
+
+
+def _signal_page(folder: Path) -> Path:
+    record = replayed(traded_account())
+    signals = tuple(_signal(record.symbols[0], i) for i in range(0, 17, 4))
+    chart = chart_of(replace(record, signals=signals))
+    own = tuple(one for one in chart.candles if one.symbol == record.symbols[0])
+    folder.mkdir(parents=True)
+    trades = tuple(one for one in chart.trades if one.symbol == record.symbols[0])
+    write_pages(signals[1], replace(chart, candles=own, trades=trades), folder)
+    return folder / "signal.html"
 
 
 def _signal(symbol: Symbol, i: int) -> Signal:

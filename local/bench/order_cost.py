@@ -24,6 +24,7 @@ from local.bench.unit import unit_sample_us
 from local.errors import ServiceError
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from training.parent import end_with_parent
 
 BATCHES: Final = (20, 5)  # orders per transaction
 BUDGET_UNITS: Final = {20: 60.0, 5: 100.0}  # per order, client plus server
@@ -67,6 +68,7 @@ def measure_costs(settings: DatabaseSettings, first_account: int, orders: int, r
 
     orders: per round; a quarter as many orders warm up first.
     """
+    end_with_parent()
     found = []
     for place, batch in enumerate(BATCHES):
         with ConnectionSource(settings, lambda: "") as source:

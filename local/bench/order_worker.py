@@ -17,6 +17,7 @@ from signalbox.ledger_errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.orders.events import OrderDenied
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import OrderTerms
+from training.parent import end_with_parent
 
 # orders per transaction; each is checked with the earlier ones working, so larger batches cost more per order
 MOST_AT_ONCE: Final = 50
@@ -58,6 +59,7 @@ def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
 
     `ready` is passed twice: when connected, and when the start time is set.
     """
+    end_with_parent()
     with ConnectionSource(settings, lambda: "") as source:
         worker_ledger = PostgresTradingLedger(source, parse_roomy, bench_sealer())
         for number in {n % schedule.accounts for n in schedule.numbers}:
@@ -141,6 +143,7 @@ def deliver_as_fast_as_possible(
 
     rows_apart: one order per transaction and one statement per row.
     """
+    end_with_parent()
     size = 1 if rows_apart else CLOSED_LOOP_BATCH
     name, done = bench_account(account).account, 0
     with ConnectionSource(settings, lambda: "") as source:

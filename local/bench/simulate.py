@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from local.bench.durable_postgres import load_average
 from local.simulation.choices import smaller
 from local.simulation.world import Violation, run_schedule
+from training.parent import end_with_parent
 
 CHUNK: Final = 100  # schedules per task
 MAX_SHOWN: Final = 20  # violations that are reported in full; further ones are only counted
@@ -93,7 +94,7 @@ def run_simulation(options: SimulateOptions, *, console: Console | None = None) 
     ]
     with (
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
-        ProcessPoolExecutor(options.workers, initializer=_keep_modules) as pool,
+        ProcessPoolExecutor(options.workers, initializer=_begin_worker) as pool,
     ):
         bar = progress.add_task("schedules", total=options.schedules)
         waiting: set[Future[Simulated]] = set()
@@ -117,8 +118,9 @@ def run_simulation(options: SimulateOptions, *, console: Console | None = None) 
     return found
 
 
-def _keep_modules() -> None:
+def _begin_worker() -> None:
     """Take what is imported out of the garbage collector's rounds, as the ledger's functions do (bootstrap.ledger)."""
+    end_with_parent()
     gc.collect()
     gc.freeze()
 

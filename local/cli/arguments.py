@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,27 @@ def scored_candles(
     check_bundle(bundle)
     check_covers(folder, first, last)
     return folder, first, last
+
+
+def account_name(name: str) -> str:
+    """Return the name of an account. Raises DataError for a text that can be none, before it becomes part of an address."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - not for every command
+
+    from signalbox.orders.messages import AccountName  # noqa: PLC0415 - pydantic
+
+    try:
+        return str(TypeAdapter(AccountName).validate_python(name))
+    except ValidationError:
+        raise DataError(
+            f"expected an account's name of 1 to 40 of a-z, 0-9 and '-', not beginning with '-', got {name!r}"
+        ) from None
+
+
+def symbol_name(text: str, option: str = "--symbol") -> str:
+    """Return a symbol in capitals. Raises DataError for a text that can be none."""
+    if not re.fullmatch(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", found := text.upper()):
+        raise DataError(f"{option}: expected a symbol such as BTC-USD, got {text!r}")
+    return found
 
 
 def out_folder(path: Path, option: str = "--out") -> Path:

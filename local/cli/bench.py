@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from local.cli.options import Data
+
 bench_app = typer.Typer(
     help="Measure speed on this machine, against another implementation in the same run.", no_args_is_help=True
 )
@@ -81,6 +83,23 @@ def simulate(
     found = run_simulation(SimulateOptions(schedules, seed, workers))
     print_simulation(found, json_output=json_output)
     _exit(interrupted=found.interrupted, is_sound=found.is_sound)
+
+
+@bench_app.command("backtest")
+def backtest(
+    data: Data = None,
+    days: Annotated[int, typer.Option(min=2, max=730, help="Days of candles, the newest of each symbol.")] = 91,
+    every: Annotated[int, typer.Option(min=30, max=1440, help="Minutes from one signal of a symbol to the next.")] = 240,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of our engine; the fastest counts.")] = 3,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Trade the same bars and bracket orders in our backtest and in nautilus_trader's, and compare the trades."""
+    from local.bench.backtest import BacktestBenchOptions, run_backtest_bench  # noqa: PLC0415 - only where needed
+    from local.cli.arguments import candles_of  # noqa: PLC0415 - as above
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    folder = candles_of(data, load_settings())
+    run_backtest_bench(BacktestBenchOptions(folder, days, every, repeats, json_output=json_output))
 
 
 @bench_app.command("training")

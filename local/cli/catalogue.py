@@ -122,6 +122,7 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "mt5 key": "mt5 key mt5-challenge --stage prod --out signing.key",
         "mt5 rotate": "mt5 rotate mt5-challenge --stage prod",
         "bench features": "bench features --schema v50",
+        "bench backtest": "bench backtest --days 91",
         "bench training": "bench training --steps 10",
         "bench risk": "bench risk",
         "bench orders": "bench orders --rate 1000 --seconds 60",

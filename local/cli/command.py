@@ -162,7 +162,7 @@ def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
     except OSError as error:
         if error.filename is None:
             raise
-        message = _with_trace(f"signalbox: {error.filename}: {error.strerror}", is_verbose=is_verbose)
+        message = _of_file(error, words, is_verbose=is_verbose)
     except (KeyboardInterrupt, typer.Abort):
         code, message = INTERRUPTED, "signalbox: interrupted"
     return code, message
@@ -209,6 +209,16 @@ def _problem(error: SignalboxError) -> Problem:
     from signalbox.problems import problem_of  # noqa: PLC0415 - pydantic, only once something went wrong
 
     return error.problem if isinstance(error, WorkbenchError) else problem_of(error)
+
+
+def _of_file(error: OSError, words: list[str], *, is_verbose: bool) -> str:
+    """Return the line for a file that cannot be used, and print the problem if --json asks for it."""
+    from signalbox.problems import Problem, type_named  # noqa: PLC0415 - as above
+
+    text = f"{error.filename}: {error.strerror}"
+    if "--json" in words:
+        _print_problem(Problem(type=type_named("usage"), title="A file or folder cannot be used", detail=text))
+    return _with_trace(f"signalbox: {text}", is_verbose=is_verbose)
 
 
 def _usage_problem(text: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +11,8 @@ import numpy as np
 from local.cloud.accounts import AccountRecord
 from local.replay.summary import ReplayRecord
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
 from signalbox.reports.price_chart import ChartSignal, ChartTrade, PriceChart, merged_candles, outcome_of
 from signalbox.trading.state import Trade
 
@@ -32,7 +35,7 @@ def chart_of(record: ReplayRecord) -> PriceChart:
         for one in record.issued
     )
     currency = record.accounts[0].account.currency if record.accounts else ""
-    trades = tuple(found for account, trade in traded(record) if (found := _trade(account, trade)) is not None)
+    trades = tuple(found for account, trade in traded(record) if (found := chart_trade(account.orders, trade)) is not None)
     return PriceChart(record.start, end, currency, merged_candles(tuple(bars.values()), record.start, end), signals, trades)
 
 
@@ -58,10 +61,11 @@ def traded(record: ReplayRecord) -> list[tuple[AccountRecord, Trade]]:
     ]
 
 
-def _trade(account: AccountRecord, trade: Trade) -> ChartTrade | None:
-    entry = account.orders[trade.entry]
-    leaving = None if trade.exit is None else account.orders.get(trade.exit)
-    if trade.opened_at is None or entry.average_price is None:
+def chart_trade(orders: Mapping[ClientOrderId, Order], trade: Trade) -> ChartTrade | None:
+    """Return a trade as the chart shows it, None for one that was never filled. orders: the trade's own."""
+    entry = orders.get(trade.entry)
+    leaving = None if trade.exit is None else orders.get(trade.exit)
+    if trade.opened_at is None or entry is None or entry.average_price is None:
         return None
     is_closed = trade.closed_at is not None and leaving is not None and leaving.average_price is not None
     return ChartTrade(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from training.backtest.bar_grid import BarGrid
 from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, FiguresPart, figures_of
+from training.backtest.kept_runs import KeptRuns, RunInputs
 from training.backtest.performance import (
     Excursion,
     MinuteEquity,
@@ -33,7 +34,7 @@ from training.backtest.performance import (
     performance_of,
 )
 from training.backtest.price_view import price_chart_of
-from training.backtest.starts import Passing, attempting, start_dates
+from training.backtest.starts import Attempt, Passing, attempting, judge_attempts, start_dates
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import build_dataset
 from training.data.splits import Span
@@ -44,6 +45,9 @@ from training.progress import Progress, each_of
 
 MARKET: Final = "coinbase"  # the venue for which the account is configured
 STARTS: Final = 12
+RUNS: Final = "runs"  # the folder of kept runs, beside the scores
+_RUN_OF: Final = "account"
+_ATTEMPTS_OF: Final = "starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class BacktestRequest:
     start, end: aware five-minute boundaries; decisions lie in (start, end]; None means no bound.
     starts: the number of start dates from which the probability of passing is estimated; 0 skips it. phase: of the prop-firm
     rules.
-    scores: the folder of scores from earlier runs (training/judge/kept_scores.py); None scores everything anew.
+    scores: the folder of earlier scores and runs (training/judge/kept_scores.py, kept_runs.py); None computes all anew.
     """
 
     bundle: Path
@@ -72,6 +76,7 @@ class BacktestSpeed:
 
     decisions_a_second: float  # scored or looked up, then classified and rate-limited
     decisions_reused: int  # decisions with a score from an earlier run
+    is_run_reused: bool  # whether an earlier backtest of the same candles, signals, account and code had traded them
     seconds_of_account: float
     trades_a_second: float
 
@@ -149,6 +154,7 @@ class BacktestResult:
             "speed": {
                 "decisions_a_second": round(self.speed.decisions_a_second),
                 "decisions_reused": self.speed.decisions_reused,
+                "run_reused": self.speed.is_run_reused,
                 "seconds_of_account": round(self.speed.seconds_of_account, 2),
                 "trades_a_second": round(self.speed.trades_a_second),
                 "minutes_watched": found.watched,
@@ -242,17 +248,30 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         progress.detail(f"{trades:,} trades")
 
     dates = start_dates(start, end, request.starts) if account.rules is not None else ()
-    passing = None
+    plan = Plan(account, grid.minute(start), grid.minute(end))
+    runs, inputs = (
+        (None, None) if request.scores is None else (KeptRuns(request.scores / RUNS), RunInputs.of(grid, decisions.signals))
+    )
+    found, attempts = _kept(runs, inputs, plan, dates)
+    reused = found is not None
     with ExitStack() as beside:
         # the start dates are many times the account's own work, so they begin with it, on the other cores
         attempted = (
-            beside.enter_context(attempting(grid, decisions.signals, account, dates, end=grid.minute(end))) if dates else None
+            beside.enter_context(attempting(grid, decisions.signals, account, dates, end=plan.end))
+            if dates and attempts is None
+            else None
         )
-        found = run(grid, decisions.signals, Plan(account, grid.minute(start), grid.minute(end)), on_progress)
+        if found is None:
+            found = run(grid, decisions.signals, plan, on_progress)
+            if runs is not None and inputs is not None:  # now: whoever interrupts the start dates has the account's run
+                runs.keep_run(inputs.key(_RUN_OF, plan), found)
         traded = time.monotonic()
         if attempted is not None:
             progress.stage("start dates", 0.55)
-            passing = attempted(progress.advance)
+            attempts = attempted(progress.advance)
+            if runs is not None and inputs is not None:
+                runs.keep_attempts(inputs.key(_ATTEMPTS_OF, plan, dates), attempts)
+    passing = judge_attempts(attempts, end) if attempts else None
     progress.stage("figures", 0.05)
     minutes = minute_equity(grid, found, start, found.ended_at)
     seen = overlap_of(Span(to_ms(start), to_ms(end)), read_history(request.bundle, ensemble.manifest).seen)
@@ -270,6 +289,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         BacktestSpeed(
             len(decisions) / max(scored - began, 1e-9),
             0 if kept is None else kept.reused,
+            reused,
             traded - scored,
             len(found.record.trades) / max(traded - scored, 1e-9),
         ),
@@ -277,6 +297,16 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         minutes,
         grid,
     )
+
+
+def _kept(
+    runs: KeptRuns | None, inputs: RunInputs | None, plan: Plan, dates: Sequence[datetime]
+) -> tuple[BacktestRun | None, tuple[Attempt, ...] | None]:
+    """Return the account's run and its attempts as an earlier backtest of the same inputs made them, each None if none did."""
+    if runs is None or inputs is None:
+        return None, None
+    attempts = runs.find_attempts(inputs.key(_ATTEMPTS_OF, plan, dates)) if dates else None
+    return runs.find_run(inputs.key(_RUN_OF, plan)), attempts
 
 
 def _account(request: BacktestRequest) -> TradingAccount:

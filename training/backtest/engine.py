@@ -31,7 +31,7 @@ from signalbox.trading.monitoring import Candles
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, opened
 from training.backtest.bar_grid import CYCLE_MINUTES, BarGrid
-from training.backtest.headroom import is_exhausted, least_entries
+from training.backtest.headroom import is_exhausted, is_hopeless, least_entries
 from training.backtest.record import BacktestRecord, Mark
 from training.backtest.scan import QuietInterval, QuietLevels, is_quiet, levels_of, may_lock, quiet_interval, worst_minutes
 
@@ -58,8 +58,8 @@ class Plan:
     start, end: minute counts. The account is opened at `start`; decisions lie in (start, end].
     every_bar: apply every bar. stop_at_target: end when every objective of the phase is met.
     stop_when_over: end when nothing can be traded any more; later signals are then counted instead of refused one by one.
-    tells_refusals: record why a signal that changes nothing was passed over. It is half of a run's time, and no trade, day or
-    balance depends on it.
+    tells_refusals: record why a signal that changes nothing was passed over. It is most of a losing run's time, and no trade, day
+    or balance depends on it. Without it, equity has no snapshot at a signal that was sure to be refused.
     """
 
     account: TradingAccount
@@ -137,6 +137,10 @@ class _Engine:
             at, signal = self._due[self._next] if self._next < len(self._due) else (plan.end, None)
             self._keep_checkpoint()
             must_watch = signal is None or not self._is_passed_over(signal)
+            if signal is not None and must_watch and self._is_sure_to_be_refused(at):
+                self._clock, self._judged = at, None  # one signal less may be the end
+                self._next += 1
+                continue
             if not self._until(at, must_watch=must_watch):
                 continue  # the run went back to a checkpoint
             if signal is None:
@@ -162,6 +166,12 @@ class _Engine:
         if state.halt is not None and state.halt.level_at(at) is not HaltLevel.NONE:
             return True
         return any(lock.stops(signal.symbol, at) for lock in state.locks)
+
+    def _is_sure_to_be_refused(self, at: int) -> bool:
+        """Whether the next signal needs no look, because headroom is too small for it, and nobody asks for the refusal."""
+        if self._plan.tells_refusals or not self._state.is_idle or self._watches_all() or self._state.watched_until is None:
+            return False
+        return is_hopeless(self._state, self._grid.instant(at), self._least, self._next)
 
     def _ending(self) -> BacktestEnding | None:
         plan, state = self._plan, self._state

@@ -28,10 +28,12 @@ _FLOATS: Final = 0.999  # the volatility summed here may differ in its last digi
 class LeastEntries:
     """Bounds on the entries still to come.
 
-    nearest, farthest: (n + 1,) distance to the stop, as a fraction of the price, of any entry from signal i or a later one.
+    own: (n,) distance to the stop of the entry from signal i, as a fraction of the price; NaN where it makes none.
+    nearest, farthest: (n + 1,) that distance of any entry from signal i or a later one.
     step_value: the most that the smallest step of a quantity can be worth; rounding may reduce an entry by this much.
     """
 
+    own: NDArray[np.float64]
     nearest: NDArray[np.float64]
     farthest: NDArray[np.float64]
     step_value: float
@@ -48,7 +50,7 @@ def least_entries(grid: BarGrid, signals: Sequence[SignalGenerated], account: Tr
     nearest = np.minimum.accumulate(np.nan_to_num(found, nan=np.inf)[::-1])[::-1]
     farthest = np.maximum.accumulate(np.nan_to_num(found, nan=0.0)[::-1])[::-1]
     steps = [float(INSTRUMENTS[s].step) * float(np.nanmax(grid.high[row])) for s, row in grid.row.items() if s in INSTRUMENTS]
-    return LeastEntries(nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
+    return LeastEntries(found[:-1], nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
 
 
 @lru_cache(maxsize=1)  # one grid; every start date asks for the same values
@@ -75,8 +77,17 @@ def is_exhausted(state: AccountState, at: datetime, least: LeastEntries, next_si
     """Whether no entry of the remaining signals can pass. The rule is the accounts' own, given how near and far stops can be."""
     if not np.isfinite(least.nearest[next_signal]):  # no remaining signal can make an entry
         return False
-    reach = EntryReach(
-        *(Decimal(repr(float(v))) for v in (least.nearest[next_signal], least.farthest[next_signal], least.step_value))
-    )
-    over = depleted_headroom(state, at, reach)
+    over = depleted_headroom(state, at, _reach(least.nearest[next_signal], least.farthest[next_signal], least.step_value))
     return over is not None and over.until is None
+
+
+def is_hopeless(state: AccountState, at: datetime, least: LeastEntries, number: int) -> bool:
+    """Whether the entry of one signal of an idle account cannot pass at `at`; False where that is not known."""
+    own = least.own[number]
+    if not np.isfinite(own):
+        return False
+    return depleted_headroom(state, at, _reach(own * _FLOATS, own / _FLOATS, least.step_value)) is not None
+
+
+def _reach(nearest: float, farthest: float, step_value: float) -> EntryReach:
+    return EntryReach(*(Decimal(repr(float(value))) for value in (nearest, farthest, step_value)))

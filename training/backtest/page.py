@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from calendar import month_abbr
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -13,7 +14,7 @@ from signalbox.reports.data_table import data_table
 from signalbox.reports.page import Table, gain_or_loss, render
 from signalbox.reports.price_chart import page_script
 from training.backtest.backtest import BacktestResult
-from training.backtest.figures import FiguresPart
+from training.backtest.figures import FiguresPart, Month
 from training.backtest.performance import Performance
 from training.backtest.pictures import drawdown_chart, equity_chart, excursion_chart, returns_chart, starts_chart
 from training.backtest.price_view import COLUMNS, trade_rows
@@ -53,6 +54,7 @@ def render_page(result: BacktestResult) -> str:
         passing=_passing(result.passing),
         passing_note=_passing_note(result.passing),
         months=_months(result),
+        years=calendar_table(result.figures.months),
         trades=_parts({"all": figures.whole}, ""),
         by_symbol=_parts(figures.by_symbol, "symbol"),
         by_side=_parts(figures.by_side, "side"),
@@ -177,6 +179,20 @@ def _passing_note(passing: Passing | None) -> str:
 def _months(result: BacktestResult) -> Table:
     rows = [[month.month, f"{month.change:+.2%}", f"{month.trades:,}", f"{month.worst:.2%}"] for month in result.figures.months]
     return Table(["month", "change", "trades closed", "deepest drawdown"], rows, (1, 2, 3))
+
+
+def calendar_table(months: Sequence[Month]) -> Table:
+    """Return a row a year with the change of each month, and of the year as the months compounded."""
+    years: dict[str, dict[str, float]] = defaultdict(dict)
+    for month in months:
+        year, _, number = month.month.partition("-")
+        years[year][number] = month.change
+    rows = []
+    for year, own in sorted(years.items()):
+        whole = math.prod(1 + change for change in own.values()) - 1
+        cells = [own.get(f"{number:02d}") for number in range(1, 13)]
+        rows.append([year, *("" if one is None else gain_or_loss(one, f"{one:+.1%}") for one in (*cells, whole))])
+    return Table(["", *month_abbr[1:], "year"], rows, range(1, 14))
 
 
 def _parts(parts: Mapping[str, FiguresPart], name: str) -> Table:

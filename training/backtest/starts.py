@@ -25,6 +25,7 @@ from signalbox.trading.account import TradingAccount
 from training.backtest.bar_grid import BarGrid
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.judge.estimates import Estimate, mean_by_day
+from training.parent import end_with_parent
 
 DAY: Final = timedelta(days=1)
 LEAST_MONTHS: Final = 3  # fewest months of start dates that can be resampled
@@ -116,24 +117,28 @@ def start_dates(start: datetime, end: datetime, count: int) -> tuple[datetime, .
     return tuple(first + day * DAY for day in chosen if day < days)
 
 
+def attempt_plan(account: TradingAccount, start: int, end: int) -> Plan:
+    """Return the plan of an attempt: until its phase is decided, without the reasons of refusals, which no result of it shows."""
+    return Plan(account, start, end, stop_at_target=True, tells_refusals=False)
+
+
 @contextmanager
 def attempting(
     grid: BarGrid, signals: Sequence[SignalGenerated], account: TradingAccount, starts: Sequence[datetime], *, end: int
-) -> Iterator[Callable[[Callable[[float], None]], Passing]]:
+) -> Iterator[Callable[[Callable[[float], None]], tuple[Attempt, ...]]]:
     """Run the account from every start date in other processes, one per core, while the caller does something else.
 
-    Yield a function that waits for them and returns the result; its argument is called with the fraction done.
+    Give a function that waits for them and returns all attempts; it is told a function that takes the fraction done.
     """
     work = _Work(grid, tuple(signals), account, tuple(starts), end)
     with _workers(work, len(starts)) as results:
 
-        def collect(on_progress: Callable[[float], None]) -> Passing:
+        def collect(on_progress: Callable[[float], None]) -> tuple[Attempt, ...]:
             done: list[tuple[int, Attempt]] = []
             for one in results:
                 done.append(one)
                 on_progress(len(done) / len(starts))
-            attempts = tuple(found for _, found in sorted(done, key=lambda pair: pair[0]))
-            return judge_attempts(attempts, grid.instant(end))
+            return tuple(found for _, found in sorted(done, key=lambda pair: pair[0]))
 
         yield collect
 
@@ -169,7 +174,7 @@ class _Work:
 
     def __call__(self, number: int) -> tuple[int, Attempt]:
         start = self.starts[number]
-        plan = Plan(self.account, self.grid.minute(start), self.end, stop_at_target=True, tells_refusals=False)
+        plan = attempt_plan(self.account, self.grid.minute(start), self.end)
         return number, Attempt.of(start, run(self.grid, self.signals, plan))
 
 
@@ -181,6 +186,7 @@ def _one(number: int) -> tuple[int, Attempt]:
 
 
 def _leave_interrupts_to_the_parent() -> None:
+    end_with_parent()
     signals_of_the_system.signal(signals_of_the_system.SIGINT, signals_of_the_system.SIG_IGN)
 
 

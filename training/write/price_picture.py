@@ -7,15 +7,19 @@ data or the run ended. Times are UTC.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
 from signalbox.market.candles import MINUTE_MS
 from signalbox.reports.price_chart import Candles, ChartTrade, PriceChart, fewer
@@ -28,6 +32,7 @@ DOWN: Final = "#b3261e"
 GAP: Final = "#f2d9a6"
 BARS: Final = 240  # most candles of a panel
 SIZES: Final = {"HIGH": 58.0, "MEDIUM": 26.0}  # points squared
+Floats: TypeAlias = NDArray[np.float64]
 _CROWDED: Final = 120  # signals of a panel; more of them are drawn small
 
 
@@ -63,8 +68,7 @@ def _panel(axes: Any, chart: PriceChart, candles: Candles) -> None:
     _gaps(axes, chart, candles)
     _candles(axes, fewer(candles, BARS))
     trades = [one for one in chart.trades if one.symbol == candles.symbol]
-    for trade in trades:
-        _trade(axes, chart, trade, with_levels=len(trades) <= _CROWDED)
+    _trades(axes, chart, trades)
     _signals(axes, chart, candles.symbol)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.28 * (high - low), high + 0.05 * (high - low))  # volume has the lower part to itself
@@ -77,11 +81,20 @@ def _candles(axes: Any, candles: Candles) -> None:
     colours = np.where(close >= opened, UP, DOWN)
     axes.vlines(at, low, high, colors=colours, linewidth=0.8, zorder=2)
     least = 0.0005 * (high.max() - low.min())
-    axes.bar(at, np.maximum(np.abs(close - opened), least), width * 0.7, np.minimum(opened, close), color=colours, zorder=2)
+    bottom = np.minimum(opened, close)
+    _bars(axes, at, bottom, bottom + np.maximum(np.abs(close - opened), least), width * 0.7, facecolors=colours, zorder=2)
     below = axes.twinx()
-    below.bar(at, candles.volume, width * 0.8, color=colours, alpha=0.35, linewidth=0)
+    _bars(below, at, np.zeros_like(at), candles.volume, width * 0.8, facecolors=colours, alpha=0.35)
     below.set_ylim(0, max(candles.volume.max(), 1e-12) * 6.5)
     below.axis("off")
+
+
+def _bars(axes: Any, at: Floats, bottom: Floats, top: Floats, width: float, **style: Any) -> None:
+    """Draw all bars as one collection: a patch for each would take most of a picture's time."""
+    left, right = at - width / 2, at + width / 2
+    corners = np.stack([np.stack(pair, 1) for pair in ((left, bottom), (right, bottom), (right, top), (left, top))], 1)
+    axes.add_collection(PolyCollection(list(corners), linewidths=0, **style))
+    axes.autoscale_view()
 
 
 def _gaps(axes: Any, chart: PriceChart, candles: Candles) -> None:
@@ -92,17 +105,40 @@ def _gaps(axes: Any, chart: PriceChart, candles: Candles) -> None:
         axes.axvspan((edges[i] + step) / 86_400_000, edges[i + 1] / 86_400_000, color=GAP, alpha=0.7, linewidth=0, zorder=0)
 
 
-def _trade(axes: Any, chart: PriceChart, trade: ChartTrade, *, with_levels: bool) -> None:
-    begin, end = _day(trade.opened_at), _day(trade.closed_at or chart.end)
-    if with_levels:
-        axes.hlines(float(trade.stop), begin, end, colors=DOWN, linestyles="dotted", linewidth=1.1, zorder=3)
-        if trade.target is not None:
-            axes.hlines(float(trade.target), begin, end, colors=UP, linestyles="dotted", linewidth=1.1, zorder=3)
-    axes.plot([begin], [float(trade.entry)], marker="D", markersize=4, color=INK, linestyle="none", zorder=5)
-    if trade.exit is not None:
-        colour = UP if trade.is_gain else DOWN
-        axes.plot([begin, end], [float(trade.entry), float(trade.exit)], color=colour, linewidth=2.0, alpha=0.8, zorder=4)
-        axes.plot([end], [float(trade.exit)], marker="x", markersize=6, color=INK, linestyle="none", zorder=5)
+def _trades(axes: Any, chart: PriceChart, trades: Sequence[ChartTrade]) -> None:
+    if len(trades) <= _CROWDED:
+        stops: list[Decimal | None] = [one.stop for one in trades]
+        for colour, levels in ((DOWN, stops), (UP, [one.target for one in trades])):
+            pairs = zip(levels, trades, strict=True)
+            drawn = [(float(level), _day(one.opened_at), _end(one, chart)) for level, one in pairs if level is not None]
+            if drawn:
+                axes.hlines(*zip(*drawn, strict=True), colors=colour, linestyles="dotted", linewidth=1.1, zorder=3)
+    axes.plot(
+        [_day(one.opened_at) for one in trades],
+        [float(one.entry) for one in trades],
+        marker="D",
+        markersize=4,
+        color=INK,
+        linestyle="none",
+        zorder=5,
+    )
+    closed = [(one, _end(one, chart), float(one.exit)) for one in trades if one.exit is not None]
+    lines = [((_day(one.opened_at), float(one.entry)), (end, price)) for one, end, price in closed]
+    colours = [UP if one.is_gain else DOWN for one, _, _ in closed]
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=2.0, alpha=0.8, zorder=4, capstyle="projecting"))
+    axes.plot(
+        [end for _, end, _ in closed],
+        [price for _, _, price in closed],
+        marker="x",
+        markersize=6,
+        color=INK,
+        linestyle="none",
+        zorder=5,
+    )
+
+
+def _end(trade: ChartTrade, chart: PriceChart) -> float:
+    return _day(trade.closed_at or chart.end)
 
 
 def _signals(axes: Any, chart: PriceChart, symbol: str) -> None:

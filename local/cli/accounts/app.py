@@ -27,7 +27,16 @@ Who = Annotated[
         " which queues report; or telegram:NUMBER."
     ),
 ]
-Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.")]
+VENUES = ("paper", "coinbase", "mt5")  # an account of another would never be traded
+
+
+def _name(text: str) -> str:
+    from local.cli.arguments import account_name  # noqa: PLC0415 - pydantic
+
+    return account_name(text)
+
+
+Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.", callback=_name)]
 RequestId = Annotated[
     str | None, typer.Option(help="Request id printed by a failed command, to repeat it safely; default: a new id.")
 ]
@@ -139,9 +148,11 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
         "follows": follows,
     }  # fmt: skip
     configuration = {key: value for key, value in given.items() if value is not None} or None
-    if configuration is not None and kind is None:
-        from local.errors import DataError  # noqa: PLC0415 - as above
+    from local.errors import DataError  # noqa: PLC0415 - as above
 
+    if venue is not None and venue not in VENUES:
+        raise DataError(f"--venue: expected {', '.join(VENUES[:-1])} or {VENUES[-1]}, got {venue!r}")
+    if configuration is not None and kind is None:
         raise DataError(f"--kind: expected paper, live-spot, ftmo-2step or ftmo-1step beside --{next(iter(configuration))}")
     _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
 

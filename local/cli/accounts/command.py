@@ -7,6 +7,7 @@ running `signalbox up`, whose emulator resolves the key but checks no signature.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ UNANSWERED: Final = (
     httpx.codes.SERVICE_UNAVAILABLE,
     httpx.codes.GATEWAY_TIMEOUT,
 )
+_OPTIONS: Final = re.compile(r"\b(?:venue_id|request_id)\b")  # fields of a request that are options here
 _PATIENCE: Final = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
 
@@ -122,7 +124,7 @@ class OrdersApi:
 
 def _described(problem: Problem) -> str:
     """Return a problem in one line: its wrong values if it names them, and the remedy."""
-    what = in_words(problem.errors) or problem.detail
+    what = _OPTIONS.sub(lambda found: f"--{found[0].replace('_', '-')}", in_words(problem.errors) or problem.detail)
     return what if problem.remedy is None or problem.errors else f"{what.rstrip('.')}. {problem.remedy.rstrip('.')}"
 
 

@@ -20,10 +20,20 @@ def notebook(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Write three worked notebooks of data, a model and an account, and open them in Jupyter."""
-    from local.cli.arguments import candles_of, check_bundle, check_covers, out_folder  # noqa: PLC0415 - see catalogue.py
+    from local.cli.arguments import (  # noqa: PLC0415 - see catalogue.py
+        account_name,
+        candles_of,
+        check_bundle,
+        check_covers,
+        out_folder,
+    )
+    from local.cli.ledger import settings_and_password  # noqa: PLC0415 - psycopg
     from local.cli.notebook.command import NotebookFacts, run_notebook  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
+    account_name(account)
+    if database is not None:
+        settings_and_password(database)
     settings = load_settings()
     folder = candles_of(data, settings)
     check_covers(folder, None, None)

@@ -58,7 +58,7 @@ def run_report(
         browser_path()  # before anything is read
     with _reports(database, settings) as reports:
         configured = _account(reports.accounts(), account)
-        wanted = parse_period(period, zone or zone_of(configured))
+        wanted = parse_period(period, zone_of(configured) if zone is None else zone)
         data = reports.period(account, wanted, now)
         if ReportKind.QUALITY in kinds:
             data = replace(data, quality=_measured(reports, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,23 +36,28 @@ def list_signals(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     period, where = parse_period(start, end), (stage, database, load_settings())
-    run_list(*period, symbol, where, is_issued=issued, as_json=json_output)
+    run_list(*period, _symbol(symbol), where, is_issued=issued, as_json=json_output)
 
 
 @signals_app.command("show")
-def show(
+def show(  # noqa: PLR0917 - typer passes by keyword
     symbol: Annotated[str, typer.Argument(help="Symbol, such as BTC-USD.")],
     at: Annotated[str, typer.Argument(help="Time of the decision, ISO 8601, UTC without an offset.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of signal.html and chart.png: the candles around it, and its trades.")
+    ] = None,
     stage: Stage = None,
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Show a signal with its features and the trades that followed it."""
+    from local.cli.arguments import out_folder, symbol_name  # noqa: PLC0415 - see catalogue.py
     from local.cli.signals.command import run_show  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     instant = parse_instant(at, "AT") or datetime.now(UTC)
-    run_show(symbol.upper(), instant, (stage, database, load_settings()), as_json=json_output)
+    folder = None if out is None else out_folder(out)
+    run_show(symbol_name(symbol, "SYMBOL"), instant, (stage, database, load_settings()), as_json=json_output, out=folder)
 
 
 @signals_app.command("outcome")
@@ -69,4 +75,10 @@ def outcome(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     period, where = parse_period(start, end), (stage, database, load_settings())
-    run_outcome(*period, symbol, where, minutes=minutes, as_json=json_output)
+    run_outcome(*period, _symbol(symbol), where, minutes=minutes, as_json=json_output)
+
+
+def _symbol(text: str | None) -> str | None:
+    from local.cli.arguments import symbol_name  # noqa: PLC0415 - see catalogue.py
+
+    return None if text is None else symbol_name(text)

@@ -10,10 +10,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from local.cli.accounts.ledger import ledger
 from local.cli.rows import print_rows
+from local.cli.signals.page import write_signal
 from local.errors import DataError
 from local.settings import VENUE, Settings
 from signalbox.adapters.postgres.connection import ConnectionSource
@@ -37,8 +39,11 @@ def run_list(start: datetime, end: datetime, symbol: str | None, where: Where, *
     print_rows("signals", rows, {"start": start, "end": end}, as_json=as_json)
 
 
-def run_show(symbol: str, at: datetime, where: Where, *, as_json: bool) -> None:
-    """Print the signals of a symbol at an instant, with features and trades. Raises DataError if there is none."""
+def run_show(symbol: str, at: datetime, where: Where, *, as_json: bool, out: Path | None = None) -> None:
+    """Print the signals of a symbol at an instant, with features and trades. Raises DataError if there is none.
+
+    out: folder for a page and a picture of the candles around it; None writes neither.
+    """
     with ledger(*where) as source:
         found = _signals(source, at - timedelta(microseconds=1), at, symbol)
         if not found:
@@ -46,16 +51,19 @@ def run_show(symbol: str, at: datetime, where: Where, *, as_json: bool) -> None:
                 f"no signal of {symbol} was decided at {at:%Y-%m-%dT%H:%M:%S} UTC; `signalbox signals list` lists signals"
             )
         trades = _trades(source, symbol, at)
+        written = [] if out is None else write_signal(source, found[0], out)
     about = {"symbol": symbol, "decided_at": at}
     if as_json:
         signals = [{**_row(one), "features": _features(one)} for one in found]
-        print_rows("signals", signals, {**about, "trades": trades}, as_json=True)
+        print_rows("signals", signals, {**about, "trades": trades, "written": written}, as_json=True)
         return
     print_rows("signals", [_row(one) for one in found], about, as_json=False)
     for one in found:
         rows = [{"feature": name, "value": f"{value:.6g}"} for name, value in _features(one).items()]
         print_rows("features", rows, {"deployment": one.deployment}, as_json=False)
     print_rows("trades", trades, about, as_json=False)
+    for path in written:
+        print(f"written: {path}")
 
 
 def run_outcome(start: datetime, end: datetime, symbol: str | None, where: Where, *, minutes: int, as_json: bool) -> None:

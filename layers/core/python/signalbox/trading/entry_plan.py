@@ -67,11 +67,12 @@ def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decima
     It is the standard deviation of the one-minute returns in the last 240 minutes before `decided_at`, times the square root of
     the horizon in minutes. Returns across a missing minute are left out.
     """
-    known = bars.until(decided_at)
-    first = to_ms(decided_at) - ENTRY_BARS * _ONE_MINUTE_MS
-    start = int(np.searchsorted(known.open_time_ms, first, side="left"))
-    times, logs = known.open_time_ms[start:], np.log(known.close[start:])
-    returns = np.ascontiguousarray(np.diff(logs)[np.diff(times) == _ONE_MINUTE_MS])
+    until = to_ms(decided_at)
+    start, stop = np.searchsorted(bars.open_time_ms, (until - ENTRY_BARS * _ONE_MINUTE_MS, until - _ONE_MINUTE_MS + 1))
+    times, logs = bars.open_time_ms[start:stop], np.log(bars.close[start:stop])
+    returns = logs[1:] - logs[:-1]
+    if returns.shape[0] and int(times[-1]) - int(times[0]) != returns.shape[0] * _ONE_MINUTE_MS:  # a minute is missing
+        returns = returns[times[1:] - times[:-1] == _ONE_MINUTE_MS]
     if returns.shape[0] < LEAST_RETURNS:
         return None
     found = float(returns.std(ddof=1)) * float(np.sqrt(horizon_minutes))

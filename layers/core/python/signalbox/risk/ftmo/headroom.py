@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from signalbox.exact import ZERO
@@ -103,24 +104,32 @@ def headroom_of(
     Before the first event there is no day and therefore no floor, so new risk is refused where floors are required.
     """
     rules = tuple(_one(rule, stops, equity, today, broken=rule in broken) for rule in LossRule)
-    floors: list[LossFloor] = []
+    floors: tuple[LossFloor, ...] = ()
     coming: tuple[RuleHeadroom, ...] = ()
     if day_start is not None and following_midnight is not None:
         guard = timedelta(minutes=stops.midnight_minutes)
-        for limits, start, end, blocks_from in (
-            (today, day_start, next_midnight, None),
-            (tomorrow, next_midnight, following_midnight, next_midnight - guard),
-        ):
-            for rule in LossRule:
-                block = limits.reference(rule) - stops.block * limits.amount(rule)
-                floors.append(LossFloor(rule, limits.floor(rule), NEVER_ABOVE if broken else block, start, end, blocks_from))
+        floors = (
+            *_floors(today, stops.block, (day_start, next_midnight), None, is_broken=bool(broken)),
+            *_floors(tomorrow, stops.block, (next_midnight, following_midnight), next_midnight - guard, is_broken=bool(broken)),
+        )
         if guard and at is not None and next_midnight - guard <= at:
             coming = tuple(
                 _one(rule, stops, equity, tomorrow, broken=rule in broken)
                 for rule in LossRule
                 if tomorrow.floor(rule) > today.floor(rule)
             )
-    return Headroom(equity, rules, tuple(floors), coming)
+    return Headroom(equity, rules, floors, coming)
+
+
+@lru_cache(maxsize=64)  # they change with the day and with a closed trade, and are asked for several times a minute
+def _floors(
+    limits: Limits, block: Decimal, span: tuple[datetime, datetime], blocks_from: datetime | None, *, is_broken: bool
+) -> tuple[LossFloor, ...]:
+    floors = []
+    for rule in LossRule:
+        level = NEVER_ABOVE if is_broken else limits.reference(rule) - block * limits.amount(rule)
+        floors.append(LossFloor(rule, limits.floor(rule), level, *span, blocks_from))
+    return tuple(floors)
 
 
 def _one(rule: LossRule, stops: InternalStops, equity: Decimal, limits: Limits, *, broken: bool) -> RuleHeadroom:
