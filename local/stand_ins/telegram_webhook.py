@@ -101,7 +101,7 @@ def person_of(user: int, name: str = "Ada") -> dict[str, Any]:
 def chat_of(chat: int, name: str = "Ada") -> dict[str, Any]:
     """Return a Chat: a person's own, or a supergroup, whose ids are negative."""
     return (
-        {"id": chat, "type": "private", "first_name": name} if chat > 0 else {"id": chat, "type": "supergroup", "title": "desk"}
+        {"id": chat, "type": "private", "first_name": name} if chat > 0 else {"id": chat, "type": "supergroup", "title": "team"}
     )
 
 

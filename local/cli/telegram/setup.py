@@ -64,7 +64,8 @@ def stage_bot(stage: str | None, settings: Settings) -> tuple[str, StageBot]:
     named = stage_of(stage, settings)
     session, url = session_of(named, settings)
     announce(named, session)
-    return named, StageBot(stage_outputs(session, named, endpoint=url), lambda service: session.client(service, endpoint_url=url))
+    make: Any = session.client  # its overloads name every service
+    return named, StageBot(stage_outputs(session, named, endpoint=url), lambda service: make(service, endpoint_url=url))
 
 
 def run_setup(stage: str | None, settings: Settings, *, as_json: bool) -> None:
@@ -118,10 +119,10 @@ def _set_up(
 
 
 def _webhook_set(client: TelegramClient, url: str, secret: str) -> str:
-    def tell() -> Any:
+    def set_webhook() -> Any:
         return client.api.set_webhook(url, secret_token=secret, allowed_updates=list(HANDLED), max_connections=MAX_CONNECTIONS)
 
-    _step(client, tell, f"Telegram does not take {url} as a webhook")
+    _step(client, set_webhook, f"Telegram does not take {url} as a webhook")
     info = _step(client, client.api.get_webhook_info, "the webhook cannot be read back")
     if info.url != url:
         raise TelegramSetupError(f"Telegram calls {info.url or 'nothing'} and not {url}: somebody else set it meanwhile")

@@ -315,7 +315,7 @@ def test_a_halt_by_button_halts_once_however_often_it_is_delivered(worker: Worke
 @pytest.mark.parametrize("who", [{"user": BEN, "chat": GROUP}, {"user": ANNA, "chat": GROUP}])
 def test_another_person_or_chat_cannot_press(worker: Worker, who: dict[str, int]) -> None:
     worker.type("/halt paper-25k news")
-    worker.press("Yes", **who)
+    worker.press("Yes", user=who["user"], chat=who["chat"])
     assert not halted(worker)
     assert "used up or expired" in worker.chat.edits[-1]
 

@@ -111,6 +111,7 @@ class FakeService:
         self.refused: dict[str, str] = {}
         self.missed: tuple[MissedTurn, ...] = ()
         self.report_keys: AcceptedKeys | None = REPORT_KEYS
+        self.person_keys: AcceptedKeys | None = None
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
         self.publishes = 0
         self.publish_error: Exception | None = None

@@ -18,7 +18,7 @@ from signalbox.access import Refusal
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
-from signalbox.trading.access import LOOK, AccessControl
+from signalbox.trading.access import SHOW, AccessControl
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.errors import AccessRefusedError, AccountError, OrderUnknownError
 from signalbox.trading.questions import (
@@ -142,5 +142,5 @@ class QueryLedger:
                 assert_never(asked)
 
     def _seen(self, asked: AskAccount | AskReadiness | AskOrder | AskTrades | AskEquity, ask: Callable[[], Any]) -> Any:
-        self.gate.require(asked.who, asked.account, LOOK)
+        self.gate.require(asked.who, asked.account, SHOW)
         return ask()

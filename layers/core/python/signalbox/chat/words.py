@@ -34,13 +34,13 @@ def clock(instant: datetime) -> str:
 def in_zone(text: str, zone: ZoneInfo) -> str:
     """Return a text with each instant that `clock` wrote told in a zone, with its offset's name."""
 
-    def told(found: re.Match[str]) -> str:
+    def zoned(found: re.Match[str]) -> str:
         try:
             return f"{datetime.fromisoformat(found[1]).replace(tzinfo=UTC).astimezone(zone):%Y-%m-%d %H:%M %Z}"
         except (ValueError, OverflowError):  # no instant: somebody typed it
             return found[0]
 
-    return _CLOCK.sub(told, text)
+    return _CLOCK.sub(zoned, text)
 
 
 def rule_name(rule: str) -> str:

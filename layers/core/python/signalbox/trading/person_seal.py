@@ -48,8 +48,8 @@ class SealedRequest:
 def seal_person(principal: str, request: SealedRequest, key: SigningKey, now: datetime) -> str:
     """Return the header's text. principal: `telegram:` and a number."""
     until = int((now + VALID).timestamp())
-    said = f"v1 person={principal} until={until} key={key.key_id}"
-    return f"{said} signature={signature_of(_signed(said, request), key.secret)}"
+    claim = f"v1 person={principal} until={until} key={key.key_id}"
+    return f"{claim} signature={signature_of(_signed(claim, request), key.secret)}"
 
 
 def open_person(text: str, request: SealedRequest, keys: AcceptedKeys, now: datetime) -> str:
@@ -68,5 +68,5 @@ def open_person(text: str, request: SealedRequest, keys: AcceptedKeys, now: date
     return match["person"]
 
 
-def _signed(said: str, request: SealedRequest) -> str:
-    return f"{said}\n{request.method} {request.path}\n{hashlib.sha256(request.body).hexdigest()}"
+def _signed(claim: str, request: SealedRequest) -> str:
+    return f"{claim}\n{request.method} {request.path}\n{hashlib.sha256(request.body).hexdigest()}"

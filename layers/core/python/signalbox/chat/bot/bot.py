@@ -206,7 +206,7 @@ def _closing(account: AccountDocument, symbol: str) -> dict[str, object]:
 
 
 def _command(found: Invocation, account: AccountDocument, request_id: str, at: datetime) -> AnyCommand:
-    facts = {"account": found.account, "request_id": request_id, "requested_at": at}
+    facts: dict[str, object] = {"account": found.account, "request_id": request_id, "requested_at": at}
     match found.command.name:
         case "close":
             facts |= {**_closing(account, str(found.symbol)), "time_in_force": "IOC"}
