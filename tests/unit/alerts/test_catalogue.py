@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import signalbox
-from signalbox.alerts.catalogue import BAR_BLOCKS, CatalogueError, Language, Words, fields_of, texts_of
+from signalbox.alerts.catalogue import CatalogueError, Language, Words, fields_of, texts_of
 from signalbox.chat.styled import Style
+from signalbox.chat.words import BAR_BLOCKS
 
 ENGLISH = texts_of(Language.ENGLISH)
 AT = datetime(2024, 7, 1, 12, 5, tzinfo=UTC)

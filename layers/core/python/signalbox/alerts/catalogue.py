@@ -21,14 +21,13 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from signalbox.chat.styled import Style, StyledText, joined, plain_text
+from signalbox.chat.words import share_bar
 from signalbox.errors import SignalboxError
-from signalbox.exact import exactly, plain
+from signalbox.exact import plain
 
 _TEXTS: Final = Path(__file__).with_name("texts")
 _CENT: Final = Decimal("0.01")
 _STYLES: Final = {"c": Style.CODE, "b": Style.BOLD}
-BAR_BLOCKS: Final = 10
-_FULL, _EMPTY = "▓", "░"
 
 
 class CatalogueError(SignalboxError):
@@ -113,11 +112,9 @@ class Words:
         """The signs of decimals and of thousands."""
         return self._text("form.decimal"), self._text("form.thousands")
 
-    @exactly
     def bar(self, share: Decimal) -> str:
-        """Return how much of a limit is used as a row of blocks; a part of a block counts as unused."""
-        filled = int(min(max(share, Decimal(0)), Decimal(1)) * BAR_BLOCKS)
-        return _FULL * filled + _EMPTY * (BAR_BLOCKS - filled)
+        """Return how much of a limit is used as a row of blocks."""
+        return share_bar(share)
 
     def _text(self, key: str) -> str:
         try:

@@ -9,9 +9,11 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from signalbox.exact import plain
+from signalbox.exact import exactly, plain
 
 _CLOCK: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}) UTC\b", re.ASCII)
+BAR_BLOCKS: Final = 10
+_FULL, _EMPTY = "▓", "░"
 _CENT: Final = Decimal("0.01")
 _RULES: Final[Mapping[str, str]] = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
@@ -32,7 +34,7 @@ def clock(instant: datetime) -> str:
 
 
 def in_zone(text: str, zone: ZoneInfo) -> str:
-    """Return a text with each instant that `clock` wrote told in a zone, with its offset's name."""
+    """Return a text with each instant that `clock` wrote given in a zone, with its offset's name."""
 
     def zoned(found: re.Match[str]) -> str:
         try:
@@ -41,6 +43,13 @@ def in_zone(text: str, zone: ZoneInfo) -> str:
             return found[0]
 
     return _CLOCK.sub(zoned, text)
+
+
+@exactly
+def share_bar(share: Decimal) -> str:
+    """Return how much of a limit is used as a row of blocks; a part of a block counts as unused."""
+    filled = int(min(max(share, Decimal(0)), Decimal(1)) * BAR_BLOCKS)
+    return _FULL * filled + _EMPTY * (BAR_BLOCKS - filled)
 
 
 def rule_name(rule: str) -> str:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from typing_extensions import override
-
 from signalbox.errors import SignalboxError
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
@@ -82,28 +80,3 @@ class PendingCommands(Protocol):
 
         update: the press; when it is delivered again, because its answer was lost, it gets the command again.
         """
-
-
-class ChartDrawer(Protocol):
-    """Draws the bot's charts as PNG. None: there is nothing to draw."""
-
-    def symbol(self, symbol: str, bars: Sequence[BarRow], signals: Sequence[Signal]) -> bytes | None:
-        """Return the candles of a symbol with its decisions."""
-
-    def equity(self, account: str, points: Sequence[EquitySnapshot]) -> bytes | None:
-        """Return the equity of an account."""
-
-
-class Catalogue(Protocol):
-    """Texts in a person's language. The key is the English text, with its facts in braces as str.format takes them."""
-
-    def text(self, english: str, /, **facts: object) -> str:
-        """Return the text in the language, the English one if it has none."""
-
-
-class English(Catalogue):
-    """The English texts, which are their own keys."""
-
-    @override
-    def text(self, english: str, /, **facts: object) -> str:
-        return english.format(**facts) if facts else english
