@@ -592,6 +592,7 @@ class RecordingService(TradingService):
     """A real trading service on a ledger in memory, as the handler calls the application. Who may do what is test_access.py's."""
 
     refused: ClassVar[dict[str, str]] = {}
+    person_keys: ClassVar[AcceptedKeys | None] = None
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         return self.on_command(command, who)
