@@ -1,5 +1,7 @@
 import gzip
 import json
+import socket
+import threading
 import tracemalloc
 
 import pytest
@@ -64,6 +66,28 @@ def test_entities_are_those_that_a_client_library_computes(pieces: list[tuple[st
 def test_an_answer_without_an_id_is_a_message_all_the_same() -> None:
     with serving(lambda _: Reply(200, b"<html>")) as server:
         assert TelegramMessenger(TOKEN, url=server.url).send("42", HI) is None
+
+
+def _answer_once_a_connection(server: socket.socket) -> None:
+    """Answer as if the connection stayed, and drop it as soon as it is used again."""
+    for _ in range(2):
+        connection, _address = server.accept()
+        with connection, connection.makefile("rb") as request:
+            headers = list(iter(request.readline, b"\r\n"))
+            request.read(next(int(line.partition(b":")[2]) for line in headers if line.lower().startswith(b"content-length")))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            if request.read(1):  # used again
+                return
+
+
+def test_a_server_that_closes_without_saying_so_fails_no_later_message() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_answer_once_a_connection, args=(server,), daemon=True)
+        thread.start()
+        messenger = TelegramMessenger(TOKEN, url=f"http://127.0.0.1:{server.getsockname()[1]}")
+        for _ in range(2):
+            messenger.send("42", HI)
+        thread.join(10)
 
 
 def test_429_says_how_long_to_wait() -> None:

@@ -63,6 +63,8 @@ class TelegramMessenger:
             raise MessengerUnavailableError(f"no connection: {type(error).__name__}") from None
         except HTTPError as error:
             raise MessengerUnconfirmedError(f"no answer: {type(error).__name__}") from None
+        finally:
+            self._pool.clear()  # a server may close without having said so, and the pool would notice only later
         reply = _parse(data)
         if answer.status == 200:
             return _number(reply.get("result"), "message_id", at_least=1)
