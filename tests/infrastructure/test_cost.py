@@ -16,7 +16,7 @@ from tests.infrastructure.assembly import Assembly
 pytestmark = pytest.mark.infra
 
 # USD at list price and after what is always free. The goal is 30 and 40 at list price; decision 0090 says what is missing.
-CEILINGS = {"dev": (52.0, 42.0), "prod": (64.0, 54.0)}
+CEILINGS = {"dev": (53.0, 43.0), "prod": (65.0, 55.0)}
 
 
 def _items(assembly: Assembly) -> dict[str, CostItem]:

@@ -27,10 +27,12 @@ ORDER = [
     "routing",
     "signals",
     "alerts",
+    "chat",
     "training",
     "reports",
     "backups",
     "market",
+    "alternative",
     "dashboard",
 ]
 
@@ -68,7 +70,7 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
     assert metrics.count("Errors") == len(Function) - 3  # what a person runs fails before their eyes
     dead_letters = [q for q in assembly.resources("AWS::SQS::Queue") if is_dead_letter_queue(q)]
     mailboxes = {"local": 2}.get(assembly.stage, 0)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == len(dead_letters) == 12 + 2 * mailboxes
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == len(dead_letters) == 13 + 2 * mailboxes
 
 
 @pytest.mark.parametrize(
