@@ -100,7 +100,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     def _owned(self) -> StageConfig:
         """Refuse live accounts without an owner, because nobody could halt, resume or inspect them."""
         if self.mt5_accounts and not self.owners:
-            raise ValueError(f"expected owners with mt5_accounts, got none: nobody could command {self.mt5_accounts[0]}")
+            raise ValueError(f"mt5_accounts needs `owners`: without one nobody may send commands to {self.mt5_accounts[0]}")
         return self
 
     @model_validator(mode="after")

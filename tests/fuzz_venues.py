@@ -339,10 +339,10 @@ class _Bus:
 
 
 class _Cursors:
-    def newest(self, _symbol: Symbol) -> None:
+    def newest(self, _venue: str, _symbol: Symbol) -> None:
         return None
 
-    def advance(self, _symbol: Symbol, _open_time: datetime) -> None:
+    def advance(self, _venue: str, _symbol: Symbol, _open_time: datetime) -> None:
         return
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -29,7 +30,7 @@ def make_handler(
         command = ScheduledJob.read(event, datetime.now(UTC))
         found = collect(command.scheduled_at)
         for one in found:
-            facts = {"source": one.source, "kind": one.kind.value, "subject": one.subject}
+            facts: dict[str, Any] = {"source": one.source, "kind": one.kind.value, "subject": one.subject}
             if one.problem is not None:
                 logger.warning("series_not_collected", **facts, problem=one.problem, detail=one.detail)
             elif one.added or one.refused:

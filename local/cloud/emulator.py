@@ -59,7 +59,7 @@ class Emulator:
             self._require_guard()
         except ServiceError as error:
             self.stop()
-            raise ServiceError(f"{error}; its log ends with:\n{service.log_tail()}") from error
+            raise ServiceError(f"{error}; the end of the service's log:\n{service.log_tail()}") from error
 
     def stop(self) -> None:
         """Stop it and the function processes it started. Safe to call again."""

@@ -95,7 +95,7 @@ class LocalPostgres:
             wait_until(self._answers, what="PostgreSQL", seconds=START_SECONDS, alive=lambda: service.alive)
         except ServiceError as error:
             self.stop()
-            raise ServiceError(f"{error}; its log ends with:\n{service.log_tail()}") from error
+            raise ServiceError(f"{error}; the end of the service's log:\n{service.log_tail()}") from error
         self._ensure_database()
 
     def stop(self) -> None:

@@ -229,7 +229,7 @@ def compact_candles(ledger: Ledger) -> None:
     """A night."""
     source = ledger.function(Function.COMPACT_CANDLES)
     lake = Lake(FolderStore(ledger.folder / "lake"))
-    compact(NIGHT, "coinbase", (BTC, ETH), ledger=PostgresCandleDays(source), lake=lake)
+    compact(NIGHT, ("coinbase",), (BTC, ETH), ledger=PostgresCandleDays(source), lake=lake)
 
 
 def publish_reports(ledger: Ledger) -> None:

@@ -65,7 +65,7 @@ def day(source: ConnectionSource, tmp_path: Path) -> Path:
     for symbol in (BTC, ETH):
         for at in (MIDNIGHT - timedelta(days=1), MIDNIGHT - minutes(700), MIDNIGHT - minutes(5), MIDNIGHT):
             decide(source, symbol, at)
-    compact(MIDNIGHT + minutes(20), VENUE, (BTC, ETH), ledger=PostgresCandleDays(source), lake=Lake(FolderStore(tmp_path)))
+    compact(MIDNIGHT + minutes(20), (VENUE,), (BTC, ETH), ledger=PostgresCandleDays(source), lake=Lake(FolderStore(tmp_path)))
     return tmp_path
 
 
@@ -93,7 +93,7 @@ def test_a_bar_that_was_revised_after_the_decision_is_no_mismatch(
         revised = [replace(c, volume=c.volume + 5, high=c.high + 3) for c in candles(BTC, MIDNIGHT - minutes(695), 10)]
         assert len(tx.add_candles(VENUE, revised, at).revised) == 10
     decide(source, BTC, at)  # sees them as they are now
-    compact(MIDNIGHT + minutes(30), VENUE, (BTC, ETH), ledger=PostgresCandleDays(source), lake=Lake(FolderStore(day)))
+    compact(MIDNIGHT + minutes(30), (VENUE,), (BTC, ETH), ledger=PostgresCandleDays(source), lake=Lake(FolderStore(day)))
     code, reported = run(day, dsn, capsys)
     assert (code, reported["signals"], reported["agreeing"], reported["mismatches"]) == (0, 7, 7, [])
 

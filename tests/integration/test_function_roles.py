@@ -402,7 +402,7 @@ def test_a_large_object_or_a_notice_of_a_role_reaches_nobody_and_no_dump(
             mine.execute("SELECT lo_unlink(%s)", made)
 
 
-def test_a_lock_that_a_role_holds_makes_others_busy_for_seconds_not_for_ever(postgres: PostgresServer, migrated: str) -> None:
+def test_a_lock_that_a_role_holds_keeps_others_busy_for_seconds_not_for_ever(postgres: PostgresServer, migrated: str) -> None:
     """The locks that a flaw in a function may hold: by name, of a row, of a table for reading. What waits is tried again."""
     waiting = {
         "SELECT pg_advisory_lock(hashtextextended('signalbox cycle coinbase', 0))": (

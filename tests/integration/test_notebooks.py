@@ -33,14 +33,14 @@ def test_every_notebook_runs_in_jupyter(database: str, tmp_path: Path, monkeypat
     run_notebook(books, facts, opens=False, as_json=True)
     names = sorted(path.name for path in books.glob("*.ipynb"))
     assert len(names) == 3
+    account = books / names[-1]
+    account.write_text(account.read_text().replace("START = None", "START = '2024-02-01'"))  # its trades are of that year
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *NBMAKE, "--overwrite", *names], cwd=books, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-4000:]
     assert "3 passed" in done.stdout
     printed = "".join(
-        "".join(output.get("text", ()))
-        for cell in json.loads((books / names[-1]).read_text())["cells"]
-        for output in cell.get("outputs", ())
+        "".join(output.get("text", ())) for cell in json.loads(account.read_text())["cells"] for output in cell.get("outputs", ())
     )
     assert "2 trades" in printed or "1 trades" in printed, printed  # of the ledger, not an empty frame

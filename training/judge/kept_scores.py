@@ -1,8 +1,9 @@
 """Scores kept on disk, so that the next backtest or evaluation of the same candles need not run the model again.
 
-The key of a symbol's day is a digest of the exact numbers that the graphs receive. The key of a model is its manifest, which
-holds the hash of every graph. Other candles, features, windows or weights therefore have other keys, and a score cannot be out of
-date. There is one SQLite file per model. A file that cannot be read is started again, because all of it can be recomputed.
+The key of a symbol's day is a digest of the exact numbers that the model's ONNX graphs receive. The key of a model is its
+manifest, which holds the hash of every graph. Other candles, features, windows or weights therefore have other keys, and a score
+cannot be out of date. There is one SQLite file per model. A file that cannot be read is started again, because all of it can be
+recomputed.
 """
 
 from __future__ import annotations

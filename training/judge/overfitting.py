@@ -36,7 +36,7 @@ class Trials:
 
 @dataclass(frozen=True, slots=True)
 class Overfitting:
-    """The figures of G5. A figure is None if it cannot be evaluated; its reason says why."""
+    """The figures of gate G5 (overfitting). A figure is None if it cannot be evaluated; its reason says why."""
 
     tried: int | None
     days: int

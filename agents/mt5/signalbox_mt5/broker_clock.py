@@ -1,9 +1,9 @@
 """The broker's clock. The terminal's times are the broker's wall-clock time, and nothing says how far that is from UTC.
 
 The offset is read from moving prices. The newest price is current, so its time minus our clock, rounded to half an hour, is the
-time zone. A price that stands still looks like a zone further west with every half hour. A zone west of the known one is
-therefore accepted only from a price that moved since the last look, as when the broker's summer time ends. While no price is
-current, the last known zone holds; the journal keeps it.
+time zone. While a market is closed its last price grows older, and the broker's clock seems to move west by half an hour every
+half hour. A zone west of the known one is therefore accepted only from a price that has moved since the last reading, as when the
+broker's summer time ends. While no price is current, the last known zone holds; the journal keeps it.
 """
 
 from __future__ import annotations

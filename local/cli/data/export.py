@@ -101,5 +101,5 @@ def _within(table: Any, times: Any, start: datetime | None, end: datetime | None
 
 
 def _pair(series: CandleSeries) -> str:
-    """Return the symbol as the venue calls it where the lake knows that: BTC-USDT serves as BTC-USD."""
+    """Return the venue's own symbol if the lake has it: a lake that stores BTC-USDT as BTC-USD exports BTC-USDT."""
     return series.key.symbol if isinstance(series, LakeSeries) else series.symbol

@@ -92,7 +92,7 @@ class OperatorLedger(BotLedger):
                 self._call("POST", "/orders", command.model_dump(mode="json", exclude={"kind"}, exclude_none=True))
                 found = self._call("GET", f"/accounts/{command.account}")
             case _:
-                raise BotLedgerError(f"the bot gives no command of the kind {command.kind}")
+                raise BotLedgerError(f"the bot cannot send commands of kind {command.kind}")
         if "sent_by" in found:  # by the kill switch's queue: it stops within seconds, and nobody has seen it yet
             raise BotLedgerError(f"The halt was sent by {found['sent_by']}; it stops within seconds. See /status.")
         return cast("AccountDocument", found)

@@ -128,7 +128,7 @@ def test_a_calendar_is_read_with_its_instants_and_what_was_published_when() -> N
         "2026-12-09T14:00:00-05:00,Rate decision,3,\n"
     )
     first, second = parse_calendar(text, READ_AT)
-    assert (first.item, first.value, first.published_at) == ("CPI", 3, datetime(2026, 11, 1, tzinfo=UTC))
+    assert (first.item, first.value, first.published_at) == ("CPI", Decimal(3), datetime(2026, 11, 1, tzinfo=UTC))
     assert second.observed_at == datetime(2026, 12, 9, 19, tzinfo=UTC)
     assert second.published_at == READ_AT  # not known before anybody here could know it
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from signalbox.adapters.venues.ccxt_candles import CcxtCandleSource
 from signalbox.events import CandlesClosed, CollectionProblem, parse_event
@@ -33,14 +34,16 @@ class NamedVenue(FakeVenue):
         self.venue, self._factor = name, factor
         self.late, self.halted = False, False
 
+    @override
     def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
         self.asked.append((symbol, since, until))
         if symbol in self.broken:
             raise self.broken[symbol]
         count = (to_ms(until) - to_ms(since)) // 60_000
         rows = [as_row(c) for c in candles(symbol, until, count)]
+        by = self._factor
         cut = to_ms(until) - MINUTE * (10 if self.halted else 1 if self.late else 0)
-        return [(t, *(n * self._factor for n in (o, h, low, c)), v) for t, o, h, low, c, v in rows if t < cut]
+        return [(t, o * by, h * by, low * by, c * by, v) for t, o, h, low, c, v in rows if t < cut]
 
     def fail(self, *symbols: Symbol) -> None:
         self.broken = {s: VenueError(CollectionProblem.VENUE_UNAVAILABLE, "503") for s in symbols or SYMBOLS}

@@ -67,7 +67,7 @@ def test_only_assess_builds_an_approval_or_holds_the_seal() -> None:
 def test_an_approval_built_by_hand_is_an_error() -> None:
     approved = assess(order(stop="49000"), snapshot(), LIMITS)
     assert isinstance(approved, RiskApproved)
-    with pytest.raises(RiskError, match="only assess may create an approval"):
+    with pytest.raises(RiskError, match="can only be created by"):
         RiskApproved(approved.order, approved.snapshot, approved.limits_version, object())
     with pytest.raises(ValueError, match="InitVar"):
         replace(approved, limits_version="mine")  # type: ignore[call-arg] # what mypy refuses, Python refuses too

@@ -135,7 +135,7 @@ def signed(kind: str, text: str, key: SigningKey) -> str:
 def open_message(text: str, keys: AcceptedKeys) -> Sealed:
     """Return the sealed event of a message from a rule of the bus.
 
-    WireError, UnreadableEventError and SealError are final. After KeyUnavailableError the same message may be tried again.
+    After WireError, UnreadableEventError and SealError do not retry. After KeyUnavailableError the same message may be retried.
     """
     return open_envelope(parse_object(text, numbers=str), keys)
 

@@ -46,7 +46,7 @@ class NameFacts:
 
 
 def facts_of_name(path: PurePath) -> NameFacts:
-    """Return what a file's name and its folders say. `path`: with the folders that were given, so that `futures` is seen."""
+    """Return what a file's name and folders say. `path`: with its folders, because one may be named `futures`."""
     stem = _stem(path.name)
     folders = [part.lower() for part in path.parts[:-1]]
     venue = next((name for name in reversed(folders) if name in VENUES), None)

@@ -297,7 +297,7 @@ def schema_of(count: int) -> bytes:
     return b"\x15\x02\x19" + of_many(12, count + 1) + b"\x48\x00\x15" + zigzag(count) + b"\x00" + COLUMN * count
 
 
-def test_footer_of_a_million_columns_or_row_groups_is_refused_before_arrow_reads_it(tmp_path: Path) -> None:
+def test_a_footer_of_a_million_columns_or_row_groups_is_refused_before_arrow_reads(tmp_path: Path) -> None:
     """8 MiB each, of which Arrow made 1.6 GiB and 0.6 GiB."""
     footers = {
         "columns": schema_of(1_190_000) + b"\x16\x00\x19\x0c\x00",

@@ -40,23 +40,23 @@ def keys(client: S3Client) -> list[str]:
 
 def test_days_are_compacted_into_the_bucket_and_read_back(client: S3Client) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 2000))
-    report = compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
+    report = compact(TODAY + minutes(20), ("coinbase",), (BTC,), ledger=ledger, lake=lake)
     assert keys(client) == [day.key.path for day in report.days]
     assert lake.days() == lake.days(SERIES) == tuple(day.key for day in report.days)
     got = lake.read(SERIES, TODAY - minutes(90), TODAY - minutes(30))
     assert len(got.bars) == 60
-    assert not any(day.changed for day in compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake).days)
+    assert not any(day.changed for day in compact(TODAY + minutes(20), ("coinbase",), (BTC,), ledger=ledger, lake=lake).days)
 
 
 def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(
     client: S3Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 1440))
-    compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
+    compact(TODAY + minutes(20), ("coinbase",), (BTC,), ledger=ledger, lake=lake)
     path = DayKey(SERIES, (TODAY - minutes(1)).date()).path
     client.put_object(Bucket="market", Key=path, Body=b"no more")
     assert len(lake.read(SERIES).bad_days) == 1
-    (day,) = compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake).days
+    (day,) = compact(TODAY + minutes(20), ("coinbase",), (BTC,), ledger=ledger, lake=lake).days
     assert (day.fault, day.changed) == ("UNREADABLE", True)
     assert lake.read(SERIES).bad_days == ()
     copy, report = sorted(set(keys(client)) - {path}, key=lambda key: key.endswith(".json"))

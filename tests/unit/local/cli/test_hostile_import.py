@@ -66,7 +66,7 @@ def repeated(text: str, count: int) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([text]))
 
 
-def test_parquet_whose_rows_refer_to_one_long_text_is_refused_before_it_is_written(tmp_path: Path) -> None:
+def test_parquet_whose_rows_all_share_one_long_text_is_refused_before_it_expands(tmp_path: Path) -> None:
     """A few kilobytes: 200,000 rows whose price is the same megabyte of zeros."""
     given = {name: repeated("0" * 2**20, 200_000) for name in NAMES[1:]}
     table = pa.table({"open_time": pa.array(range(START_MS, START_MS + 200_000 * 60_000, 60_000)), **given})

@@ -103,7 +103,8 @@ class ExecuteOrders:
     def accept(self, message: str) -> Sealed:
         """Return the sealed event of a message that has not expired.
 
-        SealError, UnreadableEventError and WireError are final. After KeyUnavailableError the message is delivered again.
+        SealError, UnreadableEventError and WireError mean that the message must not be retried. After
+        KeyUnavailableError it is delivered again.
         """
         found = open_message(message, self.request_keys)
         require_in_time(found.seal, self.clock())

@@ -1,4 +1,4 @@
-"""Records a finished job on the ledger: works in a temporary folder, retries while the ledger is away, then publishes."""
+"""Records a finished job on the ledger, with retries while PostgreSQL is unavailable, then publishes the committed events."""
 
 from __future__ import annotations
 

@@ -52,12 +52,12 @@ class Ensemble:
 
     @property
     def issue_margin(self) -> float:
-        """|p - 1/2| from which on a signal is issued."""
+        """The smallest |p - 1/2| for which a signal is issued; p: probability that the price rises."""
         return self.manifest.thresholds.issue_margin
 
     @property
     def high_margin(self) -> float:
-        """|p - 1/2| from which on a signal is of tier HIGH."""
+        """The smallest |p - 1/2| for which a signal has tier HIGH; p: probability that the price rises."""
         return self.manifest.thresholds.high_margin
 
     @property

@@ -86,7 +86,7 @@ class CompactionReport:
 
 def compact(
     scheduled_at: datetime,
-    venues: Sequence[str],
+    venues: tuple[str, ...],  # no Sequence: a lone name is one too
     symbols: Sequence[Symbol],
     *,
     ledger: CandleLedger,

@@ -252,7 +252,7 @@ def misread_unit(open_time_ms: NDArray[np.int64]) -> str:
 
 
 def outside_calendar(open_time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which times no clock shows, (n,): before 1970 or after 9998; all of them when their unit was misread."""
+    """Return an (n,) mask of impossible times: before 1970 or after 9998. If the unit was misread, all are."""
     if misread_unit(open_time_ms):
         return np.ones(len(open_time_ms), dtype=np.bool_)
     outside: NDArray[np.bool_] = (open_time_ms < _FIRST_MS) | (open_time_ms >= _END_MS)

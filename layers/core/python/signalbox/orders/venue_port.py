@@ -149,7 +149,7 @@ class SendLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """The id of a replacement order at the venue, and when it was intended. It counts as sent once the send log has it."""
+    """The id of a replacement order at the venue, and when we decided to send it. Only the send log proves that it was sent."""
 
     name: str
     intended_at: datetime

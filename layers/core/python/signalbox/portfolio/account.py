@@ -59,7 +59,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class BookingResult:
-    """Books after some entries, and the lots that those entries closed, in order."""
+    """The account's books after some entries, and the lots that these entries closed, in the order of the entries."""
 
     books: Books
     disposals: tuple[Disposal, ...] = ()

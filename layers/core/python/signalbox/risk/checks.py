@@ -119,7 +119,7 @@ def _in_force(snapshot: RiskSnapshot) -> set[LossRule]:
 
 
 def check_known(context: CheckContext, found: Breaches) -> None:
-    """Append a breach if new risk meets a symbol, held or working, without instrument rules. Reductions never wait for them."""
+    """Refuse new risk while the rules of a held or ordered instrument are unknown. Reductions always pass."""
     if context.reduces or context.impact is not None:
         return
     for symbol in context.symbols:

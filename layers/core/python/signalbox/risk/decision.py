@@ -50,7 +50,7 @@ class RiskApproved:
 
     def __post_init__(self, seal: object) -> None:
         if seal is not SEAL:
-            raise RiskError(f"order {self.order.order_id}: only assess may create an approval")
+            raise RiskError(f"order {self.order.order_id}: an approval can only be created by risk.assess()")
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class AtVenue(Changing):
 
     @exactly
     def held_by_others(self, symbol: str, side: Side) -> Decimal:
-        """Return the open quantity of others in a symbol and side. Where a venue holds coins, they are not available to us."""
+        """Return the open quantity of orders in a symbol and side that are not ours. On spot venues they reserve coins."""
         return sum((one.left for one in self.foreign if (one.symbol, one.side) == (symbol, side)), ZERO)
 
     @property

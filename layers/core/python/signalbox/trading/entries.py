@@ -44,7 +44,7 @@ def enter(
     """Follow a signal with an entry order, or record why not. `bars`: of its symbol, at least the newest ENTRY_BARS.
 
     deciders: (name, stage) of every deployment that decided this symbol at this instant; the signal's own is added.
-    Raises BarsNotAppliedError if the account is not idle and the bars up to the decision were not applied.
+    Raises BarsNotAppliedError if the account has a position or an order and has not yet been valued up to the decision.
     """
     account, symbol = state.account, Symbol(signal.symbol)
     key = entry_key(state, signal)

@@ -32,7 +32,7 @@ def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
 def held_by(draft: AccountDraft, trade: Trade) -> Decimal:
     """Return the open quantity of a trade: filled, less what closed it, and never more than the position.
 
-    What people's orders closed of the trade stays closed, even if they bought again since (attribution.py).
+    What manual orders closed of the trade stays closed, even if somebody bought again since (attribution.py).
     """
     return ZERO if not draft.orders[trade.entry].filled else held_after(draft, trade, exits_of(draft, trade))
 
@@ -87,7 +87,7 @@ def within_reach(draft: AccountDraft, symbol: str) -> Decimal:
 
 
 def in_the_way(draft: AccountDraft, symbol: Symbol, closing: Side, wanted: Decimal, own: Iterable[Order]) -> list[Order]:
-    """Return people's resting orders that keep `wanted` from being closed; empty if the rest of the position is enough.
+    """Return the manual orders that reserve what `wanted` needs to close; empty if enough of the position is not reserved.
 
     own: the orders of the trade that is to be closed.
     """

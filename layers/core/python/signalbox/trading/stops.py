@@ -137,7 +137,7 @@ def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: date
 
 
 def _differs(draft: AccountDraft, order: Order) -> bool:
-    """Whether somebody changed an order's quantity at the venue, as confirmed by two views. A changed price is accepted."""
+    """Whether two reads of the venue in a row show a quantity that somebody changed. A changed price is accepted."""
     key = (VenueDifference.ORDER_DIFFERS, order.client_order_id)
     found = (doubt for doubt in draft.at_venue.doubts if doubt.reported and doubt.key == key)
     return any(doubt.ledger.split()[0] != doubt.venue.split()[0] for doubt in found)

@@ -60,7 +60,7 @@ def fifo_handler(handle: RecordHandler, logger: Logger, metrics: Metrics) -> Cal
 
 
 def event_in(record: SQSRecord) -> BusEvent:
-    """Return the event that a rule of the bus put into the queue. UnreadableEventError and WireError are final."""
+    """Return the event that a rule of the bus put into the queue. After UnreadableEventError and WireError do not retry."""
     return read_event(record.body)
 
 

@@ -152,7 +152,7 @@ def _judge_sizes(reader: ThriftReader, leaf: _Leaf) -> None:
             if counts and (len(counts) != levels + 1 or min(counts) < 0):
                 raise UnfitParquetError(f"expected size statistics of {levels + 1} levels, each 0 or more, got {counts[:9]}")
         elif field == 1 and leaf.physical != _BYTE_ARRAY:
-            raise UnfitParquetError("a column of numbers has size statistics of text")
+            raise UnfitParquetError("a column of numbers has the statistics of a text column; write the file again")
         else:
             reader.skip(kind)
 

@@ -124,7 +124,8 @@ def _known(manifest: DumpManifest, store: DumpStore) -> list[Migration]:
         )
     for migration in manifest.migrations:
         if ours[migration.version].sha256 != migration.sha256:
-            raise DumpTooNewError(f"{store.name}: its migration {migration.version} is another one than that of this release")
+            differs = f"{store.name}: its migration {migration.version} differs from this release's"
+            raise DumpTooNewError(f"{differs}; restore with the release that wrote the dump")
     return [migration for version, migration in sorted(ours.items()) if version <= manifest.schema_version]
 
 

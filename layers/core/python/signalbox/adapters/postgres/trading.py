@@ -308,7 +308,7 @@ class PostgresTradingTransaction:
             self._keep(version_of(written), state)
 
     def _write_waiting(self) -> None:
-        """Write the save that waits for COMMIT now, because another statement has to follow it."""
+        """Write the held-back save now instead of at COMMIT, because another statement must come after it."""
         if self._waiting is None:
             return
         (save, state), self._waiting = self._waiting, None
