@@ -17,6 +17,7 @@ from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stacks.alerts import AlertsStack
 from cdk.stacks.alternative import AlternativeStack
 from cdk.stacks.backups import BackupsStack
+from cdk.stacks.chat import ChatStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.execution import ExecutionStack
@@ -65,6 +66,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     alerts = AlertsStack(app, platform)
     execution = ExecutionStack(app, platform, trading=trading)
     routing = RoutingStack(app, platform, execution=execution, trading=trading)
+    chat = ChatStack(app, platform, trading=trading)
     training = TrainingStack(app, platform)
     reports = ReportsStack(app, platform)
     backups = BackupsStack(app, platform, network=network)
@@ -72,6 +74,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")
     lake.add_stack_dependency(schema, "it reads the ledger's candles")
+    chat.add_stack_dependency(schema, "it reads the ledger")
     trading.add_stack_dependency(schema, "it writes the ledger's accounts")
     signals.add_stack_dependency(trading, "signals and decided cycles need someone who listens")
     signals.add_stack_dependency(routing, "and what they make accounts ask of venues needs its way there")

@@ -35,6 +35,7 @@ class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
     database_sslmode: str = Field(pattern="^(disable|prefer|require|verify-ca|verify-full)$")
     venue_url: str
     telegram_url: str
+    api_url: str  # where the HTTP APIs answer: no resolver knows their names
 
 
 class SignalLimitsConfig(BaseModel, frozen=True, extra="forbid"):

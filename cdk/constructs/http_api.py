@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
-from aws_cdk import RemovalPolicy, aws_apigatewayv2, aws_iam, aws_logs
+from aws_cdk import Aws, RemovalPolicy, aws_apigatewayv2, aws_iam, aws_logs
+from aws_cdk.aws_apigatewayv2 import HttpNoneAuthorizer
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
@@ -26,7 +28,10 @@ _LOGGED = {  # one JSON line per request, with the caller but never the content
 
 
 class SignedHttpApi(Construct):
-    """Routes (`POST /orders`) of one function, for callers with an IAM identity that may invoke them."""
+    """Routes (`POST /orders`) of one function, for callers with an IAM identity that may invoke them.
+
+    is_signed: false for a service that cannot sign; then the function itself judges who calls.
+    """
 
     def __init__(
         self,
@@ -40,12 +45,13 @@ class SignedHttpApi(Construct):
         apart: Sequence[str] = (),
         requests_per_second: int = 20,
         burst: int = 40,
+        is_signed: bool = True,
     ) -> None:
         """apart: routes with a throttle of their own, each as large as that of all other routes together."""
         super().__init__(scope, construct_id)
         self.api = aws_apigatewayv2.HttpApi(self, "Api", api_name=name, create_default_stage=False)
         integration = HttpLambdaIntegration("Function", function.live)
-        authorizer = HttpIamAuthorizer()
+        authorizer = HttpIamAuthorizer() if is_signed else HttpNoneAuthorizer()
         made: list[aws_apigatewayv2.HttpRoute] = []  # those apart
         for route in routes:
             method, path = route.split(" ")
@@ -73,6 +79,12 @@ class SignedHttpApi(Construct):
             or None,
         )
         self.stage.node.add_dependency(*made)  # a setting of a route that is not there yet is refused
+
+    def arn_of(self, route: str) -> str:
+        """Return the ARN of a route for execute-api:Invoke; a parameter of its path is any value."""
+        method, path = route.split(" ")
+        named = re.sub(r"\{\w+\}", "*", path)
+        return f"arn:{Aws.PARTITION}:execute-api:{Aws.REGION}:{Aws.ACCOUNT_ID}:{self.api.api_id}/$default/{method}{named}"
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""The layers of one stack: the library with its runtime, inference, exchange access, and Parquet.
+"""The layers of one stack: the library with its runtime, inference, exchange access, charts, and Parquet.
 
 A stack has its own layer versions, made of assets that are built and uploaded once: a version handed from one stack to
 another would be an export that no deployment could change. Decision: docs/decisions/0011-layers-are-built-without-docker.md.
@@ -29,6 +29,8 @@ class LayerName(StrEnum):
     CORE = "core"
     INFERENCE = "inference"
     EXCHANGE = "exchange"
+    CHARTS = "charts"
+    CHAT = "chat"
     DATA = "data"  # never beside inference: together they are over Lambda's limit
 
 

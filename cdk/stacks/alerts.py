@@ -6,7 +6,7 @@ from constructs import Construct
 
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import EventSubscription, FunctionQueue, QueueDelivery, events_of
+from cdk.constructs.subscription import GRACE_SECONDS, EventSubscription, FunctionQueue, QueueDelivery, events_of
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
 
@@ -19,6 +19,7 @@ _ALWAYS = (
     EventType.MODEL_EVALUATED,
     EventType.TRAINING_FAILED,
     EventType.EVALUATION_FAILED,
+    EventType.SIGNAL_RESOLVED,
 )
 _ACCOUNTS = (
     EventType.ORDER_REFUSED,
@@ -38,6 +39,10 @@ _ACCOUNTS = (
 
 _ALARMS = (
     (Metric.ALERTS_UNDELIVERABLE, "an alert reached nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
+    (
+        Metric.CHAT_SETTINGS_REFUSED,
+        "a chat's settings in the Telegram secret are wrong, so it gets everything; the log says what",
+    ),
     (Metric.CHATS_MOVED, "a chat has a new id; alerts go there already: put the new id, which is in the log, into the secret"),
 )
 
@@ -54,18 +59,23 @@ class AlertsStack(FunctionStack):
             "SendAlerts",
             name=Function.SEND_ALERTS,
             context=context,
-            layers=(LayerName.CORE,),
+            layers=(LayerName.CORE, LayerName.CHARTS),
             bus=messaging.bus,
             environment={
                 Env.TELEGRAM_SECRET_ARN: telegram.secret_arn,
                 Env.TELEGRAM_URL: stage.endpoints.telegram_url if stage.endpoints else "",
                 Env.IDEMPOTENCY_TABLE: data.deliveries.table_name,
+                Env.ALARM_TOPIC_ARN: context.alarm_topic.topic_arn,
+                Env.MPLCONFIGDIR: "/tmp/matplotlib",  # noqa: S108 - the one folder that a function may write
             },
             timeout_seconds=60,
-            memory_megabytes=256,
+            memory_megabytes=1024,  # a chart takes CPU, which comes with memory (docs/alerts.md has the figures)
         )
         send.allow(["secretsmanager:GetSecretValue"], telegram.secret_arn)
-        send.allow_idempotency_records(data.deliveries)
+        send.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"], data.deliveries.table_arn)
+        send.allow(["sns:Publish"], context.alarm_topic.topic_arn)
+        if context.alarm_topic.master_key is not None:  # the topic is encrypted
+            send.allow(["kms:Decrypt", "kms:GenerateDataKey"], context.alarm_topic.master_key.key_arn)
         subscription = EventSubscription(
             self,
             "Alerts",
@@ -90,8 +100,12 @@ class AlertsStack(FunctionStack):
             "Deliveries",
             function=send,
             alarm_topic=context.alarm_topic,
-            fifo=True,  # one message group per chat
-            delivery=QueueDelivery.patient(send),  # a chat in flood control says how long to wait, up to hours, several times
+            fifo=True,  # one message group per chat, and one for its critical alerts
+            delivery=QueueDelivery(
+                batch_size=10,  # what waits together comes in one message
+                maximum_receives=100,  # one put back counts a delivery of those behind it; an alert ends by its expiry
+                visibility_seconds=send.timeout_seconds + GRACE_SECONDS,
+            ),
         )
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
         send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)

@@ -54,6 +54,7 @@ class DataStack(SignalboxStack):
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
         self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert was sent to which chat
         self.outgoing = self._table("OutgoingEvents", key="event_type", sort="event_id", streamed=True)
+        self.chat = self._table("Chat", key="id", expires="expiration")  # who may speak to the bot, and what waits for a button
         self._name_database()
         self.output(StackOutput.OUTGOING_EVENTS_TABLE, self.outgoing.table_name)
         self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
@@ -61,6 +62,7 @@ class DataStack(SignalboxStack):
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
         self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
         self.output(StackOutput.BACKUPS_BUCKET, self.backups.bucket_name)
+        self.output(StackOutput.CHAT_TABLE, self.chat.table_name)
         self.output(StackOutput.MASTER_SECRET_ARN, self.master_secret.secret_arn)
 
     def _bucket(self, name: str, *, kept_days: int | None = None) -> aws_s3.Bucket:

@@ -98,6 +98,6 @@ class ExecutionStack(FunctionStack):
             memory_megabytes=512,
         )
         execute.allow(["secretsmanager:GetSecretValue"], secrets.exchange.secret_arn)
-        execute.allow_items(["dynamodb:GetItem"], secrets.keys, list(SealKey))
+        execute.allow_items(["dynamodb:GetItem"], secrets.keys, [SealKey.REQUESTS, SealKey.REPORTS])
         execute.allow_idempotency_records(data.idempotency)
         return execute

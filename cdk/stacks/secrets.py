@@ -27,6 +27,14 @@ class SecretsStack(SignalboxStack):
         # the generated member is read by nobody: with another shape CloudFormation would write the secret anew, without the
         # accounts that the operator put in
         self.exchange = self._secret("Exchange", {"accounts": {}}, "mt5_signing_key", "live venues: accounts by name")
+        self.webhook = aws_secretsmanager.Secret(
+            self,
+            "Webhook",
+            description="what Telegram sends with each update; `signalbox telegram setup` sets it there",
+            removal_policy=self.state_removal,
+            generate_secret_string=aws_secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+        )
+        acknowledge(self.webhook, "SMG4", "Replaced by the operator: a new value, then `signalbox telegram setup` again.")
         self.keys = aws_dynamodb.Table(
             self,
             "SigningKeys",
@@ -41,6 +49,7 @@ class SecretsStack(SignalboxStack):
         )
         self.output(StackOutput.TELEGRAM_SECRET_ARN, self.telegram.secret_arn)
         self.output(StackOutput.EXCHANGE_SECRET_ARN, self.exchange.secret_arn)
+        self.output(StackOutput.WEBHOOK_SECRET_ARN, self.webhook.secret_arn)
         self.output(StackOutput.SIGNING_KEYS_TABLE, self.keys.table_name)
 
     def _secret(self, name: str, shape: dict[str, object], generated: str, description: str) -> aws_secretsmanager.Secret:

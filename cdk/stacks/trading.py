@@ -74,7 +74,7 @@ class TradingStack(FunctionStack):
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, megabytes=1769)  # one full vCPU
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
         manage.allow_items(["dynamodb:GetItem"], platform.secrets.keys, list(SealKey))
-        monitor.allow_items(["dynamodb:GetItem"], platform.secrets.keys, [SealKey.REQUESTS])  # it gets no reports
+        monitor.allow_items(["dynamodb:GetItem"], platform.secrets.keys, [SealKey.REQUESTS])  # it gets no reports and no commands
         for metric, description in _ALARMS:
             self.alarm_at(metric, description)
         self._listen(manage)
@@ -95,7 +95,7 @@ class TradingStack(FunctionStack):
             description="no account was monitored for five minutes: monitor_risk is not invoked",
             topic=platform.context.alarm_topic,
         )
-        api = SignedHttpApi(
+        self.api = SignedHttpApi(
             self,
             "Orders",
             stage=self.config,
@@ -104,7 +104,7 @@ class TradingStack(FunctionStack):
             routes=ROUTES,
             apart=(HALT_ROUTE,),  # other requests must not throttle a halt; the kill switch's queue has no throttle
         )
-        self.output(StackOutput.ORDERS_API_URL, api.url)
+        self.output(StackOutput.ORDERS_API_URL, self.api.url)
 
     def _function(self, construct_id: str, name: Function, *, megabytes: int) -> SignalboxFunction:
         platform = self.platform

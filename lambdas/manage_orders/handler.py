@@ -28,7 +28,7 @@ metrics = Metrics()
 
 def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext], Any]:
     """Return the Lambda handler for a composition."""
-    api = trading_api(app, _report)
+    api = trading_api(app, _report, app.person_keys)
 
     def record_handler(record: SQSRecord) -> None:
         facts = record.attributes

@@ -27,6 +27,7 @@ PLACEHOLDERS: Final = {  # shaped like the real values, and reachable nowhere
     "database_host": "/signalbox.invalid/socket",
     "venue_url": "http://venue.invalid",
     "telegram_url": "http://telegram.invalid",
+    "api_url": "http://api.invalid",
 }
 SYNTH_SECONDS: Final = 300.0
 KEPT_ASSEMBLIES: Final = 3

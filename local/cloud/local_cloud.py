@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +26,14 @@ from local.errors import WorkbenchError
 from local.settings import STAGE, Settings
 from local.stand_ins.exchange import BURST, REQUESTS_PER_SECOND, BarFeed, ExchangeStandIn
 from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
+from local.stand_ins.telegram_webhook import Webhook
+from signalbox.access import Role
+from signalbox.adapters.aws.chat_table import DynamoPeople
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.tracing import DecisionReader
+from signalbox.chat.bot.people import ChatPerson
+from signalbox.chat.updates import HANDLED
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY, SYMBOLS, Function, StackOutput, function_name
 from signalbox.market.candles import Symbol
 
@@ -118,6 +123,7 @@ class LocalCloud:
             "database_host": str(self.postgres.socket_folder),
             "venue_url": self.exchange.url,
             "telegram_url": self.telegram.url,
+            "api_url": self.emulator.url,
         }
         self.outputs = deploy(self.emulator, stacks, endpoints, progress=lambda name: self.progress(f"deploying {name}"))
         missing = [key.value for key in StackOutput if key not in self.outputs]
@@ -127,6 +133,17 @@ class LocalCloud:
         self.emulator.client("secretsmanager").put_secret_value(
             SecretId=self.outputs[StackOutput.TELEGRAM_SECRET_ARN], SecretString=json.dumps(secret)
         )
+        self._open_chat()
+
+    def _open_chat(self) -> None:
+        """Connect the stand-in to the webhook, and let the person of this machine in, who owns its accounts (local.toml)."""
+        secrets = self.emulator.client("secretsmanager")
+        secret = secrets.get_secret_value(SecretId=self.outputs[StackOutput.WEBHOOK_SECRET_ARN])["SecretString"]
+        self.telegram.caller.webhook = Webhook(self.outputs[StackOutput.WEBHOOK_URL], secret, frozenset(HANDLED))
+        self.telegram.caller.via = self.emulator.url
+        people = DynamoPeople(self.emulator.client("dynamodb"), self.outputs[StackOutput.CHAT_TABLE])
+        if people.person(int(CHAT_ID)) is None:
+            people.list_person(ChatPerson(int(CHAT_ID), Role.OWNER, "you", datetime.now(UTC)))
 
     @cached_property
     def _source(self) -> ConnectionSource:

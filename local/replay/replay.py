@@ -135,6 +135,7 @@ class CycleReplay:
             bars={symbol: cloud.ledger.bars(VENUE, symbol, self._start, until) for symbol in symbols},
             accounts=cloud.accounts.record(self._start, until),
             alerts_sent=len(cloud.telegram.messages),
+            messages=cloud.telegram.messages,
             duplicates_injected=self.injected,
             duplicates_ignored=round(ignored),
             warnings=tuple(self.warnings),

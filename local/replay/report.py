@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from local.replay.account_report import account_view
 from local.replay.chart import chart_of, draw_chart
+from local.replay.phone import bubbles
 from local.replay.summary import CycleTiming, ReplayRecord, write_summary
 from signalbox.reports.page import Table, badge, coloured, render
 from signalbox.reports.plane import bars_chart
@@ -40,6 +41,7 @@ def render_page(record: ReplayRecord, summary: dict[str, Any]) -> str:
         prices=chart_of(record).markup(),
         script=page_script(),
         accounts=[account_view(account) for account in record.accounts],
+        bubbles=bubbles(record.messages),
         symbols=_symbol_table(record, summary),
         timings=_timing_chart(record.timings),
         signals=_signal_table(record),

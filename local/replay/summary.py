@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from local.cloud.accounts import AccountRecord, summarise_account
+from local.stand_ins.telegram import Message
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import CYCLE, Gap
 from signalbox.market.gaps import find_gaps
@@ -63,6 +64,7 @@ class ReplayRecord:
     accounts: tuple[AccountRecord, ...] = ()
     decided_until: datetime | None = None  # the last decided cycle, which is `end` unless the replay stopped early
     dead_letters: Mapping[str, int] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()  # what the chat got, oldest first
 
     @property
     def issued(self) -> tuple[Signal, ...]:

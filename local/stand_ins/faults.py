@@ -36,6 +36,9 @@ class MessengerFault(StrEnum):
     DEACTIVATED = "DEACTIVATED"  # 403, the user's account is gone
     SERVER_ERROR = "SERVER_ERROR"  # 500
     TIMEOUT = "TIMEOUT"  # never answers
+    TIMEOUT_AFTER = "TIMEOUT_AFTER"  # accepted, never answered
+    BAD_GATEWAY_AFTER = "BAD_GATEWAY_AFTER"  # accepted, then a 502 of the gateway in HTML
+    PHOTO_REFUSED = "PHOTO_REFUSED"  # 400 for a photo, nothing for a text
 
 
 class TradingFault(StrEnum):

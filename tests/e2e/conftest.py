@@ -66,7 +66,8 @@ class Market:
         return {row.symbol: row for row in self.cloud.ledger.refusals(VENUE, at - CYCLE, at)}
 
     def texts(self) -> list[str]:
-        return [m.text for m in self.cloud.telegram.messages]
+        """Return every alert, also where several came in one message."""
+        return [text for message in self.cloud.telegram.messages for text in message.text.split("\n\n")]
 
     def await_text(self, part: str, since: int) -> str:
         """Return the first message after the `since`-th that contains `part`."""

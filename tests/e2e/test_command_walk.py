@@ -126,6 +126,11 @@ WALKS: Final[dict[str, Walk]] = {
     "accounts access revoke": Walk(EXAMPLES["accounts access revoke"], once=True),
     "accounts withdraw": Walk(f"accounts withdraw {ACCOUNT} --amount 10 --why payout"),
     "signals show": Walk("signals show BTC-USD {instant}", also=("signals show BTC-USD {instant} --out out/signal",)),
+    "telegram invite": Walk("telegram invite --role viewer --stage local"),
+    "telegram people": Walk("telegram people --stage local"),
+    "telegram setup": Walk("telegram setup --stage local"),
+    "telegram group": Walk("telegram group --stage local -- -1001234567890", once=True),
+    "telegram remove": Walk("telegram remove 1 --stage local", once=True),
     "telegram simulate": Walk("telegram simulate --role operator", stdin=f"/status\n/halt {ACCOUNT} testing\n2\n"),
     "report": Walk("report --account ftmo-2step-100k --period {month} --out out/reports"),
     "mt5 config": Walk("mt5 config ftmo-1"),
@@ -258,6 +263,8 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "steps": COUNT,
     "threads": COUNT,
     "key": ("nonsense", "request_key", ""),
+    "user": ("x", "0", "-1", ""),
+    "chat": ("x", "5", ""),
     "field": ("telegram", "nonsense.x", "exchange.accounts.x.y", ""),
 }
 NAMES_OF_OTHERS: Final = (

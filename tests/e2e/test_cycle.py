@@ -28,7 +28,7 @@ def test_twelve_cycles_give_one_shadow_signal_a_symbol_and_alert_what_is_issued(
     assert len(rows) == 12 * len(market.cloud.symbols)
     assert {row.stage for row in rows} == {"shadow"}
     issued = [row for row in rows if row.issued]
-    reported = [text for text in market.texts()[sent:] if "for the next" in text]
+    reported = [text for text in market.texts()[sent:] if "Confidence" in text]
     assert len(reported) == len(issued)
     assert all("SHADOW" in text for text in reported)
 

@@ -126,7 +126,7 @@ def test_every_trade_is_told_when_it_opens_and_when_it_closes(market: Market) ->
     reported = [text for text in market.texts()[sent:] if ACCOUNT in text]
     assert opened
     assert closed
-    assert sum("\nstop " in text for text in reported) == opened
+    assert sum("\nStop " in text for text in reported) == opened
     assert sum(" closed " in text for text in reported) == closed
 
 
@@ -189,7 +189,7 @@ def test_halt_stops_entries_survives_a_restart_of_the_function_and_is_told(marke
     sent = len(market.texts())
     halt = HaltTrading(account=ACCOUNT, request_id=f"halt-{market.now:%H%M}", requested_at=market.now, why="somebody looks")
     send(market, halt)
-    assert "somebody looks" in market.await_text(f"{ACCOUNT}: HALT", sent)
+    assert "somebody looks" in market.await_text(f"{ACCOUNT}: halted", sent)
     _kill_workers(market, "manage-orders")
     refused = buy(market, f"no-{market.now:%H%M}")
     send(market, refused)

@@ -23,6 +23,7 @@ REQUEST_TEXT: Final = "request-" * 8
 REPORT_TEXT: Final = "reports-" * 8
 REQUEST_KEY: Final = SigningKey.of(REQUEST_TEXT)
 REPORT_KEY: Final = SigningKey.of(REPORT_TEXT)
+PEOPLE_KEY: Final = SigningKey.of("peoples-" * 8)
 
 
 class FixedKeys:
@@ -74,6 +75,7 @@ class Sealers:
 
     request: SigningKey = REQUEST_KEY
     report: SigningKey = REPORT_KEY
+    people: SigningKey = PEOPLE_KEY
 
     @classmethod
     def of(cls, cloud: LocalCloud) -> Self:

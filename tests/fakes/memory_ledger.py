@@ -23,6 +23,7 @@ from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import (
     CandleWrites,
     CycleState,
+    IssuedSignal,
     OutboxEvent,
     PartlyPublishedError,
     SymbolRefusal,
@@ -229,6 +230,11 @@ class MemoryLedgerTransaction:
             s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and since < s.decided_at <= until
         ]
         return [Issued(s.symbol, s.decided_at, s.tier) for s in sorted(own, key=lambda s: (s.decided_at, s.symbol))]
+
+    def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
+        own = [s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and not s.late]
+        found = sorted((s for s in own if since < s.decided_at <= until), key=lambda s: (s.decided_at, s.symbol))
+        return [IssuedSignal(s.symbol, s.decided_at, s.stage, s.direction, s.tier, s.price, s.market) for s in found]
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         key = (model.deployment, model.stage.value, model.bundle, json.dumps(dict(model.gates), sort_keys=True))

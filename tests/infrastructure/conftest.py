@@ -22,6 +22,7 @@ LOCAL_ENDPOINTS = {
     "database_sslmode": "disable",
     "venue_url": "http://127.0.0.1:9001",
     "telegram_url": "http://127.0.0.1:9002",
+    "api_url": "http://127.0.0.1:9003",
 }
 
 

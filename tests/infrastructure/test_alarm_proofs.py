@@ -16,6 +16,7 @@ pytestmark = pytest.mark.infra
 TESTS: Final = Path(__file__).resolve().parents[1]
 _EXECUTE, _TRADING = "unit/lambdas/test_execute_orders.py", "unit/lambdas/test_trading_handlers.py"
 _HANDLERS, _ALARMS = "unit/lambdas/test_handlers.py", "unit/lambdas/test_alarm_metrics.py"
+_CHAT = "unit/lambdas/test_telegram_functions.py"
 _WRONG = "test_what_went_wrong_with_an_account_is_counted_by_whoever_saw_it"
 
 # By what the alarm watches: a file below tests/, and a test in it. Of silence (missing data breaches) it is the test in which a
@@ -27,9 +28,13 @@ PROOFS: Final[dict[tuple[str, str], tuple[str, str]]] = {
             Metric.ACCESS_REFUSED: (_TRADING, "test_what_somebody_may_not_is_counted"),
             Metric.ACCOUNTS_NOT_OPENED: (_ALARMS, "test_a_configured_account_that_is_another_in_the_ledger_is_counted"),
             Metric.ALERTS_UNDELIVERABLE: (_HANDLERS, "test_an_alert_that_has_no_chat_alarms"),
+            Metric.ANSWERS_LOST: (_CHAT, "test_a_revoked_token_loses_the_answer_and_alarms"),
+            Metric.STRANGERS_IGNORED: (_CHAT, "test_a_stranger_gets_200_and_silence_and_is_counted"),
+            Metric.WEBHOOK_REFUSED: (_CHAT, "test_a_call_without_the_secret_is_403_and_counted"),
             Metric.CANDLES_COLLECTED: (_ALARMS, "test_a_venue_that_gives_no_bar_counts_below_one"),
             Metric.CANDLES_CONFLICTING: (_ALARMS, "test_bars_that_changed_after_the_fact_are_counted_each"),
             Metric.CANDLES_REVISED: (_ALARMS, "test_bars_that_changed_after_the_fact_are_counted_each"),
+            Metric.CHAT_SETTINGS_REFUSED: (_HANDLERS, "test_settings_that_cannot_be_used_alarm"),
             Metric.CHATS_MOVED: (_HANDLERS, "test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost"),
             Metric.COMMANDS_REFUSED: (_EXECUTE, "test_a_command_that_the_agent_refuses_alarms"),
             Metric.COMMANDS_UNACKNOWLEDGED: (

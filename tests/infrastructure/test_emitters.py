@@ -32,6 +32,7 @@ AGENT: Final = "the agent's policy"
 SENDERS: Final[dict[tuple[str, str], set[str]]] = {
     ("alerts", "Alerts"): {BUS_RULES},
     ("alerts", "Deliveries"): {Function.SEND_ALERTS},
+    ("chat", "Updates"): {Function.TELEGRAM_WEBHOOK},
     ("execution", "Mt5Checks"): {Function.EXECUTE_ORDERS},
     ("execution", "Requests"): {Function.ROUTE_EVENTS},
     ("routing", "Events"): {BUS_RULES},

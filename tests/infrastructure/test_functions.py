@@ -29,6 +29,7 @@ LEDGER = {
     Function.REGISTER_MODEL,
     Function.DUMP_DATABASE,
     Function.RESTORE_DATABASE,
+    Function.QUERY_LEDGER,
 }
 OF_THE_OWNER = {Function.MIGRATE_DATABASE, Function.RESTORE_DATABASE}  # who log in as their caller says
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
@@ -50,11 +51,12 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.TELEGRAM_URL,
         Env.IDEMPOTENCY_TABLE,
         Env.DELIVERIES_QUEUE_URL,
+        Env.ALARM_TOPIC_ARN,
+        Env.MPLCONFIGDIR,
     },
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
     Function.MANAGE_ORDERS: DATABASE
     | {Env.OUTGOING_EVENTS_TABLE, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN, Env.SIGNING_KEYS_TABLE},
-    Function.MONITOR_RISK: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.VENUE, Env.SIGNING_KEYS_TABLE},
     Function.RELAY_OUTBOX: DATABASE | {Env.OUTGOING_EVENTS_TABLE},
     Function.FORWARD_EVENTS: {Env.EVENT_BUS_NAME, Env.OUTGOING_EVENTS_TABLE},
     Function.EXECUTE_ORDERS: {
@@ -76,6 +78,17 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME, Env.SIGNING_KEYS_TABLE},
     Function.DUMP_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
     Function.RESTORE_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
+    Function.QUERY_LEDGER: DATABASE | {Env.VENUE},
+    Function.TELEGRAM_WEBHOOK: {Env.WEBHOOK_SECRET_ARN, Env.CHAT_TABLE, Env.UPDATES_QUEUE_URL},
+    Function.TELEGRAM_BOT: {
+        Env.TELEGRAM_SECRET_ARN,
+        Env.TELEGRAM_URL,
+        Env.SIGNING_KEYS_TABLE,
+        Env.CHAT_TABLE,
+        Env.QUERY_FUNCTION_NAME,
+        Env.ORDERS_API_URL,
+        Env.ORDERS_API_VIA,
+    },
 }
 SENDING = {  # of a function of the edge that sends each thing once
     "dynamodb:DeleteItem",
@@ -89,7 +102,7 @@ SENDING = {  # of a function of the edge that sends each thing once
 ACTIONS: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents", "sqs:SendMessage"},
     Function.GENERATE_SIGNALS: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
-    Function.SEND_ALERTS: SENDING,
+    Function.SEND_ALERTS: (SENDING - {"dynamodb:UpdateItem"}) | {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
     Function.MANAGE_ORDERS: {"dynamodb:GetItem", "dynamodb:PutItem", "rds-db:connect"},
     Function.MONITOR_RISK: {"dynamodb:GetItem", "dynamodb:PutItem", "rds-db:connect", "sqs:SendMessage"},
@@ -124,6 +137,16 @@ ACTIONS: dict[Function, set[str]] = {
     Function.PREPARE_DATABASE: {"dynamodb:PutItem", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.RESTORE_DATABASE: {"s3:GetObject", "s3:ListBucket"},
+    Function.QUERY_LEDGER: {"rds-db:connect"},
+    Function.TELEGRAM_WEBHOOK: {"dynamodb:GetItem", "secretsmanager:GetSecretValue", "sqs:SendMessage"},
+    Function.TELEGRAM_BOT: {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "execute-api:Invoke",
+        "lambda:InvokeFunction",
+        "secretsmanager:GetSecretValue",
+    },
 }
 XRAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 TRACED = set(Function) - {
@@ -149,6 +172,7 @@ CONSUMERS = {
     Function.ROUTE_EVENTS,
     Function.SEND_ALERTS,
     Function.REGISTER_MODEL,
+    Function.TELEGRAM_BOT,
 }
 INTERFACES = {
     "ec2:AssignPrivateIpAddresses",
@@ -253,7 +277,8 @@ def test_each_secret_is_read_by_whom_it_is_for_and_nobody_else(assembly: Assembl
     }
     assert readers == {
         "LedgerMaster": {Function.PREPARE_DATABASE},
-        "Telegram": {Function.SEND_ALERTS},
+        "Telegram": {Function.SEND_ALERTS, Function.TELEGRAM_BOT},
+        "Webhook": {Function.TELEGRAM_WEBHOOK},  # and so not the bot's token, though the internet calls it
         "Exchange": {Function.EXECUTE_ORDERS},
     } | ({key: {Function.EXECUTE_ORDERS} for key in ("ftmo1Key", "ftmo2Key")} if assembly.stage == "local" else {})
 
@@ -270,7 +295,8 @@ def test_each_signing_key_is_read_by_whom_it_is_for_and_made_by_one(assembly: As
     signers = {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS}
     assert who("dynamodb:GetItem", SealKey.REQUESTS) == signers | {Function.MONITOR_RISK}
     assert who("dynamodb:GetItem", SealKey.REPORTS) == signers
-    assert who("dynamodb:PutItem", SealKey.REQUESTS) == who("dynamodb:PutItem", SealKey.REPORTS) == {Function.PREPARE_DATABASE}
+    assert who("dynamodb:GetItem", SealKey.PEOPLE) == {Function.MANAGE_ORDERS, Function.TELEGRAM_BOT}
+    assert [who("dynamodb:PutItem", name) for name in SealKey] == [{Function.PREPARE_DATABASE}] * 3
     for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Scan", "Query", "BatchGetItem", "ExportTableToPointInTime"):
         assert who(f"dynamodb:{action}") == who(f"dynamodb:{action}", "another") == set()
 
@@ -304,11 +330,13 @@ TABLES = {
     Function.COLLECT_CANDLES: {"CollectionCursors"},
     Function.SEND_ALERTS: {"Deliveries"},
     Function.EXECUTE_ORDERS: {"Idempotency", "SigningKeys"},  # which orders were sent
+    Function.TELEGRAM_WEBHOOK: {"Chat"},  # which it may only read
+    Function.TELEGRAM_BOT: {"Chat"},
 }
 
 
 @pytest.mark.parametrize("function", Function)
-def test_a_table_is_used_by_whom_it_is_for(assembly: Assembly, function: Function) -> None:
+def test_a_table_of_the_edge_is_for_whom_the_table_names(assembly: Assembly, function: Function) -> None:
     """send_alerts, which parses what the internet answers, cannot forget that an order was sent."""
     tables = "|".join(r.logical_id for r in assembly.resources("AWS::DynamoDB::Table"))
     found = set()
@@ -318,6 +346,21 @@ def test_a_table_is_used_by_whom_it_is_for(assembly: Assembly, function: Functio
             assert len(named) == len(_listed(statement["Resource"])), statement
             found |= {re.sub("[0-9A-F]{8}$", "", name) for name in named}
     assert found == TABLES.get(function, set())
+
+
+def test_the_bot_reaches_its_routes_of_the_orders_api_and_one_function_alone(assembly: Assembly) -> None:
+    found = {
+        action: json.dumps(s["Resource"]) for s in statements(assembly, Function.TELEGRAM_BOT) for action in _listed(s["Action"])
+    }
+    paths = sorted(re.findall(r"/\$default/([A-Z]+/[a-z/*]+)", found["execute-api:Invoke"]))
+    assert paths == [
+        "DELETE/orders/*",
+        "POST/accounts/*/confirm",
+        "POST/accounts/*/halt",
+        "POST/accounts/*/resume",
+        "POST/orders",
+    ]
+    assert "QueryLedger" in found["lambda:InvokeFunction"]
 
 
 def test_every_ledger_function_has_a_role_in_the_database() -> None:

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from cdk.stacks.chat import BURST, REQUESTS_PER_SECOND, WEBHOOK_ROUTE
 from cdk.stacks.trading import HALT_ROUTE, ROUTES
+from local.cli.cost.estimate import load
 from tests.infrastructure.assembly import Assembly
 from tools.api_docs import ROUTES as DESCRIBED
 
@@ -46,3 +48,23 @@ def test_only_the_api_may_invoke_its_function(assembly: Assembly) -> None:
 
 def test_every_deployed_route_is_in_the_openapi_document() -> None:
     assert {f"{method.upper()} {path}" for method, path in (route.split(" ") for route in DESCRIBED)} == set(ROUTES)
+
+
+def test_the_webhook_is_one_throttled_route_that_logs_no_body(assembly: Assembly) -> None:
+    (route,) = (r for r in assembly.resources("AWS::ApiGatewayV2::Route") if r.stack == "chat")
+    assert (route.properties["RouteKey"], route.properties["AuthorizationType"]) == (WEBHOOK_ROUTE, "NONE")
+    (stage,) = (s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "chat")
+    limits = stage.properties["DefaultRouteSettings"]
+    assert (limits["ThrottlingRateLimit"], limits["ThrottlingBurstLimit"]) == (REQUESTS_PER_SECOND, BURST)
+    fields = json.loads(stage.properties["AccessLogSettings"]["Format"]).values()
+    assert all(field.startswith("$context.") for field in fields)
+
+
+def test_a_stranger_a_thousand_times_a_second_costs_a_bounded_sum() -> None:
+    """What the throttle lets through in a month, at list price: the API's requests, and 20 ms of 512 MB each."""
+    prices = load("prices.toml")
+    calls = REQUESTS_PER_SECOND * 86_400 * 30
+    each = (prices["million"]["http_request"] + prices["million"]["lambda_request"]) / 1e6
+    seconds = 0.02 * 512 / 1024 * prices["other"]["lambda_gigabyte_second"]
+    logs = 1e-6 * prices["other"]["log_gigabyte"]  # a line of one kilobyte
+    assert calls * (each + seconds + logs) < 60

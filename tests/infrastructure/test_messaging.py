@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdk.constructs.subscription import GRACE_SECONDS
 from cdk.sources import REPOSITORY
 from signalbox.trading.account import SEND_WITHIN
 from signalbox.trading.events import REVIEW_DELAY
@@ -96,15 +97,16 @@ def _queue_of(assembly: Assembly, mapping: Resource) -> Resource:
 
 def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assembly) -> None:
     mappings = [m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack != "messaging"]
-    assert {m.stack for m in mappings} == {"execution", "signals", "alerts", "trading", "training", "routing"}
+    assert {m.stack for m in mappings} == {"execution", "signals", "alerts", "trading", "training", "routing", "chat"}
     for mapping in mappings:
         assert mapping.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        queue = _queue_of(assembly, mapping).properties
+        found = _queue_of(assembly, mapping)
+        queue = found.properties
         assert "DeadLetters" in json.dumps(queue["RedrivePolicy"]["deadLetterTargetArn"])
         timeout, hidden, receives = _timeout_of(assembly, mapping), queue["VisibilityTimeout"], queue["RedrivePolicy"]
         # short where an account or a chat waits behind a hidden message, and then shown more often before it is given up
         assert (hidden >= 6 * timeout and 3 <= receives["maxReceiveCount"] <= 10) or (
-            timeout < hidden <= timeout + 15 and receives["maxReceiveCount"] == 20
+            timeout < hidden <= timeout + 15 and receives["maxReceiveCount"] == _times_shown(found)
         )
 
 
@@ -122,6 +124,11 @@ def test_the_stream_of_outgoing_events_is_read_from_its_start_until_all_is_taken
     assert table.properties["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     keys = [(k["AttributeName"], k["KeyType"]) for k in table.properties["KeySchema"]]
     assert keys == [("event_type", "HASH"), ("event_id", "RANGE")]
+
+
+def _times_shown(queue: Resource) -> int:
+    """A person who waits for the bot's answer asks again; a delivery ends by its expiry."""
+    return 5 if queue.stack == "chat" else 100 if queue.logical_id.startswith("Deliveries") else 20
 
 
 def _invoked(assembly: Assembly, stack: str, target: object) -> str:
@@ -147,12 +154,20 @@ def _mapping(assembly: Assembly, stack: str, queue: str) -> Resource:
 
 @pytest.mark.parametrize(
     ("stack", "queue"),
-    [("alerts", "Alerts"), ("alerts", "Deliveries"), ("trading", "Trading"), ("execution", "Requests")],
+    [("alerts", "Alerts"), ("trading", "Trading"), ("execution", "Requests")],
 )
 def test_a_message_put_back_counts_no_delivery_of_another(assembly: Assembly, stack: str, queue: str) -> None:
     mapping = _mapping(assembly, stack, queue)
     assert _queue_of(assembly, mapping).properties["FifoQueue"] is True
     assert mapping.properties["BatchSize"] == 1
+
+
+def test_deliveries_that_wait_come_together_and_end_by_expiry_not_by_a_count(assembly: Assembly) -> None:
+    mapping = _mapping(assembly, "alerts", "Deliveries")
+    queue = _queue_of(assembly, mapping).properties
+    assert (queue["FifoQueue"], mapping.properties["BatchSize"]) == (True, 10)  # so that a burst is one message
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 100  # one that is put back counts a delivery of those behind it
+    assert queue["VisibilityTimeout"] == assembly.function("send-alerts").properties["Timeout"] + GRACE_SECONDS
 
 
 def test_a_report_of_an_agent_put_back_counts_no_delivery_of_another(with_mailboxes: Assembly) -> None:
@@ -206,7 +221,7 @@ def test_a_position_without_a_price_waits_longer_than_a_bar(assembly: Assembly) 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
     of_agents = 2 + 2 * 4 if assembly.stage == "local" else 0  # the checks, and two queues a mailbox, with their dead letters
-    assert len(queues) == 20 + of_agents
+    assert len(queues) == 22 + of_agents
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if is_dead_letter_queue(queue):
@@ -235,6 +250,7 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
                 "ModelEvaluated",
                 "TrainingFailed",
                 "EvaluationFailed",
+                "SignalResolved",
             ],
         },
         {

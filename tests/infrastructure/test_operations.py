@@ -28,6 +28,7 @@ ORDER = [
     "routing",
     "signals",
     "alerts",
+    "chat",
     "training",
     "reports",
     "backups",
@@ -84,7 +85,7 @@ def test_all_functions_and_each_dead_letter_queue_have_an_alarm(assembly: Assemb
     assert (errors["Namespace"], errors["Threshold"], errors["Statistic"]) == ("AWS/Lambda", 1, "Sum")
     dead_letters = [q for q in assembly.resources("AWS::SQS::Queue") if is_dead_letter_queue(q)]
     of_agents = 1 + 2 * 2 if assembly.stage == "local" else 0  # the checks, and two mailboxes of two queues
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == len(dead_letters) == 11 + of_agents
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == len(dead_letters) == 12 + of_agents
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,7 @@ def test_all_functions_and_each_dead_letter_queue_have_an_alarm(assembly: Assemb
         (Metric.REPORTS_REFUSED, "notBreaching"),
         (Metric.VIEWS_FAILED, "notBreaching"),
         (Metric.CHATS_MOVED, "notBreaching"),
+        (Metric.CHAT_SETTINGS_REFUSED, "notBreaching"),
         (Metric.LAKE_FILES_QUARANTINED, "notBreaching"),
         (Metric.CYCLE_DURATION, "breaching"),
         (Metric.LEDGER_DUMPED, "breaching"),

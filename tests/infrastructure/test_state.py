@@ -18,6 +18,7 @@ pytestmark = pytest.mark.infra
 # A changed logical id is a new, empty resource: changing this list is a data migration.
 STATEFUL = {
     "data/BackupsBucket2936A3AA": "AWS::S3::Bucket",
+    "data/Chat26DEB33F": "AWS::DynamoDB::Table",
     "data/CollectionCursors64C642A1": "AWS::DynamoDB::Table",
     "data/DeliveriesBF2F7293": "AWS::DynamoDB::Table",
     "data/IdempotencyC15CBC33": "AWS::DynamoDB::Table",
@@ -31,6 +32,7 @@ STATEFUL = {
     "secrets/Exchange6745BA1E": "AWS::SecretsManager::Secret",
     "secrets/SigningKeysA56F0358": "AWS::DynamoDB::Table",
     "secrets/Telegram81A8E329": "AWS::SecretsManager::Secret",
+    "secrets/WebhookB701416B": "AWS::SecretsManager::Secret",
 }
 STATEFUL_TYPES = (
     "AWS::RDS::DBInstance",

@@ -31,8 +31,10 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_snapshot import PostgresHistory, PostgresTradingSnapshots
 from signalbox.application.generate_signals import GenerateSignals
 from signalbox.application.manage_orders import ManageOrders
+from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
 from signalbox.contracts import READER_DATABASE_USER, Function, database_user
 from signalbox.library.evaluations import FinishedEvaluation
@@ -99,7 +101,7 @@ class Ledger:
 
 
 def generate_signals(ledger: Ledger) -> None:
-    """Cycles whole, in parts, again, with a hole, with bars that differ, and with a symbol that is stale and recovers."""
+    """Cycles whole, in parts, again, with a hole, with bars that differ, a symbol that is stale and recovers, and outcomes."""
     source = ledger.function(Function.GENERATE_SIGNALS)
     models: Any = Models()
     app = GenerateSignals(PostgresLedger(source), PostgresOutbox(source), Bus(), models, SignalLimits(), pause=lambda _: None)
@@ -122,6 +124,7 @@ def generate_signals(ledger: Ledger) -> None:
         tx.add_candles("coinbase", [candle(SYMBOLS[0], NOON - minutes(1), "8")], NOON + minutes(6))  # revised by the venue
     app.decide(event(NOON + minutes(10), without=SYMBOLS[1:]))
     app.decide(event(NOON + minutes(15), count=20))
+    app.decide(event(NOON + minutes(60), count=60))  # the horizon of the first cycle's signals has passed
     app.publish()
 
 
@@ -264,6 +267,29 @@ def dump_database(ledger: Ledger) -> None:
     dump(where, lambda: "", FolderDumpStore(ledger.folder / "dump"), NIGHT)
 
 
+def query_ledger(ledger: Ledger) -> None:
+    """Every question, about what the others did, and a person who may see nothing."""
+    source = ledger.function(Function.QUERY_LEDGER)
+    app = QueryLedger(
+        TradingService(PostgresTradingSnapshots(source), "coinbase"),
+        PostgresHistory(source, "coinbase"),
+        ReadingAccess(PostgresAccessBook(source)),
+    )
+    period = {"start": (START - timedelta(days=1)).isoformat(), "end": (START + timedelta(days=2)).isoformat()}
+    accounts = app.answer({"kind": "accounts", "who": OWNER}, NIGHT).found
+    assert accounts
+    for one in accounts:
+        about = {"who": OWNER, "account": one["account"]}
+        for kind in ("account", "readiness"):
+            assert app.answer({"kind": kind, **about}, START + timedelta(hours=6)).refused is None
+        for kind in ("trades", "equity"):
+            assert app.answer({"kind": kind, **about, **period}, NIGHT).refused is None
+        app.answer({"kind": "order", **about, "client_order_id": "0" * 32}, NIGHT)
+    assert app.answer({"kind": "signals", "who": OWNER, **period}, NIGHT).found
+    assert app.answer({"kind": "bars", "who": OWNER, "symbol": BTC, **period}, NIGHT).found
+    assert app.answer({"kind": "account", "who": OTHER, "account": accounts[0]["account"]}, NIGHT).refused is not None
+
+
 def reader(ledger: Ledger) -> None:
     """`signalbox report` and `signalbox features verify`."""
     source = ledger.of(READER_DATABASE_USER)
@@ -285,6 +311,7 @@ USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which 
     database_user(Function.PUBLISH_REPORTS): publish_reports,
     database_user(Function.REGISTER_MODEL): register_model,
     database_user(Function.DUMP_DATABASE): dump_database,
+    database_user(Function.QUERY_LEDGER): query_ledger,
     READER_DATABASE_USER: reader,
 }
 

@@ -17,6 +17,7 @@ from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import (
     CycleState,
+    IssuedSignal,
     Ledger,
     LedgerTransaction,
     Outbox,
@@ -201,6 +202,21 @@ def test_issued_signals_of_a_deployment_are_the_windows_that_were_not_skipped(wo
     with ledger.transaction() as tx:
         (found,) = tx.issued_signals(SIGNAL.deployment, early, NOON)
     assert (found.symbol, found.decided_at, found.tier) == (SIGNAL.symbol, NOON, SIGNAL.tier)
+
+
+def test_signals_to_resolve_are_those_issued_in_time_with_what_judges_them(world: World) -> None:
+    ledger, early = world.ledger(), NOON - minutes(60)
+    with ledger.transaction() as tx:
+        tx.add_signal(replace(SIGNAL, decided_at=early))
+        tx.add_signal(SIGNAL)
+        tx.add_signal(replace(SIGNAL, symbol=ETH, late=True))
+        tx.add_signal(replace(SIGNAL, symbol=SOL, held_back="RATE"))
+        tx.add_signal(replace(SIGNAL, symbol=SOL, deployment="other"))
+        tx.add_signal(replace(SIGNAL, symbol=ETH, decided_at=NOON - minutes(5), direction=Direction.HOLD, tier=Tier.LOW))
+        tx.add_signal(replace(SIGNAL, decided_at=NOON + minutes(5)))
+    with ledger.transaction() as tx:
+        found = tx.signals_to_resolve(SIGNAL.deployment, early, NOON)
+    assert list(found) == [IssuedSignal(SIGNAL.symbol, NOON, SIGNAL.stage, SIGNAL.direction, SIGNAL.tier, SIGNAL.price)]
 
 
 @pytest.mark.parametrize(

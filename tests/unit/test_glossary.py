@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "layers/core/python/signalbox"
 DOMAIN = (
     "market", "alternative", "features", "inference", "signals", "risk", "orders", "portfolio", "trading", "library", "backup",
-    "reports", "chat", "events.py", "access.py",
+    "reports", "alerts", "chat", "events.py", "access.py",
 )  # fmt: skip
 GLOSSARY = ROOT / "docs/glossary.md"
 FORMER = "## Former names"
@@ -20,7 +20,7 @@ FORMER = "## Former names"
 # A reader understands these without a definition. Errors say what they are in their package's tree.
 SELF_EVIDENT = {
     "BusEvent", "Command", "ScheduledJob",
-    "CandlesClosed", "MarketDataStale", "MarketDataRecovered", "ModelRefused",
+    "CandlesClosed", "RecentCandles", "SignalResolved", "IssuedSignal", "MarketDataStale", "MarketDataRecovered", "ModelRefused",
     "ModelRegistered", "ModelNotQualified", "ModelEvaluated", "EvaluationFailed", "TrainingFailed",
     "OpenAccount", "ConfirmAccount", "ChooseLots", "SubmitOrder", "CancelOrder", "ReplaceOrder", "HaltTrading", "ResumeTrading",
     "AdoptPosition", "DepositMoney", "WithdrawMoney",

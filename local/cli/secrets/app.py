@@ -13,7 +13,7 @@ secrets_app = typer.Typer(name="secrets", help="Set a stage's credentials, and r
 
 @secrets_app.command("set")
 def set_field(
-    field: Annotated[str, typer.Argument(help="telegram.bot_token, telegram.chat_ids or exchange.accounts.ACCOUNT.FIELD.")],
+    field: Annotated[str, typer.Argument(help="telegram.bot_token, .chat_ids, .alerts, or exchange.accounts.ACCOUNT.FIELD.")],
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
 ) -> None:
     """Set one field and keep the others. The value comes from a prompt or from standard input, never from an argument."""
@@ -36,7 +36,9 @@ def set_field(
 
 @secrets_app.command("rotate")
 def rotate(
-    key: Annotated[str, typer.Argument(help="request-key (of the ledger's requests) or report-key (of the executor's reports).")],
+    key: Annotated[
+        str, typer.Argument(help="request-key (the ledger's orders), report-key (the executor's), people-key (the bot's).")
+    ],
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
     leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else has the key: replace it twice.")] = False,  # noqa: FBT002
 ) -> None:
@@ -50,7 +52,7 @@ def rotate(
 
     if key not in KEYS:
         raise SecretsError(
-            f"unknown key {key}: expected {' or '.join(KEYS)}; an agent's key is replaced by `signalbox mt5 rotate`"
+            f"unknown key {key}: expected one of {', '.join(KEYS)}; an agent's key is replaced by `signalbox mt5 rotate`"
         )
     session, url = session_of(stage, load_settings())
     outputs = stage_outputs(session, stage, endpoint=url)

@@ -18,17 +18,18 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from local.errors import WorkbenchError
+from signalbox.alerts.settings import ChatSettingsError, read_settings, require_usable
 from signalbox.bootstrap.telegram_chats import TelegramSecret
 from signalbox.bootstrap.venue_accounts import BrokenAccount, ExecutionSecret
 from signalbox.contracts import StackOutput
-from signalbox.wire import parse_object
+from signalbox.wire import WireError, parse_object
 
 OUTPUTS: Final[Mapping[str, StackOutput]] = {
     "telegram": StackOutput.TELEGRAM_SECRET_ARN,
     "exchange": StackOutput.EXCHANGE_SECRET_ARN,
 }
 FIELDS: Final[Mapping[str, str]] = {
-    "telegram": "telegram.bot_token, telegram.chat_ids (comma-separated)",
+    "telegram": "telegram.bot_token, telegram.chat_ids (comma-separated), telegram.alerts (JSON, docs/alerts.md)",
     "exchange": "exchange.accounts.ACCOUNT.FIELD, for example exchange.accounts.swing-2.api_key",
 }
 _ACCOUNT_FIELDS: Final = ("venue", "api_key", "api_secret", "passphrase", "sandbox")
@@ -51,7 +52,7 @@ class SecretField:
         """Return the field of that name. Raises SecretsError, which lists the known names."""
         name, *path = text.split(".")
         known = "; ".join(FIELDS.values())
-        is_telegram = name == "telegram" and path in (["bot_token"], ["chat_ids"])
+        is_telegram = name == "telegram" and path in (["bot_token"], ["chat_ids"], ["alerts"])
         is_account = (
             name == "exchange"
             and len(path) == _ACCOUNT_DEPTH
@@ -73,6 +74,8 @@ class SecretField:
         match self.path[-1]:
             case "chat_ids":
                 return [part.strip() for part in stripped.split(",") if part.strip()]
+            case "alerts":
+                return _alert_settings(stripped)
             case "sandbox":
                 if stripped not in {"true", "false"}:
                     raise SecretsError(f"{self}: expected true or false")
@@ -84,6 +87,16 @@ class SecretField:
     def __str__(self) -> str:
         """Return the name as it is typed."""
         return ".".join((self.name, *self.path))
+
+
+def _alert_settings(text: str) -> object:
+    """Return the settings of the chats. Raises SecretsError, which says what is wrong with them: they are no secret."""
+    try:
+        found = parse_object(text)
+        require_usable(found)
+    except (WireError, ChatSettingsError) as error:
+        raise SecretsError(f"telegram.alerts: {error}") from None
+    return found
 
 
 def merged(before: Mapping[str, Any], field: SecretField, value: object) -> dict[str, Any]:
@@ -103,8 +116,7 @@ def missing_in(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what is still wrong with a secret, as its function will find it: places and faults, never values."""
     try:
         if name == "telegram":
-            TelegramSecret.model_validate(content)
-            return ()
+            return read_settings(TelegramSecret.model_validate(content).alerts).problems
         read = ExecutionSecret.model_validate(content)
     except ValidationError as error:
         places = error.errors(include_input=False, include_url=False, include_context=False)

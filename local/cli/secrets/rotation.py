@@ -22,7 +22,11 @@ from signalbox.contracts import SealKey, StackOutput
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-KEYS: Final[Mapping[str, SealKey]] = {"request-key": SealKey.REQUESTS, "report-key": SealKey.REPORTS}
+KEYS: Final[Mapping[str, SealKey]] = {
+    "request-key": SealKey.REQUESTS,
+    "report-key": SealKey.REPORTS,
+    "people-key": SealKey.PEOPLE,
+}
 OVERLAP: Final = timedelta(hours=2)  # a request's seal ends after one; a report in a queue is read long before
 SETTLED: Final = timedelta(minutes=10)  # twice the time for which a signer keeps a key
 

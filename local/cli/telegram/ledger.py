@@ -9,16 +9,20 @@ from typing import Any, Final, TypeVar, cast
 from typing_extensions import override
 
 from local.cli.accounts.command import AccountsError, OrdersApi, UnansweredError
+from local.settings import VENUE
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.trading_reading import TradingReader
+from signalbox.adapters.postgres.trading_snapshot import PostgresHistory
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
 from signalbox.ledger_errors import LedgerError
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
-from signalbox.trading.commands import AnyCommand, CancelOrder, HaltTrading, ResumeTrading
-from signalbox.trading.documents import AccountDocument, ConfigurationDocument, ReadinessDocument
+from signalbox.trading.commands import AnyCommand, CancelOrder, ConfirmAccount, HaltTrading, ResumeTrading, SubmitOrder
+from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
+from signalbox.trading.view import order_view
 
 T = TypeVar("T")
 _OF_PATH: Final = {"kind", "account", "requested_at"}  # of a command: its route and the gateway say these
@@ -41,6 +45,17 @@ class OperatorLedger(BotLedger):
     @override
     def readiness(self, name: str) -> ReadinessDocument:
         return cast("ReadinessDocument", self._call("GET", f"/accounts/{name}/readiness"))
+
+    @override
+    def order(self, account: str, order: str) -> OrderDocument:
+        found = _asked(lambda: PostgresHistory(self._source, VENUE).order(account, order))
+        if found is None:
+            raise BotLedgerError(f"account {account} has no order {order}")
+        return order_view(found)
+
+    @override
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
+        return _asked(lambda: PostgresHistory(self._source, VENUE).bars(symbol, start, end))
 
     @override
     def symbols(self) -> Sequence[str]:
@@ -70,6 +85,11 @@ class OperatorLedger(BotLedger):
             case CancelOrder(client_order_id=order):
                 facts = {"account": command.account, "request_id": command.request_id}
                 self._call("DELETE", f"/orders/{order}", facts)
+                found = self._call("GET", f"/accounts/{command.account}")
+            case ConfirmAccount():
+                found = self._call("POST", f"/accounts/{command.account}/confirm", body)
+            case SubmitOrder():
+                self._call("POST", "/orders", command.model_dump(mode="json", exclude={"kind"}, exclude_none=True))
                 found = self._call("GET", f"/accounts/{command.account}")
             case _:
                 raise BotLedgerError(f"the bot cannot send commands of kind {command.kind}")

@@ -30,17 +30,22 @@ class KeptCommands(PendingCommands):
 
     def __init__(self) -> None:
         self._kept: dict[str, PendingCommand] = {}
+        self._taken: dict[str, int] = {}  # by which press
 
     @override
     def put(self, pending: PendingCommand) -> None:
         self._kept[pending.token] = pending
+        self._taken.pop(pending.token, None)
 
     @override
-    def take(self, token: str, user: int, chat: int) -> PendingCommand | None:
+    def take(self, token: str, user: int, chat: int, update: int) -> PendingCommand | None:
         found = self._kept.get(token)
         if found is None or (found.user, found.chat) != (user, chat):
             return None
-        return self._kept.pop(token)
+        if token in self._taken and (not update or self._taken[token] != update):  # the terminal's presses have no number
+            return None
+        self._taken[token] = update
+        return found
 
 
 def run_simulate(role: Role, stage: str | None, database: str | None, settings: Settings, *, as_json: bool) -> None:

@@ -1,7 +1,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import boto3
@@ -14,7 +13,8 @@ from moto import mock_aws
 from signalbox.adapters.aws.bus import MAX_BYTES, BusError, EventBridgeBus, _batches
 from signalbox.adapters.aws.cursors import DynamoCursorStore, DynamoStandingStore
 from signalbox.adapters.aws.database_token import token_password
-from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
+from signalbox.adapters.aws.deliveries import DynamoDeliveryLog, SnsMailer
+from signalbox.alerts.delivery import LEASE, Begun, DeliveryLog
 from signalbox.events import MarketDataStale, parse_event
 from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.market.fallback import Standing
@@ -22,7 +22,7 @@ from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 from signalbox.signals.publishing import publish_pending
 from tests.builders import BTC, NOON, minutes
 from tests.examples import examples
-from tests.fakes.lambda_context import FakeLambdaContext
+from tests.fakes.memory_alerts import MemoryDeliveryLog
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -165,29 +165,50 @@ def test_a_cursor_only_moves_forward(cursors: DynamoCursorStore, offsets: list[i
     assert cursors.newest("coinbase", symbol) == NOON + minutes(max(offsets))  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def deliveries(cloud: Any) -> DynamoDeliveryLog:
+@pytest.fixture(params=["memory", "dynamodb"])
+def deliveries(cloud: Any, request: pytest.FixtureRequest) -> DeliveryLog:
+    if request.param == "memory":
+        return MemoryDeliveryLog()
     client = boto3.client("dynamodb")
     create_table(client, "idempotency", key="id")
-    log = DynamoDeliveryLog(client, "idempotency")
-    log.register(FakeLambdaContext())  # type: ignore[arg-type]
-    return log
+    return DynamoDeliveryLog(client, "idempotency")
 
 
-def test_an_alert_goes_to_a_chat_once(deliveries: DynamoDeliveryLog) -> None:
-    sent: list[str] = []
-    results = [deliveries.once("alert", chat, partial(sent.append, chat)) for chat in ("1", "1", "2", "1")]
-    assert sent == ["1", "2"]
-    assert results == [True, False, True, False]
+def test_a_message_is_begun_once_and_sent_for_good(deliveries: DeliveryLog) -> None:
+    assert [deliveries.begin("alert", chat, NOON) for chat in ("1", "1", "2")] == [Begun.NEW, Begun.BUSY, Begun.NEW]
+    deliveries.sent("alert", "1", NOON)
+    assert deliveries.begin("alert", "1", NOON + LEASE) is Begun.SENT
 
 
-def test_a_failed_delivery_is_not_remembered(deliveries: DynamoDeliveryLog) -> None:
-    def fail() -> None:
-        raise TimeoutError("no answer")
+def test_a_message_that_surely_was_not_sent_begins_again(deliveries: DeliveryLog) -> None:
+    deliveries.begin("alert", "1", NOON)
+    deliveries.not_sent("alert", "1")
+    assert deliveries.begin("alert", "1", NOON) is Begun.NEW
 
-    with pytest.raises(TimeoutError):
-        deliveries.once("alert", "1", fail)
-    assert deliveries.once("alert", "1", lambda: None) is True
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_message_of_unknown_end_never_begins_again(deliveries: DeliveryLog, is_told: bool) -> None:
+    deliveries.begin("alert", "1", NOON)
+    if is_told:
+        deliveries.unconfirmed("alert", "1", NOON)
+    assert deliveries.begin("alert", "1", NOON + LEASE) is Begun.UNCONFIRMED
+    assert deliveries.begin("alert", "1", NOON + LEASE + minutes(60)) is Begun.UNCONFIRMED
+
+
+def test_a_thread_remembers_the_message_of_each_chat(deliveries: DeliveryLog) -> None:
+    assert deliveries.message_of("signal:x", "1") is None
+    deliveries.remember("signal:x", "1", 17, NOON)
+    assert (deliveries.message_of("signal:x", "1"), deliveries.message_of("signal:x", "2")) == (17, None)
+
+
+def test_names_longer_than_a_key_stay_apart(deliveries: DeliveryLog) -> None:
+    assert [deliveries.begin("x" * 3000 + end, "1", NOON) for end in "aab"] == [Begun.NEW, Begun.BUSY, Begun.NEW]
+
+
+@pytest.mark.parametrize("subject", ["⛔ ftmo: gestoppt", "x" * 300, "🟢", "a\nb"])
+def test_a_subject_is_what_sns_takes(cloud: Any, subject: str) -> None:
+    topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+    SnsMailer(boto3.client("sns"), topic).mail(subject, "text")
 
 
 def test_the_database_token_names_host_and_user_and_needs_no_network() -> None:

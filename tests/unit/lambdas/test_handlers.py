@@ -1,12 +1,14 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
 
+from signalbox.alerts.delivery import EMAIL, Delivery, Move
+from signalbox.application.chat_deliveries import DUPLICATE, SENT, DeliveryResult, DeliveryState
 from signalbox.application.send_alerts import FanOut
 from signalbox.bootstrap.relay_outbox import OutboxRelay, Waiting
 from signalbox.bootstrap.settings import (
@@ -14,7 +16,7 @@ from signalbox.bootstrap.settings import (
     GenerateSignalsSettings,
     SettingsError,
 )
-from signalbox.chat.messenger import Delivery, DeliveryReport, MessengerBusyError, MessengerUnavailableError, Move
+from signalbox.chat.messenger import MessengerUnavailableError
 from signalbox.contracts import Function
 from signalbox.events import AlertUndeliverable, BusEvent, CollectionProblem, MarketDataStale, SymbolCandles
 from signalbox.market.acceptance import AcceptedCandles
@@ -205,27 +207,22 @@ class FakeAlerts:
         self.results, self.fan_outs, self.moves = results, fan_outs or [], moves
         self.retries: list[tuple[str, str, int]] = []
         self.notified: list[Move] = []
-        self.log = SimpleNamespace(register=lambda _context: None)
 
     def fan_out(self, _event: BusEvent) -> FanOut:
-        found: FanOut = self._next(self.fan_outs)
+        result = self.fan_outs.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        found: FanOut = result
         return found
 
-    def deliver(self, _delivery: Delivery, on_move: Callable[[Move], None]) -> DeliveryReport:
+    def deliver(self, batch: list[Delivery], on_move: Callable[[Move], None]) -> list[DeliveryResult]:
         for move in self.moves:
             on_move(move)
-        found: DeliveryReport = self._next(self.results)
-        return found
+        return [self.results.pop(0) for _ in batch]
 
     def report_move(self, move: Move) -> None:
         self.notified.append(move)
         raise MessengerUnavailableError("told to")
-
-    def _next(self, results: list[Any]) -> Any:
-        result = results.pop(0)
-        if isinstance(result, Exception):
-            raise result
-        return result
 
     def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
         self.retries.append((receipt_handle, queue_arn.rsplit(":", 1)[1], seconds))
@@ -233,6 +230,11 @@ class FakeAlerts:
 
 STALE = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
 LOST = AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403", text="hi")
+GONE = DeliveryResult(DeliveryState.UNDELIVERABLE, reason="HTTP 403", lost=LOST)
+
+
+def later(seconds: int | None, state: DeliveryState = DeliveryState.POSTPONED) -> DeliveryResult:
+    return DeliveryResult(state, seconds, "told to")
 
 
 def delivery(chat: str = "1") -> str:
@@ -243,12 +245,16 @@ class TestSendAlerts:
     def test_sent_duplicate_and_undeliverable_are_counted(
         self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        app = FakeAlerts(
-            [DeliveryReport(), DeliveryReport(), DeliveryReport(is_duplicate=True), DeliveryReport(undeliverable=LOST)]
-        )
+        app = FakeAlerts([SENT, DeliveryResult(DeliveryState.SENT, chart_missing=True), DUPLICATE, GONE])
         answer = load("send_alerts").make_handler(app)(sqs(*[delivery()] * 4), CONTEXT)
         assert answer == {"batchItemFailures": []}
-        assert metric_values(logged(capsys)) == {"AlertsSent": 2, "DuplicatesIgnored": 1, "AlertsUndeliverable": 1}
+        assert metric_values(logged(capsys)) == {
+            "AlertsSent": 2, "DuplicatesIgnored": 1, "AlertsUndeliverable": 1, "ChartsMissing": 1,
+        }  # fmt: skip
+
+    def test_an_e_mail_is_counted_as_one(self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+        load("send_alerts").make_handler(FakeAlerts([SENT]))(sqs(delivery(EMAIL)), CONTEXT)
+        assert metric_values(logged(capsys)) == {"AlertsMailed": 1, "DuplicatesIgnored": 0}
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_an_event_is_queued_and_nothing_is_sent_by_it(self, load: Callable[[str], ModuleType]) -> None:
@@ -262,28 +268,46 @@ class TestSendAlerts:
         load("send_alerts").make_handler(app)(sqs(STALE), CONTEXT)
         assert metric_values(logged(capsys)) == {"AlertsUndeliverable": 1}
 
-    @pytest.mark.parametrize("asked", [17, 900, 3600])
-    def test_429_waits_as_long_as_telegram_asked_and_keeps_the_order(self, load: Callable[[str], ModuleType], asked: int) -> None:
-        app = FakeAlerts([DeliveryReport(), MessengerBusyError(asked), DeliveryReport()])
+    def test_settings_that_cannot_be_used_alarm(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        app = FakeAlerts([], fan_outs=[FanOut(queued=1, problems=("alerts of chat 1: zone",))])
+        load("send_alerts").make_handler(app)(sqs(STALE), CONTEXT)
+        assert metric_values(logged(capsys)) == {"ChatSettingsRefused": 1}
+
+    @pytest.mark.parametrize(("asked", "waited"), [(17, 17), (900, 900), (3600, 3600), (9 * 3600, 6 * 3600)])
+    def test_what_comes_again_waits_as_long_as_it_was_asked_to_each_by_itself(
+        self, load: Callable[[str], ModuleType], asked: int, waited: int
+    ) -> None:
+        app = FakeAlerts([SENT, later(asked), SENT])
         answer = load("send_alerts").make_handler(app)(sqs(*[delivery()] * 3, queue="deliveries.fifo"), CONTEXT)
-        assert [f["itemIdentifier"] for f in answer["batchItemFailures"]] == ["m1", "m2"]
-        assert app.retries == [("r1", "deliveries.fifo", asked)]
+        assert [f["itemIdentifier"] for f in answer["batchItemFailures"]] == ["m1"]
+        assert app.retries == [("r1", "deliveries.fifo", waited)]
+
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_quiet_hours_are_no_postponement(self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+        app = FakeAlerts([later(3600, DeliveryState.HELD)])
+        answer = load("send_alerts").make_handler(app)(sqs(delivery(), queue="deliveries.fifo"), CONTEXT)
+        assert [f["itemIdentifier"] for f in answer["batchItemFailures"]] == ["m0"]
+        assert app.retries == [("r0", "deliveries.fifo", 3600)]
+        assert metric_values(logged(capsys)) == {}
 
     @pytest.mark.parametrize(("receive_count", "wait"), [(1, 5), (2, 10), (4, 40), (30, 640)])
-    @pytest.mark.parametrize(
-        "error", [MessengerUnavailableError("HTTP 500"), SettingsError("the secret"), ConnectionError("dynamodb")]
-    )
     def test_whatever_passes_is_tried_again_ever_more_slowly(
-        self, load: Callable[[str], ModuleType], receive_count: int, wait: int, error: Exception
+        self, load: Callable[[str], ModuleType], receive_count: int, wait: int
     ) -> None:
-        app = FakeAlerts([error])
+        app = FakeAlerts([later(None)])
         load("send_alerts").make_handler(app)(sqs(delivery(), receive_count=receive_count), CONTEXT)
         assert [seconds for _, _, seconds in app.retries] == [wait]
+        failing = FakeAlerts([], fan_outs=[SettingsError("the secret")])
+        answer = load("send_alerts").make_handler(failing)(sqs(STALE, receive_count=receive_count), CONTEXT)
+        assert len(answer["batchItemFailures"]) == 1
+        assert [seconds for _, _, seconds in failing.retries] == [wait]
 
     def test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost(
         self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
     ) -> None:
-        app = FakeAlerts([DeliveryReport()], moves=(Move("-5", "-1005"),))
+        app = FakeAlerts([SENT], moves=(Move("-5", "-1005"),))
         assert load("send_alerts").make_handler(app)(sqs(delivery()), CONTEXT) == {"batchItemFailures": []}
         assert metric_values(logged(capsys)) == {"ChatsMoved": 1, "AlertsSent": 1, "DuplicatesIgnored": 0}
         moved = [vars(record) for record in caplog.records if record.getMessage() == "chat_moved"]

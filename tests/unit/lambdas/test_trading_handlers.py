@@ -111,6 +111,7 @@ class FakeService:
         self.refused: dict[str, str] = {}
         self.missed: tuple[MissedTurn, ...] = ()
         self.report_keys: AcceptedKeys | None = REPORT_KEYS
+        self.person_keys: AcceptedKeys | None = None
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
         self.publishes = 0
         self.publish_error: Exception | None = None
@@ -591,6 +592,7 @@ class RecordingService(TradingService):
     """A real trading service on a ledger in memory, as the handler calls the application. Who may do what is test_access.py's."""
 
     refused: ClassVar[dict[str, str]] = {}
+    person_keys: ClassVar[AcceptedKeys | None] = None
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         return self.on_command(command, who)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from signalbox.contracts import EventType
-from signalbox.events import CandleRow, CandlesClosed, CycleDecided, SignalGenerated, parse_event
+from signalbox.events import CandleRow, CandlesClosed, CycleDecided, SignalGenerated, SignalResolved, parse_event
 from signalbox.features import FeatureSchema, get_schema
 from signalbox.market.candles import Bars, Symbol
 from signalbox.signals.cycle import CycleOutcome, run_cycle
@@ -107,6 +107,54 @@ def test_every_signal_is_announced_with_its_signal_and_in_the_same_commit() -> N
         ("ETH-USD", "SELL", True, 60),
         ("SOL-USD", "HOLD", False, 60),
     }
+
+
+def test_an_issued_signal_travels_with_the_bars_its_chart_shows_and_a_hold_without() -> None:
+    setup = CycleSetup()
+    setup.run(event())
+    announced = [json.loads(e.detail) for e in setup.events(EventType.SIGNAL_GENERATED)]
+    issued = [
+        SignalGenerated.model_validate({k: v for k, v in one.items() if k != "event_id"}) for one in announced if one["issued"]
+    ]
+    assert len(issued) == 2
+    for one in issued:
+        assert one.recent is not None
+        assert one.recent.first + minutes(one.recent.rows[-1][0] + 1) == one.decided_at == NOON
+        assert one.recent.rows[-1][4] == float(one.price)
+    assert ["recent" in one for one in announced if not one["issued"]] == [False]
+
+
+def outcomes(setup: CycleSetup) -> list[SignalResolved]:
+    found = [parse_event(e.event_type, json.loads(e.detail)) for e in setup.events(EventType.SIGNAL_RESOLVED)]
+    return [one for one in found if isinstance(one, SignalResolved)]
+
+
+def test_a_signal_is_resolved_once_at_the_end_of_its_horizon_by_the_price_then() -> None:
+    setup = CycleSetup()
+    signals = {s.symbol: s for s in setup.run(event()).signals if s.issued}
+    for step in range(5, 60, 5):
+        setup.run(event(NOON + minutes(step)))
+    assert outcomes(setup) == []
+    for step in (60, 60, 65, 90):
+        setup.run(event(NOON + minutes(step)))
+    found = [one for one in outcomes(setup) if one.decided_at == NOON]
+    assert {one.symbol for one in found} == set(signals)
+    assert len(found) == len(signals)
+    for one in found:
+        close = candles(Symbol(one.symbol), NOON + minutes(60), 1)[0].close
+        assert one.close == close
+        assert one.right == ((close > one.price) if one.direction == "BUY" else (close < one.price))
+
+
+def test_a_signal_whose_last_bar_comes_late_is_resolved_when_it_comes() -> None:
+    setup = CycleSetup()
+    setup.run(event())
+    setup.run(event(NOON + minutes(60), without=(BTC,)))
+    assert {one.symbol for one in outcomes(setup) if one.decided_at == NOON} == {ETH}
+    with setup.ledger.transaction() as tx:
+        tx.add_candles("coinbase", candles(BTC, NOON + minutes(60), 60))
+    setup.run(event(NOON + minutes(65)))
+    assert sorted(one.symbol for one in outcomes(setup) if one.decided_at == NOON) == [BTC, ETH]
 
 
 def test_a_cycle_whose_bars_came_late_says_when_it_could_be_known() -> None:

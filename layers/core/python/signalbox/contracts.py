@@ -29,6 +29,7 @@ class EventType(StrEnum):
     CANDLES_CLOSED = "CandlesClosed"
     CYCLE_DECIDED = "CycleDecided"
     SIGNAL_GENERATED = "SignalGenerated"
+    SIGNAL_RESOLVED = "SignalResolved"
     MARKET_DATA_STALE = "MarketDataStale"
     MARKET_DATA_RECOVERED = "MarketDataRecovered"
     MODEL_REFUSED = "ModelRefused"
@@ -92,6 +93,9 @@ class Function(StrEnum):
     PREPARE_DATABASE = "prepare_database"
     DUMP_DATABASE = "dump_database"
     RESTORE_DATABASE = "restore_database"
+    QUERY_LEDGER = "query_ledger"
+    TELEGRAM_WEBHOOK = "telegram_webhook"
+    TELEGRAM_BOT = "telegram_bot"
 
 
 LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
@@ -124,6 +128,7 @@ class SealKey(StrEnum):
 
     REQUESTS = "requests"  # of the ledger to the executor
     REPORTS = "reports"  # of the executor to the ledger
+    PEOPLE = "people"  # of the bot to the orders API: whose command it is
 
 
 class MailboxQueue(StrEnum):
@@ -165,6 +170,7 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         (
             EventType.CYCLE_DECIDED,
             EventType.SIGNAL_GENERATED,
+            EventType.SIGNAL_RESOLVED,
             EventType.MARKET_DATA_STALE,
             EventType.MARKET_DATA_RECOVERED,
             EventType.MODEL_REFUSED,
@@ -249,12 +255,20 @@ class Env(StrEnum):
     TELEGRAM_URL = "TELEGRAM_URL"
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
     SIGNING_KEYS_TABLE = "SIGNING_KEYS_TABLE"
+    WEBHOOK_SECRET_ARN = "WEBHOOK_SECRET_ARN"  # noqa: S105 - as above
+    CHAT_TABLE = "CHAT_TABLE"
+    UPDATES_QUEUE_URL = "UPDATES_QUEUE_URL"
+    QUERY_FUNCTION_NAME = "QUERY_FUNCTION_NAME"
+    ORDERS_API_URL = "ORDERS_API_URL"
+    ORDERS_API_VIA = "ORDERS_API_VIA"  # empty: the API's own address
     MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
     MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"
     KILL_SWITCH_QUEUE_URL = "KILL_SWITCH_QUEUE_URL"
     EXECUTION_QUEUE_URL = "EXECUTION_QUEUE_URL"
     TRADING_QUEUE_URL = "TRADING_QUEUE_URL"
     DELIVERIES_QUEUE_URL = "DELIVERIES_QUEUE_URL"
+    MPLCONFIGDIR = "MPLCONFIGDIR"  # where matplotlib keeps its list of fonts; read by matplotlib itself
+    ALARM_TOPIC_ARN = "ALARM_TOPIC_ARN"  # the topic whose subscribers get the alarms by e-mail, and critical alerts
     KILL_SWITCH_QUEUE_ARN = "KILL_SWITCH_QUEUE_ARN"
     MASTER_SECRET_ARN = "MASTER_SECRET_ARN"  # noqa: S105 - as above
     MIGRATE_FUNCTION_NAME = "MIGRATE_FUNCTION_NAME"
@@ -278,6 +292,11 @@ class StackOutput(StrEnum):
     EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
     MT5_CHECKS_QUEUE_URL = "Mt5ChecksQueueUrl"
     MT5_CHECKS_DLQ_URL = "Mt5ChecksDeadLetterQueueUrl"
+    WEBHOOK_SECRET_ARN = "WebhookSecretArn"  # noqa: S105 - an output's key
+    WEBHOOK_URL = "WebhookUrl"
+    CHAT_TABLE = "ChatTable"
+    UPDATES_QUEUE_URL = "UpdatesQueueUrl"
+    UPDATES_DLQ_URL = "UpdatesDeadLetterQueueUrl"
     DATABASE_ADDRESS = "DatabaseAddress"
     SCHEDULE_GROUP = "ScheduleGroup"
     ORDERS_API_URL = "OrdersApiUrl"
@@ -352,7 +371,15 @@ class Metric(StrEnum):
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"
+    ALERTS_MAILED = "AlertsMailed"
+    CHARTS_MISSING = "ChartsMissing"
+    CHAT_SETTINGS_REFUSED = "ChatSettingsRefused"
     CHATS_MOVED = "ChatsMoved"
+    UPDATES_ACCEPTED = "UpdatesAccepted"
+    STRANGERS_IGNORED = "StrangersIgnored"
+    WEBHOOK_REFUSED = "WebhookRefused"
+    ANSWERS_SENT = "AnswersSent"
+    ANSWERS_LOST = "AnswersLost"
     MODELS_REGISTERED = "ModelsRegistered"
     MODELS_NOT_QUALIFIED = "ModelsNotQualified"
     MODELS_EVALUATED = "ModelsEvaluated"

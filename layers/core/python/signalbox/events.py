@@ -143,16 +143,30 @@ class CandlesClosed(BusEvent):
         return f"{self.type}:{self.venue}:{self.cycle_at.isoformat()}:{self.part}/{self.parts}"
 
 
+_Shown: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class RecentCandles(FrozenModel):
+    """The one-minute bars before a signal, for the chart and the levels of its alert. No order is computed from them.
+
+    rows: minutes after `first` (open time of the oldest bar), open, high, low, close; oldest first, missing minutes absent.
+    """
+
+    first: AwareDatetime
+    rows: Annotated[tuple[tuple[Annotated[int, Field(ge=0)], _Shown, _Shown, _Shown, _Shown], ...], Field(max_length=1000)]
+
+
 class SignalGenerated(BusEvent):
     """One decision for one symbol.
 
     `issued` is false for HOLD and for a signal over the rate limit. `late` is true if a newer cycle was decided first.
     known_at: when its bars were complete, if that was later than `decided_at`; nobody could have acted on it before.
+    recent: with issued signals; None otherwise and from a release before.
     market: the fallback venue whose bars it was decided on; None if they are the stage's venue's.
     """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
-    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "market"})
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent", "market"})
     symbol: SymbolName
     decided_at: AwareDatetime
     deployment: str
@@ -169,7 +183,29 @@ class SignalGenerated(BusEvent):
     schema_name: str
     schema_hash: str
     known_at: AwareDatetime | None = None
+    recent: RecentCandles | None = None
     market: MarketName | None = None
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.symbol}:{self.decided_at.isoformat()}:{self.deployment}"
+
+
+class SignalResolved(BusEvent):
+    """The horizon of an issued signal has passed: the price moved its way or did not. Trades and fees play no part."""
+
+    type: ClassVar[EventType] = EventType.SIGNAL_RESOLVED
+    symbol: SymbolName
+    decided_at: AwareDatetime
+    deployment: str
+    stage: Literal["shadow", "active"]
+    direction: Literal["BUY", "SELL"]
+    tier: Literal["HIGH", "MEDIUM"]
+    horizon_minutes: Annotated[int, Field(ge=1)]
+    price: Price  # at the decision
+    close: Price  # at the end of the horizon
+    right: bool
 
     @property
     @override

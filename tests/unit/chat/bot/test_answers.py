@@ -71,11 +71,11 @@ def test_list_names_the_number_that_it_cuts() -> None:
     assert shown.count("feed0001") == 12
 
 
-@given(st.lists(st.text(alphabet="ab \n", max_size=60), max_size=40).map("\n".join), st.integers(1, 50))
-def test_parts_fit_and_lose_nothing_but_line_ends(text: str, limit: int) -> None:
+@given(st.lists(st.text(alphabet="ab🛑 \n", max_size=60), max_size=40).map("\n".join), st.integers(2, 50))
+def test_parts_fit_as_telegram_counts_and_lose_nothing_but_white_space(text: str, limit: int) -> None:
     parts = parts_of(text, limit)
-    assert all(len(part) <= limit for part in parts)
-    assert "".join(parts).replace("\n", "") == text.replace("\n", "")
+    assert all(len(part.encode("utf-16-le")) // 2 <= limit for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
 
 
 def _snapshot(hours: int, equity: str, transfers: str) -> EquitySnapshot:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -18,12 +20,14 @@ from signalbox.application.manage_orders import ManageOrders
 from signalbox.chat.bot.bot import MAX_DATA, Answer, Bot, ButtonPress, ChatMessage
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
 from signalbox.chat.bot.registry import BY_NAME, COMMANDS
+from signalbox.chat.words import in_zone
 from signalbox.errors import SignalboxError
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 from signalbox.trading.access import Access, AccessControl
-from signalbox.trading.commands import AnyCommand, OpenAccount
-from signalbox.trading.documents import AccountDocument, ConfigurationDocument, ReadinessDocument
+from signalbox.trading.commands import AnyCommand, OpenAccount, SubmitOrder
+from signalbox.trading.documents import AccountDocument, ConfigurationDocument, MarkDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.questions import BarRow
 from signalbox.trading.service import TradingService
 from signalbox.trading.state import Trade
 from signalbox.trading.view import account_view, configuration_view, readiness_view
@@ -65,6 +69,14 @@ class ServiceLedger(BotLedger):
     @override
     def readiness(self, name: str) -> ReadinessDocument:
         return readiness_view(self._asked(lambda: self.app.readiness_report(name, START, self.who)))
+
+    @override
+    def order(self, account: str, order: str) -> OrderDocument:
+        raise BotLedgerError(f"account {account} has no order {order}")
+
+    @override
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
+        return ()
 
     @override
     def symbols(self) -> Sequence[str]:
@@ -327,3 +339,84 @@ def test_ledgers_refusal_is_shown_and_loses_no_account(world: World) -> None:
     answer = text_of(world.press(yes(world.type(f"/cancel {ACCOUNTS[0]} {order}"))))
     assert answer.startswith("⛔")
     assert order in answer
+
+
+def test_close_without_a_position_says_so(world: World) -> None:
+    found = world.type("/close paper-25k BTC")
+    assert found is not None
+    assert found.parts == ("paper-25k holds no BTC-USD: there is nothing to close.",)
+    assert found.buttons == ()
+
+
+def test_refresh_asks_again_and_replaces(world: World) -> None:
+    found = world.type("/balance paper-25k")
+    assert found is not None
+    (button,) = found.buttons
+    again = world.press(button.data)
+    assert again is not None
+    assert (again.parts, again.replaces) == (found.parts, True)
+
+
+def test_mode_is_an_owners(world: World) -> None:
+    found = world.type("/mode paper-25k live")
+    assert found is not None
+    assert found.parts[0].startswith("There is no command /mode.")
+
+
+def test_times_are_told_in_the_zone_of_the_person(world: World) -> None:
+    kept: list[str] = []
+    world.bot.choose_zone = kept.append
+    assert text_of(world.type("/timezone Europe/Prague")) == "Times are in Europe/Prague from now on."
+    assert kept == ["Europe/Prague"]
+    before = text_of(world.type("/signal BTC"))
+    world.bot.zone = kept[0]
+    after = text_of(world.type("/signal BTC"))
+    assert f"{START:%H:%M} UTC" in before
+    assert f"{START.astimezone(ZoneInfo('Europe/Prague')):%H:%M %Z}" in after
+    assert "UTC" not in after
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Else", "../../etc/passwd", "/etc/localtime", "x" * 200])
+def test_a_zone_that_is_not_there_is_not_understood(world: World, zone: str) -> None:
+    assert "is not understood" in text_of(world.type(f"/timezone {zone}"))
+
+
+@given(st.text())
+def test_any_text_can_be_told_in_a_zone(text: str) -> None:
+    assert in_zone(text, ZoneInfo("UTC")) == text
+    assert in_zone("2024-02-29 12:00 UTC", ZoneInfo("Europe/Prague")) == "2024-02-29 13:00 CET"
+    for typed in ("2023-02-29 12:00 UTC", "9999-12-31 23:59 UTC", "2024-01-01 25:00 UTC"):
+        assert in_zone(typed, ZoneInfo("Europe/Prague")) == typed
+
+
+class Holding(ServiceLedger):
+    """An account with a position; keeps the commands that it gets."""
+
+    held = "-0.3736"
+
+    def __init__(self, app: ManageOrders, user: int) -> None:
+        super().__init__(app, user)
+        self.commands: list[AnyCommand] = []
+
+    @override
+    def account(self, name: str) -> AccountDocument:
+        mark: MarkDocument = {"price": "59900", "at": None}
+        return {**super().account(name), "positions": [{"symbol": BTC, "quantity": self.held, "mark": mark}]}
+
+    @override
+    def command(self, command: AnyCommand) -> AccountDocument:
+        self.commands.append(command)
+        return self.account(command.account)
+
+
+@pytest.mark.parametrize(("held", "side"), [("-0.3736", "BUY"), ("0.3736", "SELL")])
+def test_close_shows_its_effect_and_sends_what_only_reduces(world: World, held: str, side: str) -> None:
+    ledger = Holding(world.app, ANNA)
+    ledger.held = held
+    world.ledgers[ANNA] = ledger
+    asked = world.type("/close paper-25k BTC")
+    assert f"Close {held} BTC-USD of paper-25k (paper) at about 59,900, at the market" in text_of(asked)
+    world.press(yes(asked))
+    (sent,) = ledger.commands
+    assert isinstance(sent, SubmitOrder)
+    assert (sent.side, sent.quantity, sent.type, sent.reduce_only) == (side, Decimal("0.3736"), "MARKET", True)

@@ -82,6 +82,17 @@ def test_chats_are_a_list(client: Any) -> None:
     assert content(client, "telegram")["chat_ids"] == ["1", "-5"]
 
 
+def test_settings_of_chats_are_checked_before_they_are_stored_and_shown_when_wrong(client: Any) -> None:
+    field = SecretField.parse("telegram.alerts")
+    secrets(client).set(field, field.value_of('{"-5": {"language": "cs", "zone": "Europe/Prague"}}'))
+    assert content(client, "telegram")["alerts"] == {"-5": {"language": "cs", "zone": "Europe/Prague"}}
+    for wrong in ("[]", "{", '{"-5": {"zone": "Europe/Atlantis"}}', '{"1": {"events": {"exit_failed": "off"}}}'):
+        with pytest.raises(SecretsError, match=r"telegram\.alerts"):
+            field.value_of(wrong)
+    (problem,) = missing_in("telegram", {"bot_token": "1:a", "chat_ids": [], "alerts": {"1": {"language": "fr"}}})
+    assert "alerts of chat 1: language" in problem
+
+
 @pytest.mark.parametrize("text", ["not json", "[]", '"token"'])
 def test_a_secret_of_another_shape_is_left_alone(client: Any, text: str) -> None:
     client.put_secret_value(SecretId="telegram", SecretString=text)

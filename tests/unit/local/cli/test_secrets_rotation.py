@@ -31,7 +31,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def client(aws: None) -> Iterator[Any]:
     with mock_aws():
         made = boto3.client("dynamodb")
-        made_keys(made, TABLE, {SealKey.REQUESTS: "q" * 64, SealKey.REPORTS: "r" * 64})
+        made_keys(made, TABLE, {SealKey.REQUESTS: "q" * 64, SealKey.REPORTS: "r" * 64, SealKey.PEOPLE: "p" * 64})
         yield made
 
 
@@ -167,7 +167,7 @@ def test_a_key_that_is_not_there_is_told(client: Any) -> None:
         rotate(client, NOW)
 
 
-def test_the_command_shows_no_key_and_knows_two(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_shows_no_key_and_knows_all(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.cli.stage_outputs.stage_outputs", lambda *_, **__: OUTPUTS)
     monkeypatch.setattr("local.cli.accounts.command.session_of", lambda *_: (Session(region_name="eu-central-1"), None))
     for key in KEYS:
@@ -176,7 +176,7 @@ def test_the_command_shows_no_key_and_knows_two(client: Any, monkeypatch: pytest
         assert "stage dev, region eu-central-1, account 123456789012" in done.stderr
         for name in SealKey:
             assert key_of(client, name=name) not in done.output
-    assert [key_of(client, "previous", name) for name in SealKey] == ["q" * 64, "r" * 64]
+    assert [key_of(client, "previous", name) for name in SealKey] == ["q" * 64, "r" * 64, "p" * 64]
     refused = CliRunner().invoke(secrets_app, ["rotate", "bot-token", "--stage", "dev"])
     assert isinstance(refused.exception, SecretsError)
-    assert "request-key or report-key" in str(refused.exception)
+    assert "one of request-key, report-key, people-key" in str(refused.exception)

@@ -15,7 +15,12 @@ from local.cloud.assembly import PLACEHOLDERS, read_stacks
 from local.cloud.deploy import deploy, first_failure, zip_folder
 from local.errors import DeployError
 
-ENDPOINTS = {"database_host": '/tmp/a "b"', "venue_url": "http://127.0.0.1:1", "telegram_url": "http://127.0.0.1:2"}
+ENDPOINTS = {
+    "database_host": '/tmp/a "b"',
+    "venue_url": "http://127.0.0.1:1",
+    "telegram_url": "http://127.0.0.1:2",
+    "api_url": "http://127.0.0.1:3",
+}
 
 
 def write_assembly(folder: Path, needs: dict[str, list[str]]) -> Path:

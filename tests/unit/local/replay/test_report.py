@@ -12,14 +12,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local.cloud.function_logs import metric_values, parse_line
 from local.replay.chart import chart_of, draw_chart
+from local.replay.phone import bubbles
 from local.replay.report import render_page, write_report
 from local.replay.summary import CycleTiming, ReplayRecord, gaps_of, summarise
+from local.stand_ins.telegram import Message
+from local.stand_ins.telegram_outgoing import Sent
+from signalbox.adapters.telegram.bot_api import entities
+from signalbox.chat.styled import Style, joined, plain_text
 from signalbox.contracts import Metric
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 from signalbox.signals.ports import SymbolRefusal
@@ -146,3 +154,34 @@ def test_metrics_are_read_from_embedded_metric_lines_only() -> None:
     assert metric_values({"DuplicatesIgnored": [1.0]}, Metric.DUPLICATES_IGNORED) == 0.0
     assert parse_line("START RequestId: 1") is None
     assert parse_line("{broken") is None
+
+
+def message(number: int, text: str, **sent: Any) -> Message:
+    return Message(number, "1", text, None, START, Sent(text, **sent))
+
+
+def test_messages_are_shown_as_on_a_phone_escaped_styled_and_with_what_they_reply_to() -> None:
+    bold = {"type": "bold", "offset": 3, "length": 7}
+    said = (
+        message(1, "🟢 BUY <b>", entities=(bold,), photo=b"\x89PNG"),
+        message(2, "✅ right", reply_to=1),
+    )
+    page = render_page(record(messages=said), summarise(record()))
+    assert "🟢 <b>BUY &lt;b&gt;</b>" in page
+    assert 'src="data:image/png;base64,iVBORw=="' in page
+    assert '<p class="quoted">🟢 BUY &lt;b&gt;</p>' in page
+    assert "Messages on the phone" not in render_page(record(), summarise(record()))
+
+
+@given(st.lists(st.tuples(st.text(st.sampled_from("a🟢<é\n"), min_size=1), st.sampled_from([None, *Style])), max_size=8))
+def test_a_bubble_has_every_character_once_in_its_style(pieces: list[tuple[str, Style | None]]) -> None:
+    text = joined((plain_text(piece, style) for piece, style in pieces), "")
+    (bubble,) = bubbles([message(1, text.text, entities=tuple(entities(text)))])
+    assert "".join(piece for piece, _ in bubble.pieces) == text.text
+    assert [piece for piece, tag in bubble.pieces if tag] == [text.text[one.start : one.end] for one in text.spans]
+
+
+def test_only_the_newest_photos_are_in_the_page() -> None:
+    shown = bubbles([message(n, f"m{n}", photo=b"x") for n in range(1, 30)])
+    assert len(shown) == 12
+    assert [bool(one.photo) for one in shown] == [False] * 8 + [True] * 4

@@ -9,6 +9,9 @@ import pytest
 
 from local.stand_ins.faults import Fault, MessengerFault
 from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
+from local.stand_ins.telegram_webhook import Webhook
+from tests.fakes.http_server import Reply as Answered
+from tests.fakes.http_server import Request, serving
 
 
 @pytest.fixture
@@ -76,3 +79,33 @@ def test_silence_runs_into_the_callers_timeout(telegram: TelegramStandIn) -> Non
 def test_get_me_names_the_bot(telegram: TelegramStandIn) -> None:
     assert httpx.get(f"{telegram.url}/bot{BOT_TOKEN}/getMe", trust_env=False).json()["result"]["is_bot"] is True
     assert httpx.get(f"{telegram.url}/bot{BOT_TOKEN}/dance", trust_env=False).status_code == 404
+
+
+def test_page_types_and_presses_for_who_has_its_address(telegram: TelegramStandIn) -> None:
+    bodies: list[bytes] = []
+
+    def took(request: Request) -> Answered:
+        bodies.append(request.body)
+        return Answered(200, {})
+
+    with serving(took) as server:
+        telegram.caller.webhook = Webhook(f"{server.url}/telegram")
+        data = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y:1"}]]}
+        httpx.post(
+            f"{telegram.url}/bot{BOT_TOKEN}/sendMessage",
+            json={"chat_id": CHAT_ID, "text": "Halt?", "reply_markup": data},
+            trust_env=False,
+        )
+        said = httpx.get(f"{telegram.page_url}/say", params={"text": "/status"}, trust_env=False)
+        assert (said.status_code, said.headers["location"]) == (303, telegram.page_url.removeprefix(telegram.url))
+        assert (
+            httpx.get(f"{telegram.page_url}/press", params={"message": "1", "button": "Yes"}, trust_env=False).status_code == 303
+        )
+        for wrong in ({"message": "9", "button": "Yes"}, {"message": "x"}, {"message": "1", "button": "Maybe"}):
+            httpx.get(f"{telegram.page_url}/press", params=wrong, trust_env=False)
+        linked = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}
+        assert httpx.get(f"{telegram.page_url}/say?text=x", headers=linked, trust_env=False).status_code == 404
+        assert httpx.get(f"{telegram.url}/page/{'x' * 32}/say?text=x", trust_env=False).status_code == 404
+    assert [b'"/status"' in bodies[0], b'"y:1"' in bodies[1], len(bodies)] == [True, True, 2]
+    page = httpx.get(telegram.page_url, trust_env=False).text
+    assert page.index("Halt?") < page.index('class="you"><pre>/status')

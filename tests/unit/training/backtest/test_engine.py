@@ -116,7 +116,7 @@ def test_what_comes_after_a_run_was_over_would_have_changed_nothing(
 
 
 @pytest.mark.parametrize("seed", [11, 12, 14])
-def test_signals_without_headroom_need_no_account_state_if_nobody_asks_for_refusals(seed: int) -> None:
+def test_signals_over_the_headroom_need_no_check_where_nobody_asks_for_refusals(seed: int) -> None:
     grid = BarGrid.of(walk_bars(seed, WARM_UP + 6 * DAY, minute_bps=20.0))
     signals, of = walk_signals(grid, seed, share=0.5), account("ftmo-2step-100k", BOLD)
     plan = Plan(of, WARM_UP, grid.minutes)

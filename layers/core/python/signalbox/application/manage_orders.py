@@ -71,6 +71,7 @@ class ManageOrders:
     refused: dict[str, str] = field(default_factory=dict)  # configured accounts that differ from the ledger, with the reason
     kill_switch_arn: str = ""  # ARN of the queue that takes only halts
     report_keys: AcceptedKeys | None = None  # the executor's keys; without them every report is refused
+    person_keys: AcceptedKeys | None = None  # the bot's key; without it nobody of a chat is believed
     _missed: list[MissedTurn] = field(default_factory=list)
     _denied: list[Refusal] = field(default_factory=list)
     _opened: bool = False

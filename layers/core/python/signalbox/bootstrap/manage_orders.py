@@ -32,6 +32,7 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
         service=TradingService(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
         outbox=PostgresOutbox(connection, emitted_by(function)),
         report_keys=StoredKeys(client, table, SealKey.REPORTS) if hears_venues else None,
+        person_keys=StoredKeys(client, table, SealKey.PEOPLE) if hears_venues else None,
         bus=outgoing_events(found),
         accounts=found.accounts,
         gate=AccessControl(PostgresAccessBook(connection), found.owners),

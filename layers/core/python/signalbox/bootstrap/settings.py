@@ -159,6 +159,12 @@ class TradingSettings(LedgerSettings):
     signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)
 
 
+class QueryLedgerSettings(FunctionSettings, DatabaseEnvironment):
+    """Settings of query_ledger. venue: whose candles it shows."""
+
+    venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
+
+
 class SendAlertsSettings(BusSettings):
     """Settings of send_alerts."""
 
@@ -166,6 +172,27 @@ class SendAlertsSettings(BusSettings):
     telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
     deliveries_queue_url: str = Field(alias=Env.DELIVERIES_QUEUE_URL, min_length=1)
+    alarm_topic_arn: str = Field(alias=Env.ALARM_TOPIC_ARN, min_length=1)
+
+
+class TelegramWebhookSettings(FunctionSettings):
+    """Settings of telegram_webhook."""
+
+    webhook_secret_arn: str = Field(alias=Env.WEBHOOK_SECRET_ARN, min_length=1)
+    chat_table: str = Field(alias=Env.CHAT_TABLE, min_length=3)
+    updates_queue_url: str = Field(alias=Env.UPDATES_QUEUE_URL, min_length=1)
+
+
+class TelegramBotSettings(FunctionSettings):
+    """Settings of telegram_bot. orders_api_via: where the orders API answers if not at its own address."""
+
+    telegram_secret_arn: str = Field(alias=Env.TELEGRAM_SECRET_ARN, min_length=1)
+    telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
+    signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)
+    chat_table: str = Field(alias=Env.CHAT_TABLE, min_length=3)
+    query_function: str = Field(alias=Env.QUERY_FUNCTION_NAME, min_length=1)
+    orders_api_url: str = Field(alias=Env.ORDERS_API_URL, min_length=1)
+    orders_api_via: str = Field(alias=Env.ORDERS_API_VIA, default="")
 
 
 class RouteEventsSettings(FunctionSettings):

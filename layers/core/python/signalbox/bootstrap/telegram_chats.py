@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signalbox.adapters.aws.secret_texts import SecretTexts
 from signalbox.adapters.telegram.bot_api import DEFAULT_URL, TelegramMessenger
+from signalbox.alerts.settings import SettingsBook, read_settings
 from signalbox.bootstrap.settings import SettingsError
 
 
 class TelegramSecret(BaseModel):
-    """The secret's JSON; the operator fills it in (README, step 3)."""
+    """The secret's JSON; the operator fills it in (README, step 3). alerts: settings by chat id (docs/alerts.md)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
     bot_token: str
     chat_ids: tuple[str, ...]
+    alerts: Any = None  # read_settings reports what is wrong: a mistake in it must not stop the alerts
 
 
 @dataclass
@@ -32,6 +35,10 @@ class TelegramChats:
         """Return the ids of the configured chats. Raises SettingsError."""
         return self._secret().chat_ids
 
+    def book(self) -> SettingsBook:
+        """Return the settings of the chats. Raises SettingsError."""
+        return read_settings(self._secret().alerts)
+
     def messenger(self) -> TelegramMessenger:
         """Return the messenger of the configured bot. Raises SettingsError."""
         token = self._secret().bot_token
@@ -40,9 +47,14 @@ class TelegramChats:
         return self._messengers[token]
 
     def _secret(self) -> TelegramSecret:
-        text = self.secrets.get(self.secret_arn)
-        try:
-            return TelegramSecret.model_validate_json(text)
-        except ValidationError:
-            # not chained: the validation message would quote the secret
-            raise SettingsError(f'{self.secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None
+        return telegram_secret(self.secrets, self.secret_arn)
+
+
+def telegram_secret(secrets: SecretTexts, secret_arn: str) -> TelegramSecret:
+    """Return the Telegram secret. Raises SettingsError."""
+    text = secrets.get(secret_arn)
+    try:
+        return TelegramSecret.model_validate_json(text)
+    except ValidationError:
+        # not chained: the validation message would quote the secret
+        raise SettingsError(f'{secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None

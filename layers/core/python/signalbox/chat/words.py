@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from signalbox.exact import plain
+from signalbox.exact import exactly, plain
 
+_CLOCK: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2} \d{2}:\d{2}) UTC\b", re.ASCII)
+BAR_BLOCKS: Final = 10
+_FULL, _EMPTY = "▓", "░"
 _CENT: Final = Decimal("0.01")
 _RULES: Final[Mapping[str, str]] = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
@@ -26,6 +31,25 @@ def money(value: Decimal) -> str:
 def clock(instant: datetime) -> str:
     """Return an instant in UTC, to the minute."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def in_zone(text: str, zone: ZoneInfo) -> str:
+    """Return a text with each instant that `clock` wrote given in a zone, with its offset's name."""
+
+    def zoned(found: re.Match[str]) -> str:
+        try:
+            return f"{datetime.fromisoformat(found[1]).replace(tzinfo=UTC).astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        except (ValueError, OverflowError):  # no instant: somebody typed it
+            return found[0]
+
+    return _CLOCK.sub(zoned, text)
+
+
+@exactly
+def share_bar(share: Decimal) -> str:
+    """Return how much of a limit is used as a row of blocks; a part of a block counts as unused."""
+    filled = int(min(max(share, Decimal(0)), Decimal(1)) * BAR_BLOCKS)
+    return _FULL * filled + _EMPTY * (BAR_BLOCKS - filled)
 
 
 def rule_name(rule: str) -> str:

@@ -23,17 +23,27 @@ from signalbox.events import (
     MarketDataRecovered,
     MarketDataStale,
     ModelRefused,
+    RecentCandles,
     SignalGenerated,
+    SignalResolved,
     SymbolCandles,
 )
-from signalbox.market.candles import Bars, Candle, Symbol, from_ms
+from signalbox.market.candles import MINUTE_MS, Bars, Candle, Symbol, from_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
 from signalbox.signals.model import DeployedModel, ModelChoice
-from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, SymbolRefusal, SymbolStatus
+from signalbox.signals.ports import (
+    CandleWrites,
+    CycleState,
+    IssuedSignal,
+    Ledger,
+    LedgerTransaction,
+    SymbolRefusal,
+    SymbolStatus,
+)
 from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
 from signalbox.signals.rows import IncompleteRows, newest_rows
-from signalbox.signals.signal import Signal, classify
+from signalbox.signals.signal import Direction, Signal, Tier, classify, was_right
 from signalbox.wire import readable
 
 
@@ -48,6 +58,8 @@ class RefusalReason(StrEnum):
 NO_WRITES: Final = CandleWrites(0, 0, ())
 STANDARD: Final = SignalLimits()
 DETAIL_LENGTH: Final = 500
+RECENT_BARS: Final = 241  # four hours: what a chart on a phone shows, and the bars of one volatility (trading/entry_plan.py)
+RESOLVE_WITHIN: Final = timedelta(minutes=30)  # how late the bar that ends a horizon may be recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,8 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
         signals, refusals = _decide(tx, event, choice, limits, late=late)
         if not late:
             _update_statuses(tx, event, refusals)
+        if choice.model is not None:
+            _resolve(tx, event.venue, event.cycle_at, choice.model)
         if choice.problem is not None:
             problem = choice.problem
             tx.add_event(
@@ -141,8 +155,48 @@ def _decide(
     for signal in signals:
         if tx.add_signal(signal):
             recorded.append(signal)
-            tx.add_event(announcement(signal, horizon_minutes), event.cycle_at)
+            recent = _recent(tx, event.venue, signal) if signal.issued else None
+            tx.add_event(announcement(signal, horizon_minutes, recent), event.cycle_at)
     return tuple(recorded), tuple(refusals)
+
+
+def _recent(tx: LedgerTransaction, venue: str, signal: Signal) -> RecentCandles | None:
+    """Return the bars that a chart of the signal shows; they are no part of the decision."""
+    bars = tx.bars(signal.market or venue, signal.symbol, signal.decided_at, RECENT_BARS)
+    if not len(bars):
+        return None
+    first = int(bars.open_time_ms[0])
+    minutes = ((bars.open_time_ms - first) // MINUTE_MS).tolist()
+    prices = (bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist())
+    return RecentCandles(first=from_ms(first), rows=tuple(zip(minutes, *prices, strict=True)))
+
+
+def _resolve(tx: LedgerTransaction, venue: str, at: datetime, model: DeployedModel) -> None:
+    """Announce the outcome of the signals whose horizon has passed, as soon as the bar that ends it is recorded.
+
+    The bar is of the venue that the signal was decided on.
+    Each event has its natural key, so a signal of the last RESOLVE_WITHIN that was announced before is not announced again.
+    """
+    horizon = timedelta(minutes=model.horizon_minutes)
+    for signal in tx.signals_to_resolve(model.deployment, at - horizon - RESOLVE_WITHIN, at - horizon):
+        close = tx.close_price(signal.market or venue, signal.symbol, newest_closed_open_time(signal.decided_at + horizon))
+        if close is not None:
+            tx.add_event(_resolution(signal, model, close), at)
+
+
+def _resolution(signal: IssuedSignal, model: DeployedModel, close: Decimal) -> SignalResolved:
+    return SignalResolved(
+        symbol=signal.symbol,
+        decided_at=signal.decided_at,
+        deployment=model.deployment,
+        stage=signal.stage.value,
+        direction="BUY" if signal.direction is Direction.BUY else "SELL",
+        tier="HIGH" if signal.tier is Tier.HIGH else "MEDIUM",
+        horizon_minutes=model.horizon_minutes,
+        price=signal.price,
+        close=close,
+        right=was_right(signal.direction, close - signal.price),
+    )
 
 
 def _judge(
@@ -216,8 +270,8 @@ def _score(
     return tuple(signals), tuple(failed)
 
 
-def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
-    """Return the event that announces a signal. Backtests make their events here too."""
+def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | None = None) -> SignalGenerated:
+    """Return the event that announces a signal. Backtests make their events here too, without bars to show."""
     return SignalGenerated(
         symbol=signal.symbol,
         decided_at=signal.decided_at,
@@ -235,6 +289,7 @@ def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
         schema_name=signal.schema_name,
         schema_hash=signal.schema_hash,
         known_at=signal.known_at,
+        recent=recent,
         market=signal.market,
     )
 

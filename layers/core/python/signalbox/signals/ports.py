@@ -20,7 +20,7 @@ from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.rate_limit import Issued
-from signalbox.signals.signal import Signal
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,19 @@ class OutboxEvent:
     created_at: datetime  # the scheduled instant that it belongs to
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedSignal:
+    """An issued signal as its outcome is judged by."""
+
+    symbol: Symbol
+    decided_at: datetime
+    stage: DeploymentStage
+    direction: Direction
+    tier: Tier
+    price: Decimal
+    market: str | None = None  # as Signal.market
+
+
 class LedgerTransaction(Protocol):
     """Reads and writes within one unit of work."""
 
@@ -113,6 +126,9 @@ class LedgerTransaction(Protocol):
 
     def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
         """Return the signals that a deployment issued with since < decided_at <= until, oldest first, then by symbol."""
+
+    def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
+        """Return the issued signals that were not late, of the same period and in the same order."""
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         """Record which model decided, and its gates; return False if the same (deployment, stage, bundle, gates) is recorded."""

@@ -1,54 +1,73 @@
-"""Which alert was sent to which chat, and new ids of chats, in DynamoDB. Powertools locks a delivery against parallel ones."""
+"""Which message was begun, sent or never confirmed, which message a thread began with, and new ids of chats, in DynamoDB."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools.utilities.idempotency import (
-    DynamoDBPersistenceLayer,
-    IdempotencyConfig,
-    idempotent_function,
-)
-
-from signalbox.chat.messenger import Delivery
+from signalbox.alerts.delivery import LEASE, Begun, Delivery
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
 DELIVERY: Final = "delivery"  # key of the delivery in a queue message
-KEPT_SECONDS: Final = 7 * 24 * 3600  # longer than any queue keeps a message
+KEPT: Final = timedelta(days=14)  # longer than any queue keeps a message
+SUBJECT_CHARACTERS: Final = 99  # of an e-mail from SNS: ASCII, less than 100
+_BEGUN, _SENT, _UNCONFIRMED = "BEGUN", "SENT", "UNCONFIRMED"
 
 
 class DynamoDeliveryLog:
-    """DeliveryLog on a table with the string key `id` and the TTL attribute `expiration`."""
+    """DeliveryLog on a table with the string key `id` and the TTL attribute `expiration`. Every change is conditional."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._config = IdempotencyConfig(expires_after_seconds=KEPT_SECONDS, event_key_jmespath="[alert_id, chat_id]")
-        self._store = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
+        self._client, self._table = client, table
 
-    def register(self, context: LambdaContext) -> None:
-        """Limit the lock of a delivery in progress to the time that this invocation has left."""
-        self._config.register_lambda_context(context)
+    def begin(self, alert_id: str, chat_id: str, at: datetime) -> Begun:
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={**_message(alert_id, chat_id), **_state(_BEGUN, at), "until": _epoch(at + LEASE)},
+                ConditionExpression="attribute_not_exists(id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return self._standing(alert_id, chat_id, at)
+        return Begun.NEW
 
-    def once(self, alert_id: str, chat_id: str, deliver: Callable[[], None]) -> bool:
-        """Run `deliver` unless it succeeded before."""
-        ran = False
+    def sent(self, alert_id: str, chat_id: str, at: datetime) -> None:
+        self._client.put_item(TableName=self._table, Item={**_message(alert_id, chat_id), **_state(_SENT, at)})
 
-        def run(*, delivery: dict[str, str]) -> dict[str, Any]:  # noqa: ARG001 - the key is taken from this argument
-            nonlocal ran
-            deliver()
-            ran = True
-            return {"delivered": True}
-
-        guarded = idempotent_function(
-            run, data_keyword_argument="delivery", persistence_store=self._store, config=self._config, key_prefix="deliver_alert"
+    def not_sent(self, alert_id: str, chat_id: str) -> None:
+        self._client.delete_item(
+            TableName=self._table,
+            Key=_message(alert_id, chat_id),
+            ConditionExpression="#s = :begun",
+            ExpressionAttributeNames={"#s": "state"},
+            ExpressionAttributeValues={":begun": {"S": _BEGUN}},
         )
-        guarded(delivery={"alert_id": alert_id, "chat_id": chat_id})
-        return ran
+
+    def unconfirmed(self, alert_id: str, chat_id: str, at: datetime) -> None:
+        self._client.put_item(TableName=self._table, Item={**_message(alert_id, chat_id), **_state(_UNCONFIRMED, at)})
+
+    def remember(self, thread: str, chat_id: str, message_id: int, at: datetime) -> None:
+        item = {**_thread(thread, chat_id), "message_id": {"N": str(message_id)}, "expiration": _epoch(at + KEPT)}
+        self._client.put_item(TableName=self._table, Item=item)
+
+    def message_of(self, thread: str, chat_id: str) -> int | None:
+        item = self._client.get_item(TableName=self._table, Key=_thread(thread, chat_id), ConsistentRead=True).get("Item")
+        return None if item is None else int(item["message_id"]["N"])
+
+    def _standing(self, alert_id: str, chat_id: str, at: datetime) -> Begun:
+        key = _message(alert_id, chat_id)
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        if item is None:  # it was given back since
+            return Begun.BUSY
+        state = item["state"]["S"]
+        if state != _BEGUN:
+            return Begun(state)
+        return Begun.BUSY if int(item["until"]["N"]) > at.timestamp() else Begun.UNCONFIRMED
 
 
 class DynamoChatMoves:
@@ -70,6 +89,27 @@ def _moved(chat_id: str) -> dict[str, Any]:
     return {"id": {"S": f"chat-moved#{chat_id}"}}
 
 
+def _message(alert_id: str, chat_id: str) -> dict[str, Any]:
+    return _key("message", chat_id, alert_id)
+
+
+def _thread(thread: str, chat_id: str) -> dict[str, Any]:
+    return _key("thread", chat_id, thread)
+
+
+def _key(what: str, chat_id: str, name: str) -> dict[str, Any]:
+    """Return a key; a name is hashed, because an event's id may be longer than a key."""
+    return {"id": {"S": f"{what}#{chat_id}#{hashlib.sha256(name.encode()).hexdigest()}"}}
+
+
+def _state(state: str, at: datetime) -> dict[str, Any]:
+    return {"state": {"S": state}, "expiration": _epoch(at + KEPT)}
+
+
+def _epoch(at: datetime) -> dict[str, str]:
+    return {"N": str(int(at.timestamp()))}
+
+
 class SqsDeliveryQueue:
     """DeliveryQueue on a FIFO queue."""
 
@@ -79,10 +119,21 @@ class SqsDeliveryQueue:
     def put(self, delivery: Delivery) -> None:
         self._client.send_message(
             QueueUrl=self._url,
-            MessageBody=json.dumps({DELIVERY: delivery.model_dump()}),
-            MessageGroupId=delivery.chat_id,
+            MessageBody=json.dumps({DELIVERY: delivery.model_dump(mode="json")}),
+            MessageGroupId=delivery.group,
             MessageDeduplicationId=delivery.key,
         )
+
+
+class SnsMailer:
+    """Mailer on the topic that alarms go to."""
+
+    def __init__(self, client: Any, topic_arn: str) -> None:
+        self._client, self._topic = client, topic_arn
+
+    def mail(self, subject: str, text: str) -> None:
+        printable = "".join(character for character in subject if " " <= character <= "~").strip()
+        self._client.publish(TopicArn=self._topic, Subject=printable[:SUBJECT_CHARACTERS] or "Signalbox", Message=text)
 
 
 def delivery_in(body: dict[str, Any]) -> Delivery:

@@ -1,7 +1,8 @@
 """The trading service over HTTP: takes API Gateway's payload 2.0 and answers errors with problem details (RFC 9457).
 
-The caller is the IAM principal that the gateway verified. A request without one is refused here too, so that a route configured
-without authorisation gives no access. The time is the gateway's. trading_problems.py maps errors to statuses. The resolver's own
+The caller is the IAM principal that the gateway verified, or the person of a chat that the bot names with its seal. A request
+without a principal is refused here too, so that a route configured without authorisation gives no access. The time is the
+gateway's. trading_problems.py maps errors to statuses. The resolver's own
 validation stays off: it would read the body a second time, with json.loads instead of the limits of signalbox.wire, and turn
 amounts into floats. docs/api/openapi.json is generated from these routes (tools.api_docs).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -27,11 +29,13 @@ from signalbox.adapters.aws.trading_problems import (
 from signalbox.errors import SignalboxError
 from signalbox.orders.messages import AccountName
 from signalbox.problems import MEDIA_TYPE, InvalidValue, invalid_values, pointer_to
+from signalbox.signing import AcceptedKeys, SealError
 from signalbox.trading.access import Access, GrantAccess, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
 from signalbox.trading.documents import AccessDocument, AccountsDocument, OrderAnswerDocument, RoleDocument
 from signalbox.trading.errors import AccountNameError, CommandError
+from signalbox.trading.person_seal import HEADER, SealedRequest, open_person
 from signalbox.trading.service import AccountOutcome, ReadinessReport
 from signalbox.trading.state import AccountState
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
@@ -74,13 +78,21 @@ class ApiTradingService(Protocol):
         """Return the accounts that `who` may see, sorted by name."""
 
 
-def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901 - one route each
-    """Return the routes for a trading service. report: is called with the outcome of each command."""
+def trading_api(  # noqa: C901 - one route each
+    service: ApiTradingService,
+    report: Callable[[tuple[AccountOutcome, ...]], None],
+    person_keys: AcceptedKeys | None = None,
+) -> APIGatewayHttpResolver:
+    """Return the routes for a trading service. report: is called with the outcome of each command.
+
+    person_keys: the bot's, with which it names a person; without them every request that names one is refused.
+    """
     api = APIGatewayHttpResolver()
+    principal = partial(_principal, api, person_keys)
 
     def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:
         now = _now(api)
-        who = _principal(api)
+        who = principal()
         try:
             command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
         except ValidationError as error:
@@ -97,7 +109,7 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
         return command_account
 
     def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
-        now, who = _now(api), _principal(api)
+        now, who = _now(api), principal()
         command = kind.model_validate({"requested_at": now, **checked(_one({"account": account}, _body(api)))})
         check_clock(command, now)
         return _answer(HTTPStatus.OK, _access_view(account, service.change_access(command, who)))
@@ -125,18 +137,18 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
 
     @api.get("/accounts", summary="List the accounts you may see")
     def listed() -> Response[str]:
-        seen = service.listed(_now(api), _principal(api))
+        seen = service.listed(_now(api), principal())
         found: AccountsDocument = {"accounts": [configuration_view(account) for account in seen]}
         return _answer(HTTPStatus.OK, found)
 
     @api.get("/accounts/<account>/readiness", summary="Show whether an account may trade live")
     def ready(account: str) -> Response[str]:
-        who = _principal(api)
+        who = principal()
         return _answer(HTTPStatus.OK, readiness_view(service.readiness_report(_named(account), _now(api), who)))
 
     @api.get("/accounts/<account>/access", summary="List who has a role on an account")
     def access(account: str) -> Response[str]:
-        who = _principal(api)
+        who = principal()
         return _answer(HTTPStatus.OK, _access_view(account, service.access(_named(account), _now(api), who)))
 
     @api.post("/accounts/<account>/grant", summary="Give somebody a role")
@@ -149,7 +161,7 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
 
     @api.get("/accounts/<account>", summary="Show an account")
     def show_account(account: str) -> Response[str]:
-        who = _principal(api)
+        who = principal()
         return _answer(HTTPStatus.OK, account_view(service.query(_named(account), _now(api), who)))
 
     def invalid(error: ValidationError) -> Response[str]:
@@ -186,12 +198,22 @@ def _one(*places: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _principal(api: APIGatewayHttpResolver) -> str:
+def _principal(api: APIGatewayHttpResolver, person_keys: AcceptedKeys | None) -> str:
     authorizer = api.current_event.request_context.get("authorizer") or {}
     who = (authorizer.get("iam") or {}).get("userArn")
     if not who:
         raise UnsignedError("expected a request signed with an IAM identity")
-    return str(who)
+    named = api.current_event.headers.get(HEADER)
+    if named is None:
+        return str(who)
+    if person_keys is None:
+        raise UnsignedError("the bot's key is not configured here, so no request in the name of a person is accepted")
+    event = api.current_event
+    try:
+        request = SealedRequest(event.http_method, event.raw_path, (event.decoded_body or "").encode())
+        return open_person(named, request, person_keys, _now(api))
+    except (SealError, ValueError) as error:
+        raise UnsignedError(str(error)) from error
 
 
 def _now(api: APIGatewayHttpResolver) -> datetime:

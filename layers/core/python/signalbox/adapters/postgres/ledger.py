@@ -18,9 +18,9 @@ from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CandleWrites, CycleState, SymbolRefusal, SymbolStatus
+from signalbox.signals.ports import CandleWrites, CycleState, IssuedSignal, SymbolRefusal, SymbolStatus
 from signalbox.signals.rate_limit import Issued
-from signalbox.signals.signal import Signal, Tier
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,6 +86,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s, %s) ON CONFLICT 
 _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
 WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL
+ORDER BY decided_at, symbol
+"""
+_TO_RESOLVE: Final = """
+SELECT symbol, decided_at, stage, direction, tier, price, market FROM signals
+WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL AND NOT late
 ORDER BY decided_at, symbol
 """
 _INSERT_MODEL: Final = """
@@ -198,6 +203,13 @@ class PostgresLedgerTransaction:
     def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
         rows = self._connection.execute(_ISSUED, (deployment, since, until)).fetchall()
         return [Issued(Symbol(symbol), decided_at, Tier(tier)) for symbol, decided_at, tier in rows]
+
+    def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
+        rows = self._connection.execute(_TO_RESOLVE, (deployment, since, until)).fetchall()
+        return [
+            IssuedSignal(Symbol(symbol), decided_at, DeploymentStage(stage), Direction(direction), Tier(tier), price, market)
+            for symbol, decided_at, stage, direction, tier, price, market in rows
+        ]
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         row = (model.deployment, model.stage.value, model.bundle, gates_text(model.gates), decided_at)

@@ -110,6 +110,10 @@ _FACTS_OF_REPORTS: Final = (
     "standing_orders",
     "trades",
 )
+_ASKED: Final = (  # what query_ledger answers from
+    *("account_access", "accounts", "candles", "confirmations", "deployed_models", "equity_snapshots", "fills", "locks", "lots"),
+    *("order_events", "orders", "positions", "risk_events", "signals", "standing_orders", "trades"),
+)
 _QUALITY: Final = _names(
     "client_order_id account venue symbol side leg state decided_at submitted_at closed_at decision_price arrival_mid end_mid"
     " market_vwap orders filled_orders trades trades_without_marks ordered filled value fees arrival_slippage_cost"
@@ -235,6 +239,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         dict.fromkeys(_DUMPED, READ),  # of the outbox too: it sees every type of event, by a policy of its own, and puts none
         dict.fromkeys(_SEQUENCES, ("SELECT",)),
     ),
+    DatabaseRole(database_user(Function.QUERY_LEDGER), dict.fromkeys(_ASKED, READ), {}),
     DatabaseRole(
         READER_DATABASE_USER,
         {

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Final
 
 from signalbox.access import Role
-from signalbox.chat.bot.registry import COMMANDS, MAX_TEXT
-from signalbox.chat.words import bullets, clock, money, price, rule_name
+from signalbox.chat.bot.registry import COMMANDS
+from signalbox.chat.styled import MESSAGE_UNITS, plain_text, split
+from signalbox.chat.words import bullets, clock, money, price, rule_name, share_bar
 from signalbox.exact import exactly
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Direction, Signal
@@ -18,9 +19,6 @@ from signalbox.trading.state import Trade
 
 LATE_AFTER: Final = timedelta(minutes=7)  # a decision every five minutes, and two for bars that the exchange publishes late
 SHOWN: Final = 12  # rows of a list; the text says how many there are in all
-_BLOCKS: Final = 10  # of a bar
-_WIDE: Final = "▓"
-_EMPTY: Final = "░"
 
 
 def help_text(role: Role) -> str:
@@ -188,21 +186,40 @@ _ORDERS: Final = {
 }
 
 
+def close_text(account: AccountDocument, symbol: str) -> str:
+    """Return what closing a position does. The caller has made sure that there is one."""
+    held = next(one for one in account["positions"] if one["symbol"] == symbol)
+    mark = None if held["mark"] is None else held["mark"]["price"]
+    return f"Close {held['quantity']} {symbol} of {account['account']} ({account['mode']}) at about {_price(mark)}, at the market"
+
+
+def mode_text(account: AccountDocument, mode: str) -> str:
+    """Return what confirming a mode does."""
+    if mode == "live":
+        where = f"{account['account']} may trade LIVE at {account['venue']}"
+        return f"Confirm that {where}, with real money. /readiness says what is missing."
+    return f"Withdraw the live mode of {account['account']}: no new live orders; positions keep their stops"
+
+
+def order_text(one: OrderDocument) -> str:
+    """Return one order with what became of it."""
+    lines = [_order_line(one), f"decided {_when(one['decided_at'])}"]
+    if one["average_price"] is not None:
+        lines.append(f"filled {one['filled']} at {_price(one['average_price'])}, fees {_money(one['fees'])}")
+    if one["reason"]:
+        lines.append(f"{one['reason']}: {one['detail']}".rstrip(": "))
+    return "\n".join(lines)
+
+
 def done_text(account: AccountDocument) -> str:
     """Return what is true of an account after a command."""
     stops = _stops(account)
     return "\n".join([f"✅ Done. {account['account']} is {'not stopped' if not stops else 'stopped:'}", *stops])
 
 
-def parts_of(text: str, limit: int = MAX_TEXT) -> tuple[str, ...]:
-    """Return a text in messages of at most `limit` characters, cut at line ends where there are any."""
-    parts, rest = [], text
-    while len(rest) > limit:
-        end = rest.rfind("\n", 1, limit + 1)
-        end = limit if end == -1 else end
-        parts.append(rest[:end])
-        rest = rest[end:].removeprefix("\n")
-    return (*parts, rest)
+def parts_of(text: str, limit: int = MESSAGE_UNITS) -> tuple[str, ...]:
+    """Return a text in messages of at most `limit` UTF-16 code units, cut at line ends where there are any."""
+    return tuple(one.text for one in split(plain_text(text), first=limit, limit=limit))
 
 
 def _stops(account: AccountDocument) -> list[str]:
@@ -221,11 +238,9 @@ def _stops(account: AccountDocument) -> list[str]:
 def _limit_lines(limit: LimitDocument) -> tuple[str, str]:
     used, amount = Decimal(limit["used"] or 0), Decimal(limit["amount"] or 0)
     share = min(max(used / amount, Decimal(0)), Decimal(1)) if amount else Decimal(1)
-    filled = int(share * _BLOCKS)
     since = "" if limit["counts_from"] is None else f" from {_when(limit['counts_from'])}"
-    bar = _WIDE * filled + _EMPTY * (_BLOCKS - filled)
     return (
-        f"{bar} {share:.0%} of the {rule_name(limit['rule'])} limit{since}",
+        f"{share_bar(share)} {share:.0%} of the {rule_name(limit['rule'])} limit{since}",
         f"  {_money(limit['remaining'])} left, broken below {_money(limit['limit'])}",
     )
 

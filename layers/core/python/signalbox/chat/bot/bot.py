@@ -10,7 +10,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -18,9 +20,11 @@ from signalbox.access import Role
 from signalbox.chat.bot import answers
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError, PendingCommand, PendingCommands
 from signalbox.chat.bot.registry import BotInputError, Invocation, parse
+from signalbox.chat.words import in_zone
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.signals.signal import Signal
-from signalbox.trading.commands import COMMANDS, AnyCommand
+from signalbox.trading.commands import COMMANDS, AnyCommand, ConfirmAccount
+from signalbox.trading.documents import AccountDocument
 
 CONFIRM_WITHIN: Final = timedelta(seconds=60)
 DEFAULT_PERIOD: Final = timedelta(hours=24)
@@ -47,6 +51,7 @@ class ButtonPress:
     chat: int
     data: str
     at: datetime
+    update: int = 0  # the messenger's number of this press, the same when it is delivered again
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,15 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A text in parts that each fit a message, and the buttons below the last. replaces: the message whose button was pressed."""
+    """A text in parts that each fit a message, and the buttons below the last. replaces: the message whose button was pressed.
+
+    picture: a PNG; then the text is its caption.
+    """
 
     parts: tuple[str, ...]
     buttons: tuple[Button, ...] = ()
     replaces: bool = False
+    picture: bytes | None = None
 
 
 def _token() -> str:
@@ -78,6 +87,8 @@ class Bot:
     ledger_for: Callable[[int], BotLedger]
     pending: PendingCommands
     name: str = "signalbox_bot"
+    zone: str = "UTC"  # of the times in answers
+    choose_zone: Callable[[str], None] | None = None  # keeps another; None: nobody does
     new_token: Callable[[], str] = field(default=_token)
 
     def on_message(self, message: ChatMessage) -> Answer | None:
@@ -85,10 +96,28 @@ class Bot:
         role = self.role_of(message.user)
         if role is None:
             return None
-        return self._guarded(lambda: self._typed(message, role))
+        return self._in_zone(self._guarded(lambda: self._typed(message, role)))
 
-    def on_button(self, press: ButtonPress) -> Answer | None:  # noqa: PLR0911 - a guard a line
+    def on_button(self, press: ButtonPress) -> Answer | None:
         """Return the answer to a button, None for a stranger."""
+        return self._in_zone(self._pressed(press))
+
+    def _in_zone(self, answer: Answer | None) -> Answer | None:
+        if answer is None or self.zone == "UTC":
+            return answer
+        zone = ZoneInfo(self.zone)
+        text = "\n".join(in_zone(part, zone) for part in answer.parts)
+        return replace(answer, parts=answers.parts_of(text))
+
+    def _zone_of(self, chosen: str) -> str:
+        if not chosen:
+            return f"Times are in {self.zone}. For another zone: /timezone Europe/Prague"
+        if self.choose_zone is None:
+            return "No zone is kept here: times are in UTC."
+        self.choose_zone(chosen)
+        return f"Times are in {chosen} from now on."
+
+    def _pressed(self, press: ButtonPress) -> Answer | None:  # noqa: PLR0911 - a guard a line
         role = self.role_of(press.user)
         if role is None:
             return None
@@ -96,13 +125,15 @@ class Bot:
         if len(press.data.encode(errors="surrogatepass")) > MAX_DATA or kind not in {_RUN, _YES, _NO}:
             return _expired()
         if kind == _RUN:
-            return self._guarded(lambda: self._typed(ChatMessage(press.user, press.chat, data, press.at), role))
-        waiting = self.pending.take(data, press.user, press.chat)
+            found = self._guarded(lambda: self._typed(ChatMessage(press.user, press.chat, data, press.at), role))
+            return None if found is None else replace(found, replaces=True)
+        waiting = self.pending.take(data, press.user, press.chat, press.update)
         if waiting is None or press.at > waiting.expires_at:
             return _expired()
         if kind == _NO:
             return _answer("Cancelled. Nothing was changed.", replaces=True)
-        if not role.includes(Role.OPERATOR):  # it was taken from them meanwhile
+        needed = Role.OWNER if isinstance(waiting.command, ConfirmAccount) else Role.OPERATOR
+        if not role.includes(needed):  # it was taken from them meanwhile
             return _answer("You may not do this any more. Nothing was changed.", replaces=True)
         return self._carried_out(waiting)
 
@@ -137,24 +168,50 @@ class Bot:
             if len(accounts) != 1:
                 return _which(message.text, accounts)
             found = replace(found, account=accounts[0])
+        if found.command.name == "timezone":
+            return _answer(self._zone_of(found.zone))
         if found.command.asks:
             return self._asked(found, ledger, message)
-        return _answer(_READ[found.command.name](found, ledger, message.at, role))
+        return _answer(_READ[found.command.name](found, ledger, message.at, role), buttons=_refresh(found))
 
     def _asked(self, found: Invocation, ledger: BotLedger, message: ChatMessage) -> Answer:
         """Show the effect of a command with a button for it; nothing has happened yet."""
         account = ledger.account(str(found.account))
         token = self.new_token()
-        command = _command(found, f"tg-{token}", message.at)
+        command = _command(found, account, f"tg-{token}", message.at)
         self.pending.put(PendingCommand(token, message.user, message.chat, command, message.at + CONFIRM_WITHIN))
-        effect = answers.effect_text(found.command.name, account, reason=found.reason, order=found.order)
+        effect = _effect(found, account)
         seconds = int(CONFIRM_WITHIN.total_seconds())
         return _answer(f"{effect}\nConfirm within {seconds} seconds.", buttons=_choice(token))
 
 
-def _command(found: Invocation, request_id: str, at: datetime) -> AnyCommand:
-    facts = {"account": found.account, "request_id": request_id, "requested_at": at}
+def _effect(found: Invocation, account: AccountDocument) -> str:
     match found.command.name:
+        case "close":
+            return answers.close_text(account, str(found.symbol))
+        case "mode":
+            return answers.mode_text(account, found.mode)
+        case verb:
+            return answers.effect_text(verb, account, reason=found.reason, order=found.order)
+
+
+def _closing(account: AccountDocument, symbol: str) -> dict[str, object]:
+    """Return the order that closes a position. Raises BotInputError without one."""
+    held = next((one["quantity"] for one in account["positions"] if one["symbol"] == symbol), None)
+    if held is None:
+        raise BotInputError(f"{account['account']} holds no {symbol}: there is nothing to close.")
+    side = "SELL" if Decimal(held) > 0 else "BUY"
+    quantity = held.removeprefix("-")
+    return {"kind": "submit", "symbol": symbol, "side": side, "type": "MARKET", "quantity": quantity, "reduce_only": True}
+
+
+def _command(found: Invocation, account: AccountDocument, request_id: str, at: datetime) -> AnyCommand:
+    facts: dict[str, object] = {"account": found.account, "request_id": request_id, "requested_at": at}
+    match found.command.name:
+        case "close":
+            facts |= {**_closing(account, str(found.symbol)), "time_in_force": "IOC"}
+        case "mode":
+            facts |= {"kind": "confirm", "what": found.mode}
         case "cancel":
             facts |= {"kind": "cancel", "client_order_id": found.order}
         case "resume":
@@ -185,8 +242,8 @@ def _signals(found: Invocation, ledger: BotLedger, at: datetime) -> str:
     return answers.signals_text(rows, period)
 
 
-def _pnl(found: Invocation, ledger: BotLedger, at: datetime) -> str:
-    period, account = found.period or DEFAULT_PERIOD, str(found.account)
+def _pnl(found: Invocation, ledger: BotLedger, at: datetime, days: int = 1) -> str:
+    period, account = found.period or timedelta(days=days), str(found.account)
     return answers.pnl_text(account, ledger.trades(account, at - period, at), ledger.equity(account, at - period, at), period)
 
 
@@ -213,9 +270,25 @@ _READ: Final[dict[str, _Reading]] = {
         ledger.trades(str(found.account), at - (found.period or DEFAULT_PERIOD), at),
         found.period or DEFAULT_PERIOD,
     ),
+    "order": lambda found, ledger, _at, _role: answers.order_text(ledger.order(str(found.account), found.order)),
+    "daily": lambda found, ledger, at, _role: _pnl(found, ledger, at),
+    "weekly": lambda found, ledger, at, _role: _pnl(found, ledger, at, 7),
+    "monthly": lambda found, ledger, at, _role: _pnl(found, ledger, at, 30),
     "pnl": lambda found, ledger, at, _role: _pnl(found, ledger, at),
     "readiness": lambda found, ledger, _at, _role: answers.readiness_text(ledger.readiness(str(found.account))),
 }
+
+
+_REFRESHED: Final = frozenset({"status", "health", "price", "risk", "balance", "positions", "orders"})
+
+
+def _refresh(found: Invocation) -> tuple[Button, ...]:
+    """Return the button that asks again and edits the answer in place, where an answer ages within minutes."""
+    if found.command.name not in _REFRESHED:
+        return ()
+    typed = " ".join(["/" + found.command.name, *(one for one in (found.account, found.symbol) if one)])
+    data = _RUN + typed
+    return (Button("Refresh", data),) if len(data.encode()) <= MAX_DATA else ()
 
 
 def _which(text: str, accounts: list[str]) -> Answer:

@@ -11,7 +11,8 @@ from signalbox.errors import SignalboxError
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
 from signalbox.trading.commands import AnyCommand
-from signalbox.trading.documents import AccountDocument, ConfigurationDocument, ReadinessDocument
+from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
 
 
@@ -34,6 +35,12 @@ class BotLedger(Protocol):
 
     def readiness(self, name: str) -> ReadinessDocument:
         """Return whether an account may trade live."""
+
+    def order(self, account: str, order: str) -> OrderDocument:
+        """Return one order in its current state."""
+
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
+        """Return the recorded one-minute bars of [start, end), oldest first."""
 
     def symbols(self) -> Sequence[str]:
         """Return the symbols that are decided."""
@@ -68,5 +75,8 @@ class PendingCommands(Protocol):
     def put(self, pending: PendingCommand) -> None:
         """Keep a command."""
 
-    def take(self, token: str, user: int, chat: int) -> PendingCommand | None:
-        """Remove and return a command. None if it is not there, was taken before, or is another person's, which stays."""
+    def take(self, token: str, user: int, chat: int, update: int) -> PendingCommand | None:
+        """Take a command for a press. None if it is not there, was taken by another press, or is another person's, which stays.
+
+        update: the press; when it is delivered again, because its answer was lost, it gets the command again.
+        """

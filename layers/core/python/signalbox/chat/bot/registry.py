@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from signalbox.access import Role
 from signalbox.errors import SignalboxError
@@ -18,6 +19,7 @@ MAX_TEXT: Final = 4096  # characters of a message, as Telegram limits them
 _COMMAND: Final = re.compile(r"/([a-z_]{1,32})(?:@([A-Za-z0-9_]{3,64}))?", re.IGNORECASE)
 _PERIOD: Final = re.compile(r"([1-9][0-9]{0,2})([hd])")
 _PERIODS: Final = MappingProxyType({"day": 1, "week": 7, "month": 30, "year": 365})
+_ZONE: Final = re.compile(r"[A-Za-z]{2,20}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _ORDER: Final = re.compile(r"[0-9a-z]{32}")
 # controls, line breaks, marks of direction, and characters of no width: a name that looks like another must not pass for it
 _HIDDEN: Final = re.compile(
@@ -41,6 +43,8 @@ class ArgumentKind(StrEnum):
     PERIOD = "PERIOD"
     ORDER = "ORDER"
     REASON = "REASON"  # the rest of the message
+    MODE = "MODE"  # live or paper
+    ZONE = "ZONE"  # of a person's times, as in Europe/Prague
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,14 @@ _ACCOUNT: Final = Argument(ArgumentKind.ACCOUNT)
 _SYMBOL: Final = Argument(ArgumentKind.SYMBOL)
 _PERIOD_OF: Final = Argument(ArgumentKind.PERIOD)
 _REASON: Final = Argument(ArgumentKind.REASON, is_required=True)
-_VIEWER, _OPERATOR = Role.VIEWER, Role.OPERATOR
+_VIEWER, _OPERATOR, _OWNER = Role.VIEWER, Role.OPERATOR, Role.OWNER
+_MODES: Final = ("live", "paper")
 COMMANDS: Final = (
     BotCommand("start", _VIEWER, (), "Say who you are to the bot, and what it can do.", "/start"),
     BotCommand("help", _VIEWER, (), "List the commands you may give.", "/help"),
+    BotCommand(
+        "timezone", _VIEWER, (Argument(ArgumentKind.ZONE),), "The zone of the times in your answers.", "/timezone Europe/Prague"
+    ),
     BotCommand("status", _VIEWER, (), "Every account and every symbol in a line.", "/status"),
     BotCommand("health", _VIEWER, (), "When each symbol was last decided, and what is late.", "/health"),
     BotCommand("symbols", _VIEWER, (), "The symbols that are decided.", "/symbols"),
@@ -94,8 +102,18 @@ COMMANDS: Final = (
     BotCommand("balance", _VIEWER, (_ACCOUNT,), "Cash, balance and equity.", "/balance"),
     BotCommand("positions", _VIEWER, (_ACCOUNT,), "What the account holds, with stops and targets.", "/positions"),
     BotCommand("orders", _VIEWER, (_ACCOUNT,), "The open orders.", "/orders"),
+    BotCommand(
+        "order",
+        _VIEWER,
+        (_ACCOUNT, Argument(ArgumentKind.ORDER, is_required=True)),
+        "What became of an order.",
+        "/order 3f2a9c01d4e5b6a7980c1d2e3f405162",
+    ),
     BotCommand("trades", _VIEWER, (_ACCOUNT, _PERIOD_OF), "The trades of a period and how they ended.", "/trades 7d"),
     BotCommand("pnl", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Profit and loss of a period, after fees.", "/pnl week"),
+    BotCommand("daily", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 24 hours.", "/daily"),
+    BotCommand("weekly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 7 days.", "/weekly"),
+    BotCommand("monthly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 30 days.", "/monthly"),
     BotCommand("readiness", _VIEWER, (_ACCOUNT,), "Whether the account may trade live, and what is missing.", "/readiness"),
     BotCommand("halt", _OPERATOR, (_ACCOUNT, _REASON), "Stop new orders. Positions keep their stops.", "/halt news", asks=True),
     BotCommand("reduceonly", _OPERATOR, (_ACCOUNT, _REASON), "Allow only what reduces.", "/reduceonly weekend", asks=True),
@@ -107,6 +125,22 @@ COMMANDS: Final = (
         (_ACCOUNT, Argument(ArgumentKind.ORDER, is_required=True)),
         "Cancel an open order by its id.",
         "/cancel 3f2a9c01d4e5b6a7980c1d2e3f405162",
+        asks=True,
+    ),
+    BotCommand(
+        "close",
+        _OPERATOR,
+        (_ACCOUNT, Argument(ArgumentKind.SYMBOL, is_required=True)),
+        "Close a position at the market.",
+        "/close BTC",
+        asks=True,
+    ),
+    BotCommand(
+        "mode",
+        _OWNER,
+        (_ACCOUNT, Argument(ArgumentKind.MODE, is_required=True)),
+        "Confirm that an account may trade live, or withdraw that.",
+        "/mode paper",
         asks=True,
     ),
 )
@@ -123,6 +157,8 @@ class Invocation:
     period: timedelta | None = None
     order: str = ""
     reason: str = ""
+    mode: str = ""
+    zone: str = ""
 
 
 def parse(text: str, *, role: Role, accounts: Sequence[str], symbols: Sequence[str], bot_name: str = "") -> Invocation | None:
@@ -177,7 +213,7 @@ def _filled(command: BotCommand, words: list[str], accounts: Sequence[str], symb
     return Invocation(command, **found)
 
 
-def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | timedelta | None:
+def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | timedelta | None:  # noqa: PLR0911 - a kind a line
     """Return the value of a word for an argument, None if it does not fit."""
     match kind:
         case ArgumentKind.ACCOUNT:
@@ -189,8 +225,22 @@ def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Seque
                 return timedelta(days=days)
             amount = _PERIOD.fullmatch(word.lower())
             return None if amount is None else timedelta(**{"hours" if amount[2] == "h" else "days": int(amount[1])})
+        case ArgumentKind.ZONE:
+            return _zone(word)
+        case ArgumentKind.MODE:
+            return word.lower() if word.lower() in _MODES else None
         case _:
             return word if _ORDER.fullmatch(word) else None
+
+
+def _zone(word: str) -> str | None:
+    """Return the name of a time zone, None if there is no such zone."""
+    if _ZONE.fullmatch(word) is None:  # a path otherwise
+        return None
+    try:
+        return ZoneInfo(word).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _missing(command: BotCommand, argument: Argument, left: list[str], symbols: Sequence[str]) -> str:
@@ -205,6 +255,7 @@ def _not_understood(command: BotCommand, word: str, accounts: Sequence[str], sym
     choices = [
         *(accounts if ArgumentKind.ACCOUNT in kinds else ()),
         *(symbols if ArgumentKind.SYMBOL in kinds else ()),
+        *(_MODES if ArgumentKind.MODE in kinds else ()),
         *(("24h", "7d", *_PERIODS) if ArgumentKind.PERIOD in kinds else ()),
     ]
     known = f" There is {', '.join(choices)}." if choices else ""

@@ -1,0 +1,49 @@
+"""telegram_bot (edge): answers updates from the queue, one after the other in each chat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from signalbox.adapters.aws.batches import failure_logged, process_fifo, refused_for_good
+from signalbox.application.telegram_bot import TelegramBot
+from signalbox.bootstrap.telegram_bot import compose
+from signalbox.chat.messenger import MessengerRefusedError
+from signalbox.contracts import Metric
+
+logger = Logger()
+metrics = Metrics()
+
+
+def make_handler(app: TelegramBot) -> Callable[[dict[str, Any], LambdaContext], Any]:
+    """Return the Lambda handler for a composition."""
+
+    def record_handler(record: SQSRecord) -> None:
+        sent_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+        with failure_logged(logger, record), refused_for_good(logger, metrics, record):
+            try:
+                found = app.handle(record.body, sent_at, datetime.now(UTC))
+            except MessengerRefusedError as error:  # the token is revoked, or the chat is gone: nobody can be answered
+                logger.error("answer_lost", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - the reason is all
+                metrics.add_metric(Metric.ANSWERS_LOST, MetricUnit.Count, 1)
+                return
+            logger.info("update_handled", user=found.user, parts=found.parts, duplicate=found.is_duplicate)
+            if found.is_new_person:
+                logger.warning("person_let_in", user=found.user)
+            metrics.add_metric(Metric.ANSWERS_SENT, MetricUnit.Count, int(found.parts > 0))
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+        return process_fifo(event, record_handler, context)
+
+    return handler
+
+
+handler = make_handler(compose())

@@ -1,0 +1,185 @@
+"""The ledger as the bot reaches it: questions to query_ledger, commands to the orders API, each in the name of one person.
+
+The bot runs outside the ledger's network and has no login there. A question is an invocation of a function that may only read. A
+command is a request to the same API that `signalbox accounts` uses, signed with the function's own identity; a sealed header
+names the person (trading.person_seal), whose role the ledger asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
+from typing_extensions import override
+
+from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
+from signalbox.portfolio.account import EquitySnapshot
+from signalbox.problems import in_words, read_problem
+from signalbox.signals.signal import Signal
+from signalbox.signing import KeyUnavailableError, SigningKey
+from signalbox.trading.commands import AnyCommand, CancelOrder, ConfirmAccount, HaltTrading, ResumeTrading, SubmitOrder
+from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.person_seal import HEADER, SealedRequest, seal_person
+from signalbox.trading.questions import BARS, EQUITY, SIGNALS, TRADES, BarRow, LedgerAnswer
+from signalbox.trading.state import Trade
+from signalbox.wire import WireError, parse, parse_object
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+    from mypy_boto3_lambda import LambdaClient
+
+MAX_ANSWER: Final = 6_291_456  # bytes, of an invocation
+_SILENT: Final = "The ledger does not answer. Try again in a minute; trading goes on by itself."
+_UNANSWERED: Final = (429, 500, 502, 503, 504)
+_OF_PATH: Final = {"kind", "account", "requested_at"}
+
+
+@dataclass(frozen=True)
+class LedgerQuestions:
+    """Asks query_ledger."""
+
+    client: LambdaClient
+    function: str
+
+    def ask(self, question: Mapping[str, Any]) -> Any:
+        """Return what was found. Raises BotLedgerError with the ledger's refusal, BotLedgerSilentError without an answer."""
+        try:
+            answer = self.client.invoke(FunctionName=self.function, Payload=json.dumps(question).encode())
+            body = answer["Payload"].read(MAX_ANSWER + 1)
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise BotLedgerSilentError(_SILENT) from error
+        if "FunctionError" in answer:  # its own log says what; a database that is down above all
+            raise BotLedgerSilentError(_SILENT)
+        try:
+            found = LedgerAnswer.model_validate(parse(body, max_bytes=MAX_ANSWER))
+        except (WireError, ValueError) as error:
+            raise BotLedgerSilentError(_SILENT) from error
+        if found.refused is not None:
+            raise BotLedgerError(found.refused)
+        return found.found
+
+
+@dataclass(frozen=True)
+class SignedOrders:
+    """Sends requests to the orders API in the name of a person. via: the address to call if it differs from `url`."""
+
+    url: str
+    region: str
+    credentials: Callable[[], Credentials]
+    key: Callable[[], SigningKey]
+    clock: Callable[[], datetime]
+    pool: urllib3.PoolManager
+    via: str = ""
+
+    def call(self, person: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the answer's JSON. Raises BotLedgerError, BotLedgerSilentError if the outcome is unknown."""
+        content = b"" if body is None else json.dumps(body).encode()
+        try:
+            seal = seal_person(person, SealedRequest(method, path, content), self.key(), self.clock())
+        except KeyUnavailableError as error:
+            raise BotLedgerError("The bot cannot read its key now. Nothing was sent.") from error
+        headers = {"content-type": "application/json", HEADER: seal}
+        signed = AWSRequest(method, f"{self.url}{path}", headers, content)
+        SigV4Auth(self.credentials().get_frozen_credentials(), "execute-api", self.region).add_auth(signed)
+        sent = {**dict(signed.headers.items()), "host": urlsplit(self.url).netloc}
+        try:
+            answer = self.pool.request(method, f"{self.via or self.url}{path}", headers=sent, body=content)
+        except urllib3.exceptions.HTTPError as error:
+            raise BotLedgerSilentError(_SILENT) from error
+        try:
+            found = parse_object(answer.data)
+        except WireError:
+            found = {}
+        if 200 <= answer.status < 300:
+            return found
+        if answer.status in _UNANSWERED:
+            raise BotLedgerSilentError(_SILENT)
+        problem = read_problem(found)
+        if problem is None:
+            raise BotLedgerError(f"The orders API refused the request (HTTP {answer.status}).")
+        raise BotLedgerError(in_words(problem.errors) or problem.detail or problem.title)
+
+
+@dataclass(frozen=True)
+class RemoteLedger(BotLedger):
+    """The ledger in the name of one person, for one update. now: its instant."""
+
+    who: str
+    questions: LedgerQuestions
+    orders: SignedOrders
+
+    @override
+    def accounts(self) -> Sequence[ConfigurationDocument]:
+        return cast("list[ConfigurationDocument]", self._ask("accounts"))
+
+    @override
+    def account(self, name: str) -> AccountDocument:
+        return cast("AccountDocument", self._ask("account", account=name))
+
+    @override
+    def readiness(self, name: str) -> ReadinessDocument:
+        return cast("ReadinessDocument", self._ask("readiness", account=name))
+
+    @override
+    def order(self, account: str, order: str) -> OrderDocument:
+        return cast("OrderDocument", self._ask("order", account=account, client_order_id=order))
+
+    @override
+    def symbols(self) -> Sequence[str]:
+        now = self.orders.clock()
+        return sorted({one.symbol for one in self.signals(now - timedelta(days=1), now)})
+
+    @override
+    def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
+        return SIGNALS.validate_python(self._ask("signals", **_period(start, end)))
+
+    @override
+    def trades(self, account: str, start: datetime, end: datetime) -> Sequence[Trade]:
+        return TRADES.validate_python(self._ask("trades", account=account, **_period(start, end)))
+
+    @override
+    def equity(self, account: str, start: datetime, end: datetime) -> Sequence[EquitySnapshot]:
+        return EQUITY.validate_python(self._ask("equity", account=account, **_period(start, end)))
+
+    @override
+    def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
+        return BARS.validate_python(self._ask("bars", symbol=symbol, **_period(start, end)))
+
+    @override
+    def command(self, command: AnyCommand) -> AccountDocument:
+        body = command.model_dump(mode="json", exclude=_OF_PATH, exclude_none=True)
+        match command:
+            case HaltTrading():
+                found = self._send("POST", f"/accounts/{command.account}/halt", body)
+            case ResumeTrading():
+                found = self._send("POST", f"/accounts/{command.account}/resume", body)
+            case ConfirmAccount():
+                found = self._send("POST", f"/accounts/{command.account}/confirm", body)
+            case CancelOrder(client_order_id=order):
+                self._send("DELETE", f"/orders/{order}", {"account": command.account, "request_id": command.request_id})
+                return self.account(command.account)
+            case SubmitOrder():
+                whole = command.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
+                self._send("POST", "/orders", whole)
+                return self.account(command.account)
+            case _:
+                raise BotLedgerError(f"the bot gives no command of the kind {command.kind}")
+        return cast("AccountDocument", found)
+
+    def _ask(self, kind: str, **facts: Any) -> Any:
+        return self.questions.ask({"kind": kind, "who": self.who, **facts})
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self.orders.call(self.who, method, path, body)
+
+
+def _period(start: datetime, end: datetime) -> dict[str, str]:
+    return {"start": start.isoformat(), "end": end.isoformat()}

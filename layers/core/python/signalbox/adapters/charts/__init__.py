@@ -1,0 +1,1 @@
+"""Pictures of charts by matplotlib, which is in a layer of its own."""

@@ -1,0 +1,156 @@
+"""Answers one update from the queue: who it is from is judged again, the bot decides, and the answer is sent.
+
+An update is finished when its answer was sent; one that fails before is handled again. That is safe: a question may be asked
+twice, and a confirmed command has one request id, which the same update gets again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from signalbox.chat.bot.bot import Answer, Bot, Button, ButtonPress, ChatMessage
+from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of, may_speak
+from signalbox.chat.updates import code_in
+
+FORWARDED = "A forwarded message is no command. Type it yourself."
+NOT_A_CODE = "That code is unknown, used or expired. Ask for another."
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingUpdate:
+    """An update with what the bot needs of it. press: the id of a pressed button's query; then `text` is the button's data.
+
+    message_id: of the message, or of the one with the button. thread: of a forum's topic.
+    """
+
+    update_id: int
+    user: int
+    name: str
+    chat: int
+    is_private: bool
+    text: str
+    message_id: int
+    press: str | None = None
+    thread: int | None = None
+    is_forwarded: bool = False
+
+
+class ChatClient(Protocol):
+    """Sends to the messenger. Raises MessengerError."""
+
+    def read(self, body: str) -> IncomingUpdate | None:
+        """Return an update, None for one that is not handled. Raises WireError."""
+
+    def send(self, to: IncomingUpdate, text: str, buttons: Sequence[Button]) -> None:
+        """Send a text below an update."""
+
+    def send_picture(self, to: IncomingUpdate, picture: bytes, caption: str) -> None:
+        """Send a PNG with a caption."""
+
+    def replace(self, to: IncomingUpdate, text: str, buttons: Sequence[Button]) -> None:
+        """Replace the message whose button was pressed."""
+
+    def acknowledge(self, to: IncomingUpdate) -> None:
+        """Take the waiting mark off a pressed button."""
+
+
+class FinishedUpdates(Protocol):
+    """Which updates were answered."""
+
+    def is_finished(self, update_id: int) -> bool:
+        """Return whether an update was answered."""
+
+    def finish(self, update_id: int, at: datetime) -> None:
+        """Note that an update was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of an update. user: who sent it; None if nobody was answered."""
+
+    user: int | None = None
+    is_duplicate: bool = False
+    is_new_person: bool = False
+    parts: int = 0
+
+
+@dataclass
+class TelegramBot:
+    """Handles one update at a time."""
+
+    bot_for: Callable[[ChatPerson], Bot]
+    people: PeopleBook
+    finished: FinishedUpdates
+    client: Callable[[], ChatClient]
+
+    def handle(self, body: str, sent_at: datetime, now: datetime) -> Handled:
+        """Answer an update. sent_at: when the webhook queued it, which is when a button was pressed.
+
+        WireError is final; after MessengerError, and whatever a table raises, the same update may be handled again.
+        """
+        client = self.client()
+        update = client.read(body)
+        if update is None:
+            return Handled()
+        if self.finished.is_finished(update.update_id):
+            return Handled(update.user, is_duplicate=True)
+        person = may_speak(self.people, update.user, update.chat, is_private=update.is_private)
+        code = code_in(update.text) if update.is_private and update.press is None else None
+        if code is not None:
+            handled = self._welcomed(client, update, code, now, person)
+        elif person is None:
+            return Handled()
+        else:
+            handled = self._answered(client, update, person, sent_at, now)
+        self.finished.finish(update.update_id, now)
+        return handled
+
+    def _welcomed(
+        self, client: ChatClient, update: IncomingUpdate, code: str, now: datetime, known: ChatPerson | None
+    ) -> Handled:
+        """Let somebody in who has a code. A stranger with a wrong one gets no answer, as any stranger."""
+        person = self.people.redeem(hash_of(code), update.user, update.name, now)
+        if person is None:
+            if known is not None:
+                client.send(update, NOT_A_CODE, ())
+            return Handled(None if known is None else update.user)
+        text = (
+            f"Welcome, {person.name}. You are {person.role.value} of this bot. /help lists what you may ask.\n"
+            f"To the ledger you are {person.principal}: an owner gives you a role on each account, with\n"
+            f"signalbox accounts access grant ACCOUNT {person.principal} {person.role.value}"
+        )
+        client.send(update, text, ())
+        return Handled(update.user, is_new_person=True, parts=1)
+
+    def _answered(
+        self, client: ChatClient, update: IncomingUpdate, person: ChatPerson, sent_at: datetime, now: datetime
+    ) -> Handled:
+        bot = self.bot_for(person)
+        if update.press is not None:
+            client.acknowledge(update)
+            press = ButtonPress(update.user, update.chat, update.text, min(sent_at, now), update.update_id)
+            answer = bot.on_button(press)
+        elif update.is_forwarded:
+            answer = Answer((FORWARDED,)) if update.text.startswith("/") else None
+        else:
+            answer = bot.on_message(ChatMessage(update.user, update.chat, update.text, now))
+        if answer is None:
+            return Handled(update.user)
+        _send(client, update, answer)
+        return Handled(update.user, parts=len(answer.parts))
+
+
+def _send(client: ChatClient, update: IncomingUpdate, answer: Answer) -> None:
+    if answer.picture is not None:
+        client.send_picture(update, answer.picture, answer.parts[0])
+        return
+    *before, last = answer.parts
+    if answer.replaces and update.press is not None and not before:
+        client.replace(update, last, answer.buttons)
+        return
+    for part in before:
+        client.send(update, part, ())
+    client.send(update, last, answer.buttons)

@@ -1,0 +1,69 @@
+"""Lets updates of the messenger in: verified, from somebody listed, small and readable. Everything else is answered with silence.
+
+It answers within milliseconds, because the messenger waits: what an update asks for is done by the worker behind the queue.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from signalbox.chat.bot.people import People, may_speak
+from signalbox.chat.updates import update_from
+from signalbox.wire import WireError
+
+
+class Entry(StrEnum):
+    """What became of a call of the webhook."""
+
+    ACCEPTED = "accepted"
+    FORGED = "forged"  # without the secret: not the messenger
+    UNREADABLE = "unreadable"
+    NOT_HANDLED = "not handled"  # an edit, a channel, an inline query
+    STRANGER = "stranger"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The outcome of a call, with the sender as far as they are known."""
+
+    entry: Entry
+    update_id: int | None = None
+    user: int | None = None
+    chat: int | None = None
+    reason: str = ""
+
+
+class UpdateQueue(Protocol):
+    """The queue of updates, a message group a chat."""
+
+    def put(self, update_id: int, chat: int, body: str) -> None:
+        """Queue an update; queueing the same one again within minutes has no effect."""
+
+
+@dataclass
+class TelegramWebhook:
+    """Takes one call at a time. secret: the text that the messenger sends with each call."""
+
+    secret: Callable[[], str]
+    people: People
+    queue: UpdateQueue
+
+    def receive(self, given: str | None, body: bytes) -> Received:
+        """Queue an update if it may be. Raises what people and queue raise; the messenger then calls again."""
+        if not hmac.compare_digest((given or "").encode(), self.secret().encode()):
+            return Received(Entry.FORGED)
+        try:
+            sent = update_from(body)
+        except WireError as error:
+            return Received(Entry.UNREADABLE, reason=str(error))
+        if sent is None:
+            return Received(Entry.NOT_HANDLED)
+        known = may_speak(self.people, sent.user, sent.chat, is_private=sent.is_private)
+        if known is None and sent.code is None:
+            return Received(Entry.STRANGER, sent.update_id, sent.user, sent.chat)
+        self.queue.put(sent.update_id, sent.chat, body.decode())
+        return Received(Entry.ACCEPTED, sent.update_id, sent.user, sent.chat)

@@ -1,0 +1,92 @@
+"""Composes telegram_bot: the people, the ledger in each person's name, and the bot of the Telegram secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import boto3
+import urllib3
+from botocore.credentials import Credentials
+
+from signalbox.adapters.aws.chat_table import DynamoFinishedUpdates, DynamoPending, DynamoPeople
+from signalbox.adapters.aws.clients import QUICK
+from signalbox.adapters.aws.remote_ledger import LedgerQuestions, RemoteLedger, SignedOrders
+from signalbox.adapters.aws.secret_texts import SecretTexts, secrets_client
+from signalbox.adapters.aws.signing_keys import StoredKeys, key_client
+from signalbox.adapters.telegram.client import DEFAULT_URL, TelegramClient
+from signalbox.application.telegram_bot import TelegramBot
+from signalbox.bootstrap.settings import SettingsError, TelegramBotSettings
+from signalbox.bootstrap.telegram_chats import telegram_secret
+from signalbox.chat.bot.bot import Bot
+from signalbox.chat.bot.people import ChatPerson
+from signalbox.contracts import SealKey
+
+ORDERS_SECONDS = 12.0  # of a request to the orders API
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class BotClients:
+    """The client of the bot in the current version of the secret."""
+
+    secrets: SecretTexts
+    secret_arn: str
+    url: str
+    _made: dict[str, TelegramClient] = field(default_factory=dict)
+
+    def current(self) -> TelegramClient:
+        """Return the client. Raises SettingsError."""
+        token = telegram_secret(self.secrets, self.secret_arn).bot_token
+        if token not in self._made:
+            self._made = {token: TelegramClient(token, url=self.url or DEFAULT_URL)}
+        return self._made[token]
+
+
+def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
+    """Return the application, composed from the environment."""
+    found = settings or TelegramBotSettings.read()
+    session = boto3.Session()
+    table = boto3.client("dynamodb", config=QUICK)
+    people = DynamoPeople(table, found.chat_table)
+    pending = DynamoPending(table, found.chat_table)
+    questions = LedgerQuestions(boto3.client("lambda", config=QUICK), found.query_function)
+
+    def credentials() -> Credentials:
+        held = session.get_credentials()
+        if held is None:
+            raise SettingsError("expected the credentials of the function's role, got none")
+        return held
+
+    orders = SignedOrders(
+        url=found.orders_api_url.rstrip("/"),
+        region=session.region_name,
+        credentials=credentials,
+        key=StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE).current,
+        clock=_now,
+        pool=urllib3.PoolManager(timeout=urllib3.Timeout(ORDERS_SECONDS), retries=False),
+        via=found.orders_api_via.rstrip("/"),
+    )
+
+    clients = BotClients(SecretTexts(secrets_client()), found.telegram_secret_arn, found.telegram_url)
+
+    def bot_for(person: ChatPerson) -> Bot:
+        ledger = RemoteLedger(person.principal, questions, orders)
+        return Bot(
+            lambda user: person.role if user == person.user else None,
+            lambda _user: ledger,
+            pending,
+            name=clients.current().username,
+            zone=person.zone,
+            choose_zone=lambda zone: people.choose_zone(person.user, zone),
+        )
+
+    return TelegramBot(
+        bot_for=bot_for,
+        people=people,
+        finished=DynamoFinishedUpdates(table, found.chat_table),
+        client=clients.current,
+    )

@@ -1,0 +1,72 @@
+"""Who a person of a chat is, sealed by the bot for one request to the orders API.
+
+The gateway verifies that the bot's function sent a request, not who typed it. So the bot names the person in a header and seals
+it with a key that only it and manage_orders read: over the person, the method, the path and the body of this one request, and an
+end a minute later. The person then needs their own role in the ledger like anybody, and is the one that is recorded. Without the
+header a request counts as the caller's own. Pure: keys and instants are arguments. Decision:
+docs/decisions/0115-the-bot-names-a-person-under-a-seal.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from signalbox.signing import (
+    AcceptedKeys,
+    ForgedError,
+    OverdueError,
+    SigningKey,
+    UnknownKeyError,
+    UnsealedError,
+    is_signed,
+    signature_of,
+)
+
+HEADER: Final = "x-signalbox-person"
+VALID: Final = timedelta(seconds=60)
+AHEAD: Final = timedelta(seconds=30)  # by which the clock of the bot may be before ours
+_SEAL: Final = re.compile(
+    r"v1 person=(?P<person>telegram:\d{1,20}) until=(?P<until>\d{1,12})"
+    r" key=(?P<key>[0-9a-f]{16}) signature=(?P<signature>[0-9a-f]{64})",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRequest:
+    """The request that a seal belongs to, as both sides see it."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+def seal_person(principal: str, request: SealedRequest, key: SigningKey, now: datetime) -> str:
+    """Return the header's text. principal: `telegram:` and a number."""
+    until = int((now + VALID).timestamp())
+    claim = f"v1 person={principal} until={until} key={key.key_id}"
+    return f"{claim} signature={signature_of(_signed(claim, request), key.secret)}"
+
+
+def open_person(text: str, request: SealedRequest, keys: AcceptedKeys, now: datetime) -> str:
+    """Return the person of a header. Raises SealError; after KeyUnavailableError the same request may be tried again."""
+    match = _SEAL.fullmatch(text)
+    if match is None:
+        raise UnsealedError("expected the seal of a person, got another text")
+    key = keys.find(match["key"])
+    if key is None:
+        raise UnknownKeyError(f"expected a seal of the current or the previous key, got one of key {match['key']}")
+    if not is_signed(_signed(text.rpartition(" signature=")[0], request), match["signature"], key.secret):
+        raise ForgedError("the signature of the person does not match: somebody else made it, or the request was changed")
+    until = int(match["until"])
+    if not now.timestamp() < until <= (now + VALID + AHEAD).timestamp():
+        raise OverdueError(f"expected the seal of a person within {VALID.seconds} s of {now.isoformat()}, got one until {until}")
+    return match["person"]
+
+
+def _signed(claim: str, request: SealedRequest) -> str:
+    return f"{claim}\n{request.method} {request.path}\n{hashlib.sha256(request.body).hexdigest()}"

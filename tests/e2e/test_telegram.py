@@ -1,0 +1,76 @@
+"""A person types in the stand-in's chat: the webhook lets it in, the bot answers, and a button halts the account."""
+
+from __future__ import annotations
+
+import json
+
+from local.cloud.local_cloud import LocalCloud
+from local.cloud.processes import wait_until
+from local.stand_ins.telegram import CHAT_ID, Message
+from signalbox.contracts import StackOutput
+from tests.e2e.conftest import Market
+
+YOU, ACCOUNT = int(CHAT_ID), "ftmo-2step-100k"
+
+
+def answer_to(cloud: LocalCloud, text: str, part: str, *, user: int = YOU) -> Message:
+    """Type a text; return the first message after it that contains `part`."""
+    since = len(cloud.telegram.messages)
+    assert cloud.telegram.say(user, YOU, text) == 200
+    return wait_until(
+        lambda: next((m for m in cloud.telegram.messages[since:] if part in m.text), None), what=f"answer {part!r}", seconds=60
+    )
+
+
+def test_a_message_is_answered_and_a_button_halts_the_account(market: Market) -> None:
+    cloud = market.cloud
+    market.quiet()
+    assert ACCOUNT in answer_to(cloud, "/status", "equity").text
+    assert "cash" in answer_to(cloud, "/balance", "cash").text
+    asked = answer_to(cloud, "/halt news at two", "Confirm within 60 seconds")
+    assert [label for label, _ in asked.buttons] == ["Yes", "No"]
+    assert cloud.telegram.press(YOU, asked.message_id, "Yes") == 200
+    done = wait_until(
+        lambda: m if "Done" in (m := cloud.telegram.messages[asked.message_id - 1]).text else None, what="the halt", seconds=60
+    )
+    assert "HALT since" in done.text
+    assert "by telegram:1: news at two" in done.text  # the person, not the bot's function
+    assert done.buttons == ()
+    resumed = answer_to(cloud, "/resume looked at it", "Confirm within 60 seconds")
+    cloud.telegram.press(YOU, resumed.message_id, "Yes")
+    wait_until(lambda: "not stopped" in cloud.telegram.messages[resumed.message_id - 1].text or None, what="a resume", seconds=60)
+
+
+def test_strangers_get_silence_and_nothing_of_theirs_is_queued(market: Market) -> None:
+    cloud = market.cloud
+    before = len(cloud.telegram.messages)
+    assert cloud.telegram.say(99, 99, "/status") == 200
+    assert cloud.telegram.say(99, YOU, "/halt now") == 200  # in somebody else's chat
+    queue = cloud.outputs[StackOutput.UPDATES_QUEUE_URL]
+    waiting = cloud.emulator.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert int(waiting["ApproximateNumberOfMessages"]) == 0
+    assert len(cloud.telegram.messages) == before
+
+
+def test_without_the_secret_it_is_403(market: Market) -> None:
+    caller = market.cloud.telegram.caller
+    kept = caller.webhook
+    assert kept is not None
+    try:
+        caller.webhook = type(kept)(kept.url, "wrong", kept.allowed)
+        assert market.cloud.telegram.say(YOU, YOU, "/status") == 403
+    finally:
+        caller.webhook = kept
+
+
+def test_the_same_update_twice_is_answered_once(market: Market) -> None:
+    telegram = market.cloud.telegram
+    update = telegram.caller.update("message", json.loads(json.dumps({
+        "message_id": 77, "date": 1, "from": {"id": YOU, "is_bot": False, "first_name": "Ada"},
+        "chat": {"id": YOU, "type": "private"}, "text": "/version",
+    })))  # fmt: skip
+    since = len(telegram.messages)
+    for _ in range(3):
+        assert telegram.caller.deliver(update) == 200
+    answer_to(market.cloud, "/symbols", "BTC-USD")  # behind them in the same group
+    assert len([m for m in telegram.messages[since:] if "/version" in m.text or "Signalbox" in m.text]) <= 1

@@ -1,0 +1,105 @@
+"""Charts are drawn by matplotlib itself: sizes, levels inside, gaps, hours of the zone."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local.stand_ins.telegram_outgoing import read_message
+from signalbox.adapters.charts.painter import ChartError, MatplotlibPainter, candles_of
+from signalbox.alerts.alert import SignalChart
+from signalbox.alerts.rendering import alert_of
+from signalbox.alerts.settings import ChatSettings, parse_settings
+from signalbox.alerts.signals import levels_of
+from signalbox.events import RecentCandles, SignalGenerated
+from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
+from signalbox.trading.account import DIR60_STANDARD
+from signalbox.trading.entry_plan import volatility
+from tests.builders import NOON, minutes
+from tests.unit.alerts.facts import recent, signal
+
+
+def chart_of(event: SignalGenerated, **raw: Any) -> SignalChart | None:
+    alert = alert_of(event)
+    assert alert is not None
+    assert alert.chart is not None
+    settings_of_chat = parse_settings("1", raw)
+    return alert.chart(settings_of_chat.words(), settings_of_chat)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "cs"])
+@pytest.mark.parametrize("direction", ["BUY", "SELL"])
+def test_a_chart_is_a_photo_that_telegram_takes(language: str, direction: str) -> None:
+    chart = chart_of(signal(direction=direction), language=language, zone="Europe/Prague")
+    assert chart is not None
+    png = MatplotlibPainter().paint(chart)
+    assert read_message({"photo": png, "caption": "x"}, with_photo=True, known=()).photo == png
+    assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (1080, 720)
+    assert len(png) < 200_000
+
+
+def test_a_chart_without_a_candle_is_an_error_and_one_candle_is_a_chart() -> None:
+    chart = chart_of(signal(recent=recent(1)))
+    assert chart is not None
+    assert [role for _, _, role in chart.levels] == ["entry"]
+    assert MatplotlibPainter().paint(chart).startswith(b"\x89PNG")
+    empty = chart.model_copy(update={"candles": RecentCandles(first=NOON, rows=())})
+    with pytest.raises(ChartError, match="got none"):
+        MatplotlibPainter().paint(empty)
+    assert chart_of(signal(recent=RecentCandles(first=NOON, rows=()))) is None
+
+
+def test_the_levels_are_those_that_an_account_of_the_policy_measures() -> None:
+    event = signal()
+    assert event.recent is not None
+    rows = np.array(event.recent.rows)
+    times = to_ms(event.recent.first) + rows[:, 0].astype(np.int64) * MINUTE_MS
+    opened, high, low, close = (np.ascontiguousarray(rows[:, place]) for place in (1, 2, 3, 4))
+    bars = Bars(Symbol("BTC-USD"), times, opened, high, low, close, np.zeros(len(rows)))
+    move = volatility(bars, NOON, 60)
+    assert move is not None
+    found = levels_of(event, DIR60_STANDARD)
+    assert found is not None
+    assert found.target is None
+    assert abs(found.stop - event.price * (1 - 3 * move)) <= Decimal("0.01")
+    sell = levels_of(signal(direction="SELL"), DIR60_STANDARD.model_copy(update={"target_volatilities": Decimal(2)}))
+    assert sell is not None
+    assert sell.target is not None
+    assert sell.target < event.price < sell.stop
+
+
+@pytest.mark.parametrize("bars", [0, 1, 119])
+def test_too_few_candles_give_no_level_at_all(bars: int) -> None:
+    assert levels_of(signal(recent=recent(bars) if bars else None), DIR60_STANDARD) is None
+
+
+@settings(deadline=None)
+@given(
+    offset=st.integers(0, 400),
+    steps=st.lists(st.tuples(st.integers(1, 7), st.floats(1, 100), st.floats(1, 100)), min_size=1, max_size=60),
+)
+def test_candles_cover_every_bar_and_fill_no_gap(offset: int, steps: list[tuple[int, float, float]]) -> None:
+    rows, minute = [], -1
+    for gap, opened, closed in steps:
+        minute += gap
+        rows.append((minute, opened, max(opened, closed), min(opened, closed), closed))
+    first = NOON + minutes(offset)
+    candles = candles_of(RecentCandles(first=first, rows=tuple(rows)))
+    starts = {first + minutes(int(start)) for start in candles[:, 0]}
+    assert all(start.minute % 5 == 0 for start in starts)
+    assert starts == {at - minutes(at.minute % 5) for at in (first + minutes(minute) for minute, *_ in rows)}
+    assert candles[:, 2].max() == max(row[2] for row in rows)
+    assert candles[:, 3].min() == min(row[3] for row in rows)
+    assert (candles[0, 1], candles[-1, 4]) == (rows[0][1], rows[-1][4])
+
+
+def test_default_settings_draw_in_utc() -> None:
+    chart = chart_of(signal())
+    assert chart is not None
+    assert chart.zone == ChatSettings().zone == "UTC"
+    assert chart.title == "BTC-USD, last 4 hours, 5-minute candles"
