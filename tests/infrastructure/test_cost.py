@@ -18,7 +18,7 @@ pytestmark = pytest.mark.infra
 # USD a month. The goal, 30 and 40, is what an account pays: after what is always free (decision 0110).
 # The second line holds what was reached at list price.
 GOALS = {"dev": 30.0, "prod": 40.0}
-LISTED = {"dev": 30.5, "prod": 42.5}
+LISTED = {"dev": 32.0, "prod": 43.5}
 
 
 def _items(assembly: Assembly) -> dict[str, CostItem]:
