@@ -47,7 +47,7 @@ class ChatStack(FunctionStack):
             name=Function.QUERY_LEDGER,
             context=platform.context,
             layers=(LayerName.CORE,),
-            environment={Env.VENUE: self.config.venue},
+            environment={Env.VENUE: self.config.venues[0]},
             timeout_seconds=_QUERY_SECONDS,
             memory_megabytes=1024,
             ledger=platform.data.ledger,

@@ -34,7 +34,7 @@ ACCOUNTS = ("ftmo-live", "swing-2")
 
 def test_without_accounts_of_metatrader_there_is_no_mailbox_and_no_agent(prod: Assembly) -> None:
     queues = [q for q in prod.resources("AWS::SQS::Queue") if q.stack == "execution"]
-    assert len(queues) == 4  # requests and checks, with their dead letters
+    assert len(queues) == 2  # requests, with their dead letters
     assert prod.resources("AWS::IAM::ManagedPolicy") == []
     assert [s for s in prod.resources("AWS::SecretsManager::Secret") if s.stack == "execution"] == []
 
@@ -49,7 +49,7 @@ def test_one_agent_takes_two_workers_at_most_whatever_groups_it_names(with_mailb
 
 
 def test_accounts_behind_agents_need_an_owner() -> None:
-    with pytest.raises(StageError, match="expected owners with mt5_accounts"):
+    with pytest.raises(StageError, match="mt5_accounts needs `owners`"):
         stage_from_context({"stage": "dev", "mt5_accounts": "ftmo-1"})
 
 
