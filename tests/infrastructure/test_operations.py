@@ -23,6 +23,7 @@ ORDER = [
     "schema",
     "messaging",
     "lake",
+    "alternative",
     "trading",
     "execution",
     "routing",

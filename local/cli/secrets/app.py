@@ -37,7 +37,7 @@ def set_field(
 @secrets_app.command("rotate")
 def rotate(
     key: Annotated[
-        str, typer.Argument(help="request-key (the ledger's orders), report-key (the executor's), people-key (the bot's).")
+        str, typer.Argument(help="request-key (ledger), report-key (executor) or people-key (bot).")
     ],
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
     leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else has the key: replace it twice.")] = False,  # noqa: FBT002

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import boto3
 import urllib3
+from botocore.config import Config
 from botocore.credentials import Credentials
 
 from signalbox.adapters.aws.chat_table import DynamoFinishedUpdates, DynamoPending, DynamoPeople
@@ -23,6 +24,8 @@ from signalbox.chat.bot.people import ChatPerson
 from signalbox.contracts import SealKey
 
 ORDERS_SECONDS = 12.0  # of a request to the orders API
+# A question may meet a cold start and a login to an idle ledger: wait as long as query_ledger may run (cdk/stacks/chat.py), once.
+PATIENT = Config(connect_timeout=2, read_timeout=16, retries={"total_max_attempts": 1})
 
 
 def _now() -> datetime:
@@ -53,7 +56,7 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
     table = boto3.client("dynamodb", config=QUICK)
     people = DynamoPeople(table, found.chat_table)
     pending = DynamoPending(table, found.chat_table)
-    questions = LedgerQuestions(boto3.client("lambda", config=QUICK), found.query_function)
+    questions = LedgerQuestions(boto3.client("lambda", config=PATIENT), found.query_function)
 
     def credentials() -> Credentials:
         held = session.get_credentials()
