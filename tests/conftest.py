@@ -18,7 +18,17 @@ TESTS: Final = Path(__file__).parent
 # Parts in the order in which they are handed out: what takes longest in one piece starts first, so that no worker ends alone.
 PARTS: Final = ("e2e", "unit/local/simulation", "infrastructure", "integration", "unit/training", "unit")
 # Of e2e, the files whose tests start local clouds of their own; the others share one market, and so one worker.
-OWN_CLOUD: Final = ("backtest", "command_walk", "commands", "deploy_again", "execution", "large_view", "live_account", "queues")
+OWN_CLOUD: Final = (
+    "backtest",
+    "command_walk",
+    "commands",
+    "deploy_again",
+    "execution",
+    "large_view",
+    "live_account",
+    "queues",
+    "telegram",
+)
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=IN_CI, deadline=None, derandomize=True)

@@ -1,16 +1,47 @@
-"""A person types in the stand-in's chat: the webhook lets it in, the bot answers, and a button halts the account."""
+"""A person types in the stand-in's chat: the webhook lets it in, the bot answers, and a button halts the account.
+
+The bot's times are the clock's, so the cloud is this file's own: a command of today would move an account of the replayed market
+by months.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
 
 from local.cloud.local_cloud import LocalCloud
 from local.cloud.processes import wait_until
+from local.market.feed import CachedFeed
+from local.market.simulator import SimulatedSource
+from local.settings import load_settings
 from local.stand_ins.telegram import CHAT_ID, Message
 from signalbox.contracts import StackOutput
+from signalbox.market.clock import CYCLE, cycle_of
 from tests.e2e.conftest import Market
 
 YOU, ACCOUNT = int(CHAT_ID), "ftmo-2step-100k"
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Market]:
+    """A market whose newest cycle is now's."""
+    settings = load_settings()
+    folder = settings.state / "e2e" / f"telegram-{os.getpid()}"
+    newest = cycle_of(datetime.now(UTC))
+    try:
+        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=newest - CYCLE) as running:
+            found = Market(running)
+            found.now = newest - CYCLE
+            found.cycle()
+            found.quiet()
+            yield found
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def answer_to(cloud: LocalCloud, text: str, part: str, *, user: int = YOU) -> Message:

@@ -247,6 +247,7 @@ def _pnl(found: Invocation, ledger: BotLedger, at: datetime, days: int = 1) -> s
     return answers.pnl_text(account, ledger.trades(account, at - period, at), ledger.equity(account, at - period, at), period)
 
 
+NOTHING_DECIDED: Final = "No symbol was decided in the last 24 hours."
 _Reading = Callable[[Invocation, BotLedger, datetime, Role], str]
 _READ: Final[dict[str, _Reading]] = {
     "start": lambda _found, _ledger, _at, role: answers.help_text(role),
@@ -255,7 +256,7 @@ _READ: Final[dict[str, _Reading]] = {
         [ledger.account(one["account"]) for one in ledger.accounts()], _newest(ledger, at), at
     ),
     "health": lambda _found, ledger, at, _role: answers.health_text(_newest(ledger, at), at),
-    "symbols": lambda _found, ledger, _at, _role: "\n".join(ledger.symbols()),
+    "symbols": lambda _found, ledger, _at, _role: "\n".join(ledger.symbols()) or NOTHING_DECIDED,
     "price": lambda found, ledger, at, _role: answers.prices_text(
         [one for one in _newest(ledger, at) if found.symbol in {None, one.symbol}], at
     ),
