@@ -57,6 +57,7 @@ class ServiceLedger(BotLedger):
         self.app, self.who = app, f"telegram:{user}"
         self.is_silent = False
         self.found: list[Signal] = [decided(BTC), decided(ETH, Direction.HOLD)]
+        self.symbols_decided: Sequence[str] = [BTC, ETH]
 
     @override
     def accounts(self) -> Sequence[ConfigurationDocument]:
@@ -80,7 +81,7 @@ class ServiceLedger(BotLedger):
 
     @override
     def symbols(self) -> Sequence[str]:
-        return [BTC, ETH]
+        return self.symbols_decided
 
     @override
     def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
@@ -166,6 +167,15 @@ def test_every_reading_command_answers_its_own_example(world: World, name: str) 
     answer = text_of(world.type(typed, user=BEN))
     assert answer
     assert "not understood" not in answer
+
+
+def test_an_idle_stage_answers_every_question_with_words(world: World) -> None:
+    world.ledgers[BEN].symbols_decided, world.ledgers[BEN].found = (
+        [],
+        [],
+    )  # a messenger refuses an empty message, and then nobody would be answered
+    for command in (one for one in COMMANDS if not one.asks and not any(argument.is_required for argument in one.arguments)):
+        assert text_of(world.type(f"/{command.name}", user=BEN)).strip(), command.name
 
 
 @pytest.mark.parametrize("name", [one.name for one in COMMANDS])
