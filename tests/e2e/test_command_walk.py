@@ -33,6 +33,7 @@ from local.cloud.local_cloud import LocalCloud
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.settings import REPOSITORY, load_settings
+from local.stand_ins.telegram import BOT_TOKEN
 from signalbox.contracts import DATABASE_NAME, Function
 from signalbox.features import get_schema
 from signalbox.market.clock import CYCLE, cycle_of
@@ -113,7 +114,7 @@ WALKS: Final[dict[str, Walk]] = {
     "rollback code": Walk("rollback code --stage dev", in_aws=True, before=second_release),
     "backup": Walk("backup --out out/backup", once=True),
     "restore": Walk("restore --from dump --database '{empty_database}' --replace"),
-    "secrets set": Walk("secrets set telegram.bot_token --stage local", stdin="123456:walked\n"),
+    "secrets set": Walk("secrets set telegram.bot_token --stage local", stdin=f"{BOT_TOKEN}\n"),
     "secrets rotate": Walk("secrets rotate report-key --stage local", once=True),
     "accounts list": Walk("accounts list --stage local"),
     "accounts readiness": Walk(f"accounts readiness {ACCOUNT}", answers=(0, 1)),
