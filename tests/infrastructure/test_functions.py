@@ -57,6 +57,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
     Function.MANAGE_ORDERS: DATABASE
     | {Env.OUTGOING_EVENTS_TABLE, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN, Env.SIGNING_KEYS_TABLE},
+    Function.MONITOR_RISK: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.VENUE, Env.SIGNING_KEYS_TABLE},
     Function.RELAY_OUTBOX: DATABASE | {Env.OUTGOING_EVENTS_TABLE},
     Function.FORWARD_EVENTS: {Env.EVENT_BUS_NAME, Env.OUTGOING_EVENTS_TABLE},
     Function.EXECUTE_ORDERS: {
@@ -102,7 +103,7 @@ SENDING = {  # of a function of the edge that sends each thing once
 ACTIONS: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents", "sqs:SendMessage"},
     Function.GENERATE_SIGNALS: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
-    Function.SEND_ALERTS: (SENDING - {"dynamodb:UpdateItem"}) | {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
+    Function.SEND_ALERTS: (SENDING - {"dynamodb:UpdateItem"}) | {"sns:Publish"},
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
     Function.MANAGE_ORDERS: {"dynamodb:GetItem", "dynamodb:PutItem", "rds-db:connect"},
     Function.MONITOR_RISK: {"dynamodb:GetItem", "dynamodb:PutItem", "rds-db:connect", "sqs:SendMessage"},
@@ -331,7 +332,7 @@ TABLES = {
     Function.SEND_ALERTS: {"Deliveries"},
     Function.EXECUTE_ORDERS: {"Idempotency", "SigningKeys"},  # which orders were sent
     Function.TELEGRAM_WEBHOOK: {"Chat"},  # which it may only read
-    Function.TELEGRAM_BOT: {"Chat"},
+    Function.TELEGRAM_BOT: {"Chat", "SigningKeys"},
 }
 
 
