@@ -107,7 +107,7 @@ def generate_signals(ledger: Ledger) -> None:
     app = GenerateSignals(PostgresLedger(source), PostgresOutbox(source), Bus(), models, SignalLimits(), pause=lambda _: None)
     with PostgresLedger(source).transaction() as tx:
         for symbol in (BTC, ETH, SOL):
-            tx.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 10 * 60))
+            tx.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 11 * 60))
             tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_600))
         tx.add_deployed_model(DEPLOYED, START)
         tx.add_signal(replace(SIGNAL, deployment=MODEL, stage=DeploymentStage.ACTIVE, decided_at=START))
@@ -201,7 +201,7 @@ def monitor_risk(ledger: Ledger) -> None:
     """A position that nobody sees any more, and then late bars, which pass its stop before money that is booked already."""
     manager = _manager(ledger.function(Function.MANAGE_ORDERS))
     app = _manager(ledger.function(Function.MONITOR_RISK))
-    end = START + timedelta(hours=5)  # of the bars
+    end = START + timedelta(hours=6)  # of the bars; the hours before it are calm, so that an entry has a size
     manager.service.open("paper-30k", end - minutes(10), "anna")
     manager.gate.book.name_owners((OWNER,), end)
     manager.handle(signal(SOL, end - minutes(5)))

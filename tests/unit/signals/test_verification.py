@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from signalbox.features import SCHEMAS, compute_features
 from signalbox.market.candles import Bars, from_ms
+from signalbox.market.revisions import BarRevision
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 from signalbox.signals.verification import (
-    BarRevision,
     MismatchCode,
     SignalVerification,
     bars_seen,

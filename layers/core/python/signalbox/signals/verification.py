@@ -20,23 +20,10 @@ from signalbox.features import SCHEMAS, FeatureMatrix, FeatureSchema, FeatureSch
 from signalbox.market.candles import Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.gaps import find_gaps
+from signalbox.market.revisions import BarRevision
 from signalbox.signals.signal import Signal
 
 TOLERANCE: Final = 1e-9  # relative; another processor may compute different last bits
-
-
-@dataclass(frozen=True, slots=True)
-class BarRevision:
-    """A bar as it was until the collection of cycle `replaced_at` brought other numbers. Prices and volume as floats."""
-
-    symbol: Symbol
-    open_time: datetime
-    replaced_at: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
 
 
 class MismatchCode(StrEnum):

@@ -15,9 +15,9 @@ import numpy as np
 
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.market.candles import Bars, Symbol, to_ms
+from signalbox.market.revisions import BarRevision
 from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
-from signalbox.signals.verification import BarRevision
 
 
 @dataclass(frozen=True, slots=True)
