@@ -10,7 +10,13 @@ from signalbox.contracts import Function
 
 LIBRARY = Path(__file__).parents[3] / "layers" / "core" / "python"
 # Who computes columns: features and models, days of the lake, charts.
-HEAVY = {Function.GENERATE_SIGNALS, Function.REGISTER_MODEL, Function.COMPACT_CANDLES, Function.PUBLISH_REPORTS}
+HEAVY = {
+    Function.GENERATE_SIGNALS,
+    Function.REGISTER_MODEL,
+    Function.COMPACT_CANDLES,
+    Function.PUBLISH_REPORTS,
+    Function.SEND_ALERTS,
+}
 PACKAGES = ("numpy", "pandas", "onnxruntime", "talib", "pyarrow", "jinja2")
 
 

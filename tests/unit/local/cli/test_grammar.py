@@ -81,7 +81,17 @@ def test_an_option_is_spelt_alike_everywhere() -> None:
         if (stage := options.get("--stage")) is not None:
             assert stage.default is None, path
     silent = {path for path, command in LEAVES.items() if all("--json" not in one.opts for one in command.params)}
-    assert silent == {"up", "mt5 config", "mt5 key", "mt5 rotate", "deploy", "secrets set", "secrets rotate"}
+    assert silent == {
+        "up",
+        "mt5 config",
+        "mt5 key",
+        "mt5 rotate",
+        "deploy",
+        "secrets set",
+        "secrets rotate",
+        "telegram group",
+        "telegram remove",
+    }
 
 
 @pytest.mark.parametrize(

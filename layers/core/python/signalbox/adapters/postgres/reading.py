@@ -11,8 +11,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-import numpy as np
-
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.market.candles import Bars, Symbol, to_ms
 from signalbox.market.revisions import BarRevision
@@ -119,6 +117,8 @@ class LedgerReader:
         """Return the recorded bars with start <= open_time < end, oldest first; missing bars are left out."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_BARS, (venue, symbol, start, end)).fetchall()
+        import numpy as np  # noqa: PLC0415 - only who reads bars computes columns
+
         times = np.array([to_ms(row[0]) for row in rows], dtype=np.int64)
         table = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 5)
         return Bars(symbol, times, *(np.ascontiguousarray(table[:, i]) for i in range(5)))
