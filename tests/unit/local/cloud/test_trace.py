@@ -73,7 +73,7 @@ def test_without_an_instant_the_newest_cycle_is_shown(run: Path) -> None:
 
 
 def test_an_instant_that_left_nothing_is_an_error_and_so_is_no_recording(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="nothing was logged"):
+    with pytest.raises(TraceError, match="no log line and no row"):
         trace_recorded(run / "logs" / RECORDING, NOON + timedelta(minutes=1))
     with pytest.raises(TraceError, match="--out DIR"):
         trace_recorded(tmp_path / "none" / RECORDING, NOON)
