@@ -16,7 +16,7 @@ _TAGS: Final = {"bold": "b", "italic": "i", "code": "code"}
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """One message. pieces: text and the tag around it. photo: a data address, empty without one. quoted: what it replies to."""
+    """One message. pieces: text and the tag around it. photo: a PNG in base64, empty without one. quoted: what it replies to."""
 
     pieces: tuple[tuple[str, str], ...]
     photo: str = ""
@@ -34,7 +34,7 @@ def bubbles(messages: Sequence[Message]) -> tuple[Bubble, ...]:
         sent = one.sent
         photo = ""
         if sent.photo is not None and one.message_id in with_photo:
-            photo = f"data:image/png;base64,{base64.b64encode(sent.photo).decode()}"
+            photo = base64.b64encode(sent.photo).decode()
         replied = by_id.get(sent.reply_to or 0)
         quoted = "" if replied is None else replied.text.partition("\n")[0]
         found.append(Bubble(_pieces(one), photo, quoted, sent.silent))
