@@ -55,7 +55,8 @@ def test_two_workers_take_whole_files(tmp_path: Path) -> None:
             f"def test_{name}(n, worker_id):\n    open({str(tmp_path / 'seen')!r}, 'a').write('{name} ' + worker_id + chr(10))\n"
         )
         (folder / f"test_{name}.py").write_text(f"import pytest\n@pytest.mark.parametrize('n', range(6))\n{body}")
-    (tmp_path / "tests" / "conftest.py").write_text((TESTS / "conftest.py").read_text())
+    for name in ("conftest.py", "examples.py"):
+        (tmp_path / "tests" / name).write_text((TESTS / name).read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
     command = [sys.executable, "-m", "pytest", "-q", "-n2", "--dist=loadscope", "--no-loadscope-reorder", "tests"]

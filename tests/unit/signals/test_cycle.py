@@ -474,7 +474,7 @@ def test_more_than_one_batch_waiting_is_published_in_one_go_and_in_order() -> No
     for i in range(40):
         setup.run(event(NOON + minutes(5 * i), count=15 if i else 10))
     sent = publish_pending(outbox=MemoryOutbox(setup.database), publisher=bus)
-    assert sent == len(bus.published) == 40 * 4
+    assert sent == len(bus.published) >= 40 * 4  # and the outcomes of signals whose horizon passed
     assert bus.published == [e.event_id for e in setup.database.events]
 
 
