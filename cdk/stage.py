@@ -128,7 +128,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def market_environment(self) -> dict[Env, str]:
-        """What a function of candles is told of the venues and symbols."""
+        """The environment variables with the venues and symbols, for functions that read candles."""
         return {
             Env.VENUE: self.venues[0],
             Env.FALLBACK_VENUES: ",".join(self.venues[1:]),

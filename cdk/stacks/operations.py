@@ -16,7 +16,7 @@ from cdk.stage import StageConfig
 
 
 class OperationsStack(SignalboxStack):
-    """The alarm topic, and what it is told of all functions together."""
+    """The alarm topic, the budget, and the alarm on errors of any function."""
 
     def __init__(self, scope: Construct, stage: StageConfig) -> None:
         super().__init__(scope, stage, "operations", description="the alarm topic")

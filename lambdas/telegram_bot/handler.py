@@ -11,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import failure_logged, process_fifo, refused_for_good
+from signalbox.adapters.aws.batches import failure_logged, fifo_handler, refused_for_good
 from signalbox.application.telegram_bot import TelegramBot
 from signalbox.bootstrap.telegram_bot import compose
 from signalbox.chat.messenger import MessengerRefusedError
@@ -38,12 +38,7 @@ def make_handler(app: TelegramBot) -> Callable[[dict[str, Any], LambdaContext], 
                 logger.warning("person_let_in", user=found.user)
             metrics.add_metric(Metric.ANSWERS_SENT, MetricUnit.Count, int(found.parts > 0))
 
-    @logger.inject_lambda_context
-    @metrics.log_metrics
-    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        return process_fifo(event, record_handler, context)
-
-    return handler
+    return fifo_handler(record_handler, logger, metrics)
 
 
 handler = make_handler(compose())

@@ -309,9 +309,7 @@ def test_a_dump_that_somebody_changed_is_refused_and_touches_nothing(
     message: str,
 ) -> None:
     damage(copied)
-    with pytest.raises(BackupError, match=message):
-        restored(postgres, empty_database, copied, replace_all=True)
-    assert postgres.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", empty_database) == [(0,)]
+    assert_refused(postgres, empty_database, copied, BackupError, message)
 
 
 @pytest.mark.parametrize(
@@ -333,9 +331,16 @@ def test_a_damaged_dump_is_one_line_and_touches_nothing(
     message: str,
 ) -> None:
     damage(copied)
-    with pytest.raises(DumpDamagedError, match=message):
-        restored(postgres, empty_database, copied, replace_all=True)
-    assert postgres.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", empty_database) == [(0,)]
+    assert_refused(postgres, empty_database, copied, DumpDamagedError, message)
+
+
+def assert_refused(
+    postgres: PostgresServer, database: str, dump: FolderDumpStore, error: type[BackupError], message: str
+) -> None:
+    """A restore into an empty database is refused, and the database stays empty."""
+    with pytest.raises(error, match=message):
+        restored(postgres, database, dump, replace_all=True)
+    assert postgres.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", database) == [(0,)]
 
 
 @pytest.mark.parametrize("kind", ["newer", "other"])

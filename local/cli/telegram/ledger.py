@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from datetime import datetime
+from typing import Any, TypeVar, cast
 
 from typing_extensions import override
 
@@ -15,17 +15,17 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.adapters.postgres.trading_snapshot import PostgresHistory
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
+from signalbox.chat.bot.requests import request_of
 from signalbox.ledger_errors import LedgerError
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
-from signalbox.trading.commands import AnyCommand, CancelOrder, ConfirmAccount, HaltTrading, ResumeTrading, SubmitOrder
+from signalbox.trading.commands import AnyCommand, HaltTrading
 from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
 from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
 from signalbox.trading.view import order_view
 
 T = TypeVar("T")
-_OF_PATH: Final = {"kind", "account", "requested_at"}  # of a command: its route and the gateway say these
 
 
 class OperatorLedger(BotLedger):
@@ -58,11 +58,6 @@ class OperatorLedger(BotLedger):
         return _asked(lambda: PostgresHistory(self._source, VENUE).bars(symbol, start, end))
 
     @override
-    def symbols(self) -> Sequence[str]:
-        now = datetime.now(UTC)
-        return sorted({one.symbol for one in self.signals(now - timedelta(days=1), now)})
-
-    @override
     def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
         return _asked(lambda: LedgerReader(self._source).signals(start, end))
 
@@ -76,26 +71,14 @@ class OperatorLedger(BotLedger):
 
     @override
     def command(self, command: AnyCommand) -> AccountDocument:
-        body = command.model_dump(mode="json", exclude=_OF_PATH, exclude_none=True)
-        match command:
-            case HaltTrading():
-                found = self._guarded(lambda: self._api.halt(command.account, body))
-            case ResumeTrading():
-                found = self._call("POST", f"/accounts/{command.account}/resume", body)
-            case CancelOrder(client_order_id=order):
-                facts = {"account": command.account, "request_id": command.request_id}
-                self._call("DELETE", f"/orders/{order}", facts)
-                found = self._call("GET", f"/accounts/{command.account}")
-            case ConfirmAccount():
-                found = self._call("POST", f"/accounts/{command.account}/confirm", body)
-            case SubmitOrder():
-                self._call("POST", "/orders", command.model_dump(mode="json", exclude={"kind"}, exclude_none=True))
-                found = self._call("GET", f"/accounts/{command.account}")
-            case _:
-                raise BotLedgerError(f"the bot cannot send commands of kind {command.kind}")
+        request = request_of(command)
+        if isinstance(command, HaltTrading):  # which has another way if the API does not answer
+            found = self._guarded(lambda: self._api.halt(command.account, request.body))
+        else:
+            found = self._call(request.method, request.path, request.body)
         if "sent_by" in found:  # by the kill switch's queue: it stops within seconds, and nobody has seen it yet
             raise BotLedgerError(f"The halt was sent by {found['sent_by']}; it stops within seconds. See /status.")
-        return cast("AccountDocument", found)
+        return cast("AccountDocument", found) if request.answers_account else self.account(command.account)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._guarded(lambda: self._api.call(method, path, body))

@@ -35,7 +35,7 @@ def read_observations(lake: Path) -> tuple[tuple[MarketObservation, ...], tuple[
     bad: list[str] = []
     for day in stored.all_days():
         try:
-            found += stored.look_at(day)
+            found += stored.inspect(day)
         except ObservationFileError as error:
             bad.append(str(error))
     return tuple(found), tuple(bad)

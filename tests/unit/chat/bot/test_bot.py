@@ -57,7 +57,6 @@ class ServiceLedger(BotLedger):
         self.app, self.who = app, f"telegram:{user}"
         self.is_silent = False
         self.found: list[Signal] = [decided(BTC), decided(ETH, Direction.HOLD)]
-        self.symbols_decided: Sequence[str] = [BTC, ETH]
 
     @override
     def accounts(self) -> Sequence[ConfigurationDocument]:
@@ -78,10 +77,6 @@ class ServiceLedger(BotLedger):
     @override
     def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
         return ()
-
-    @override
-    def symbols(self) -> Sequence[str]:
-        return self.symbols_decided
 
     @override
     def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
@@ -169,11 +164,17 @@ def test_every_reading_command_answers_its_own_example(world: World, name: str) 
     assert "not understood" not in answer
 
 
+def test_a_halt_does_not_wait_for_the_signals_of_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_period: datetime) -> Sequence[Signal]:
+        raise BotLedgerSilentError("no answer")
+
+    monkeypatch.setattr(world.ledgers[ANNA], "signals", silent)
+    assert "no answer" in text_of(world.type("/signal BTC"))
+    yes(world.type(f"/halt {ACCOUNTS[0]} news at two"))
+
+
 def test_an_idle_stage_answers_every_question_with_words(world: World) -> None:
-    world.ledgers[BEN].symbols_decided, world.ledgers[BEN].found = (
-        [],
-        [],
-    )  # a messenger refuses an empty message, and then nobody would be answered
+    world.ledgers[BEN].found = []  # a messenger refuses an empty message, and then nobody would be answered
     for command in (one for one in COMMANDS if not one.asks and not any(argument.is_required for argument in one.arguments)):
         assert text_of(world.type(f"/{command.name}", user=BEN)).strip(), command.name
 

@@ -20,6 +20,6 @@ def test_page_has_the_row_of_each_command(command: BotCommand) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.name)
 def test_example_of_each_command_is_understood(command: BotCommand) -> None:
-    found = parse(command.example, role=Role.OWNER, accounts=["ftmo-2step-100k"], symbols=["BTC-USD"])
+    found = parse(command.example, role=Role.OWNER, accounts=["ftmo-2step-100k"], symbols=lambda: ["BTC-USD"])
     assert found is not None
     assert found.command is command

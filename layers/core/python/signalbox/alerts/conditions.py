@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeAlias, assert_never
 
 from signalbox.alerts.alert import Alert
@@ -18,24 +19,27 @@ LibraryEvent: TypeAlias = ModelRegistered | ModelNotQualified | ModelEvaluated |
 
 def condition_alert(event: ConditionEvent) -> Alert:
     """Return the alert of an event about market data or the model in use."""
+    thread = reply_to = None
     match event:
         case MarketDataStale():
-            kind = AlertKind.DATA_STALE
+            kind, thread = AlertKind.DATA_STALE, _outage_thread(event.symbol, event.since)
         case MarketDataRecovered():
-            kind = AlertKind.DATA_RECOVERED
+            kind, reply_to = AlertKind.DATA_RECOVERED, _outage_thread(event.symbol, event.stale_since)
         case ModelRefused():
             kind = AlertKind.MODEL_REFUSED
         case _:
             assert_never(event)
-    outage = event.since if isinstance(event, MarketDataStale) else getattr(event, "stale_since", None)
-    thread = None if outage is None else f"outage:{getattr(event, 'symbol', '')}:{outage.isoformat()}"
     return Alert(
         alert_id=event.event_id,
         kind=kind,
         write=lambda words, _settings: joined(_condition(event, words)),
-        thread=thread if isinstance(event, MarketDataStale) else None,
-        reply_to=thread if isinstance(event, MarketDataRecovered) else None,
+        thread=thread,
+        reply_to=reply_to,
     )
+
+
+def _outage_thread(symbol: str, since: datetime) -> str:
+    return f"outage:{symbol}:{since.isoformat()}"
 
 
 def _condition(event: ConditionEvent, words: Words) -> tuple[StyledText, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -156,7 +156,7 @@ class ChatDeliveries:
                 result = sent
             if sent.state not in {DeliveryState.SENT, DeliveryState.DUPLICATE}:
                 break
-        return DeliveryResult(result.state, result.seconds, result.reason, result.lost, chart_missing=missing)
+        return replace(result, chart_missing=missing)
 
     def _send(self, keys: Sequence[_Key], message: OutgoingMessage) -> list[DeliveryResult]:
         """Begin a message for each key, send it once, and note how it ended.
@@ -213,11 +213,11 @@ class ChatDeliveries:
                 self.moves.remember(configured, moved.new_id)
                 self.moved.append(Move(chat, moved.new_id))
                 chat = moved.new_id
-                message = OutgoingMessage(message.text, message.photo, message.silent)  # ids of messages were the old chat's
+                message = replace(message, reply_to=None)  # ids of messages were the old chat's
             except MessengerRefusedError:
                 if message.photo is None:
                     raise
-                message = OutgoingMessage(self._without_chart(message.text), None, message.silent, message.reply_to)
+                message = replace(message, text=self._without_chart(message.text), photo=None)
         raise MessengerRefusedError(f"the chat moved {MAX_MOVES} times in a row, the last time to {chat}")
 
     def _picture(self, delivery: Delivery) -> tuple[bytes | None, StyledText, bool]:

@@ -32,7 +32,7 @@ class OutgoingEvent:
     @property
     def key(self) -> dict[str, Any]:
         """The item's key, as DynamoDB writes it."""
-        return {"event_type": {"S": self.event_type}, "event_id": {"S": self.event_id}}
+        return _key(self.event_type, self.event_id)
 
 
 class OutgoingEvents:
@@ -69,8 +69,7 @@ class OutgoingEvents:
 
     def _put(self, event: OutboxEvent) -> None:
         item: dict[str, Any] = {
-            "event_type": {"S": event.event_type},
-            "event_id": {"S": event.event_id},
+            **_key(event.event_type, event.event_id),
             "detail": {"S": event.detail},
             "created_at": {"S": event.created_at.isoformat()},
             "put_at": {"N": f"{self._clock():.3f}"},
@@ -107,8 +106,11 @@ class OutgoingEvents:
     def remove(self, events: Sequence[OutboxEvent]) -> None:
         """Delete the items of events that the bus has."""
         for event in events:
-            key: dict[str, Any] = {"event_type": {"S": event.event_type}, "event_id": {"S": event.event_id}}
-            self._client.delete_item(TableName=self._table, Key=key)
+            self._client.delete_item(TableName=self._table, Key=_key(event.event_type, event.event_id))
+
+
+def _key(event_type: str, event_id: str) -> dict[str, Any]:
+    return {"event_type": {"S": event_type}, "event_id": {"S": event_id}}
 
 
 def _outgoing(item: Mapping[str, Any]) -> OutgoingEvent:

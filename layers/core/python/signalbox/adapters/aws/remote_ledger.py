@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -21,11 +21,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
+from signalbox.chat.bot.requests import request_of
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.problems import in_words, read_problem
 from signalbox.signals.signal import Signal
 from signalbox.signing import KeyUnavailableError, SigningKey
-from signalbox.trading.commands import AnyCommand, CancelOrder, ConfirmAccount, HaltTrading, ResumeTrading, SubmitOrder
+from signalbox.trading.commands import AnyCommand
 from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
 from signalbox.trading.person_seal import HEADER, SealedRequest, seal_person
 from signalbox.trading.questions import BARS, EQUITY, SIGNALS, TRADES, BarRow, LedgerAnswer
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 MAX_ANSWER: Final = 6_291_456  # bytes, of an invocation
 _SILENT: Final = "The ledger does not answer. Try again in a minute; trading goes on by itself."
 _UNANSWERED: Final = (429, 500, 502, 503, 504)
-_OF_PATH: Final = {"kind", "account", "requested_at"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class SignedOrders:
 
 @dataclass(frozen=True)
 class RemoteLedger(BotLedger):
-    """The ledger in the name of one person, for one update. now: its instant."""
+    """The ledger in the name of one person, for one update."""
 
     who: str
     questions: LedgerQuestions
@@ -133,11 +133,6 @@ class RemoteLedger(BotLedger):
         return cast("OrderDocument", self._ask("order", account=account, client_order_id=order))
 
     @override
-    def symbols(self) -> Sequence[str]:
-        now = self.orders.clock()
-        return sorted({one.symbol for one in self.signals(now - timedelta(days=1), now)})
-
-    @override
     def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
         return SIGNALS.validate_python(self._ask("signals", **_period(start, end)))
 
@@ -155,30 +150,12 @@ class RemoteLedger(BotLedger):
 
     @override
     def command(self, command: AnyCommand) -> AccountDocument:
-        body = command.model_dump(mode="json", exclude=_OF_PATH, exclude_none=True)
-        match command:
-            case HaltTrading():
-                found = self._send("POST", f"/accounts/{command.account}/halt", body)
-            case ResumeTrading():
-                found = self._send("POST", f"/accounts/{command.account}/resume", body)
-            case ConfirmAccount():
-                found = self._send("POST", f"/accounts/{command.account}/confirm", body)
-            case CancelOrder(client_order_id=order):
-                self._send("DELETE", f"/orders/{order}", {"account": command.account, "request_id": command.request_id})
-                return self.account(command.account)
-            case SubmitOrder():
-                whole = command.model_dump(mode="json", exclude={"kind"}, exclude_none=True)
-                self._send("POST", "/orders", whole)
-                return self.account(command.account)
-            case _:
-                raise BotLedgerError(f"the bot gives no command of the kind {command.kind}")
-        return cast("AccountDocument", found)
+        request = request_of(command)
+        found = self.orders.call(self.who, request.method, request.path, request.body)
+        return cast("AccountDocument", found) if request.answers_account else self.account(command.account)
 
     def _ask(self, kind: str, **facts: Any) -> Any:
         return self.questions.ask({"kind": kind, "who": self.who, **facts})
-
-    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self.orders.call(self.who, method, path, body)
 
 
 def _period(start: datetime, end: datetime) -> dict[str, str]:

@@ -65,7 +65,7 @@ class StoredObservations:
             _log.error("observation_file_quarantined", extra={"path": day.path, "to": to, "reason": str(error)})
             return ()
 
-    def look_at(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
+    def inspect(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
         """Return a day's observations and change nothing. Raises ObservationFileError for a bad file."""
         content = self._store.read(day.path)
         return () if content is None else decode_observations(day, content)

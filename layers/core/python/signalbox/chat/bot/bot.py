@@ -161,7 +161,13 @@ class Bot:
             return None
         ledger = self.ledger_for(message.user)
         accounts = [one["account"] for one in ledger.accounts()]
-        found = parse(message.text, role=role, accounts=accounts, symbols=ledger.symbols(), bot_name=self.name)
+        found = parse(
+            message.text,
+            role=role,
+            accounts=accounts,
+            symbols=lambda: [one.symbol for one in _newest(ledger, message.at)],
+            bot_name=self.name,
+        )
         if found is None:
             return None
         if found.command.is_about_an_account and found.account is None:
@@ -256,7 +262,7 @@ _READ: Final[dict[str, _Reading]] = {
         [ledger.account(one["account"]) for one in ledger.accounts()], _newest(ledger, at), at
     ),
     "health": lambda _found, ledger, at, _role: answers.health_text(_newest(ledger, at), at),
-    "symbols": lambda _found, ledger, _at, _role: "\n".join(ledger.symbols()) or NOTHING_DECIDED,
+    "symbols": lambda _found, ledger, at, _role: "\n".join(one.symbol for one in _newest(ledger, at)) or NOTHING_DECIDED,
     "price": lambda found, ledger, at, _role: answers.prices_text(
         [one for one in _newest(ledger, at) if found.symbol in {None, one.symbol}], at
     ),

@@ -42,9 +42,6 @@ class BotLedger(Protocol):
     def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
         """Return the recorded one-minute bars of [start, end), oldest first."""
 
-    def symbols(self) -> Sequence[str]:
-        """Return the symbols that are decided."""
-
     def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
         """Return the signals with start < decided_at <= end, oldest first."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -161,11 +161,14 @@ class Invocation:
     zone: str = ""
 
 
-def parse(text: str, *, role: Role, accounts: Sequence[str], symbols: Sequence[str], bot_name: str = "") -> Invocation | None:
+def parse(
+    text: str, *, role: Role, accounts: Sequence[str], symbols: Callable[[], Sequence[str]], bot_name: str = ""
+) -> Invocation | None:
     """Return the command in a message, None for a message that is not for this bot. Raises BotInputError.
 
-    accounts, symbols: those that the sender may see; other names are refused. A command above the sender's role does not exist
-    for them: it is neither run nor suggested.
+    accounts, symbols: those that the sender may see; other names are refused. symbols is called only for a command that names
+    one: a halt must not wait for the signals of a day. A command above the sender's role does not exist for them: it is neither
+    run nor suggested.
     """
     if len(text) > MAX_TEXT:
         raise BotInputError(f"That message has {len(text)} characters; at most {MAX_TEXT} are read.")
@@ -189,7 +192,8 @@ def parse(text: str, *, role: Role, accounts: Sequence[str], symbols: Sequence[s
         raise UnknownCommandError(
             f"There is no command /{name}. " + (f"Did you mean /{near[0]}?" if near else "/help lists all.")
         )
-    return _filled(command, words[1:], accounts, symbols)
+    names_symbol = any(one.kind is ArgumentKind.SYMBOL for one in command.arguments)
+    return _filled(command, words[1:], accounts, symbols() if names_symbol else ())
 
 
 def _filled(command: BotCommand, words: list[str], accounts: Sequence[str], symbols: Sequence[str]) -> Invocation:
