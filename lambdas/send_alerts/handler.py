@@ -87,8 +87,7 @@ def _come_again(app: SendAlerts, record: SQSRecord, delivery: Delivery, result: 
     if held:
         logger.info("alert_held", **facts)
     else:
-        logger.warning("alert_postponed", **facts)
-        metrics.add_metric(Metric.ALERTS_POSTPONED, MetricUnit.Count, 1)
+        _postponed(**facts)
     app.retry_in(record.receipt_handle, record.event_source_arn, wait)
 
 

@@ -1,1 +1,1 @@
-"""Alerts: which events people are told of, in which words, when, and what each chat has already got."""
+"""Alerts: which events become messages, in which words, when, and what each chat has already got."""

@@ -11,7 +11,7 @@ from typing import Final
 
 
 class AlertKind(StrEnum):
-    """What a chat can be told of; each name is a key of its settings."""
+    """The kinds of alerts; each name is a key of a chat's settings."""
 
     SIGNAL = "signal"
     SIGNAL_OUTCOME = "signal_outcome"

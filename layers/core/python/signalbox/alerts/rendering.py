@@ -1,4 +1,4 @@
-"""Which events people are told of: every one of these becomes one alert."""
+"""Which events become alerts: one alert an event."""
 
 from __future__ import annotations
 

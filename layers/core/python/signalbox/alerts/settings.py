@@ -1,4 +1,4 @@
-"""What one chat wants to be told, and how: part of the Telegram secret, by chat id or `default`, validated when it is written.
+"""Which alerts one chat wants, and how: part of the Telegram secret, by chat id or `default`, validated when it is written.
 
 A mistake never silences a chat: what cannot be read is reported, and the chat gets everything, in English and UTC.
 """

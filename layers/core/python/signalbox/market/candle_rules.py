@@ -21,7 +21,7 @@ class RowFault(StrEnum):
     HIGH_BELOW_LOW = "HIGH_BELOW_LOW"
     OUTSIDE_RANGE = "OUTSIDE_RANGE"  # open or close is not between low and high
     JUMP = "JUMP"  # the close is WILD_JUMP times that of the row before or more, or the other way round
-    STALE = "STALE"  # one of STALE_ROWS or more that repeat each other, volume and all: told, but a candle may look so
+    STALE = "STALE"  # one of STALE_ROWS or more that repeat each other, volume and all: reported, but a candle may look so
 
 
 def price_faults(values: Sequence[NDArray[np.float64]]) -> dict[RowFault, NDArray[np.bool_]]:

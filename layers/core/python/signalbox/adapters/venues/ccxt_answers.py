@@ -21,6 +21,7 @@ from typing_extensions import override
 from urllib3.exceptions import DecodeError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as BrokenAnswerError
 
+from signalbox.events import CollectionProblem
 from signalbox.wire import WireError, parse
 
 MAX_ANSWER_BYTES: Final = 32 * 2**20  # after unpacking; about twice the longest list of markets of a venue (Binance)
@@ -35,6 +36,8 @@ UNREADABLE: Final = (
     ArithmeticError,
     RecursionError,
 )  # ccxt parses without checks
+_TOO_MANY: Final = frozenset({418, 429})  # Binance answers 418 to a client that continues after a 429
+_SERVER_FAULT: Final = 500
 _VAST: Final = re.compile(r"\s*[+-]?[0-9._]*[eE][+-]?[0-9]{4,}\s*")
 _MAY_HAVE_ONE: Final = re.compile(r"[0-9.][eE][+-]?[0-9]{4}|\\u")
 
@@ -128,6 +131,13 @@ def http_status(error: BaseException | None) -> int | None:
             return int(answer.status_code)
         error = error.__cause__ or error.__context__
     return None
+
+
+def problem_of_status(status: int) -> CollectionProblem | None:
+    """Return what a status says whatever the answer's text; None if the text has to be read."""
+    if status in _TOO_MANY:
+        return CollectionProblem.VENUE_RATE_LIMITED
+    return CollectionProblem.VENUE_UNAVAILABLE if status >= _SERVER_FAULT else None
 
 
 def asked_pause(client: Any) -> int:

@@ -24,7 +24,7 @@ from typing import Any, Final
 from ccxt.base import errors as ccxt_errors
 from requests.adapters import BaseAdapter
 
-from signalbox.adapters.venues.ccxt_answers import UNREADABLE, all_at, asked_pause, bound, http_status
+from signalbox.adapters.venues.ccxt_answers import UNREADABLE, all_at, asked_pause, bound, http_status, problem_of_status
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import RawRow
 from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
@@ -54,8 +54,6 @@ _PROBLEMS: Final = (  # the first match counts; in ccxt's tree RequestTimeout an
 _PASSING: Final = frozenset(
     {CollectionProblem.VENUE_TIMEOUT, CollectionProblem.VENUE_RATE_LIMITED, CollectionProblem.VENUE_UNAVAILABLE}
 )
-_TOO_MANY: Final = frozenset({418, 429})  # Binance answers 418 to a client that continues after a 429
-_SERVER_FAULT: Final = 500
 _SERVER_FAULTS: Final = MappingProxyType({"bybit": ('"retCode":10016', '"retCode": 10016')})  # comes with a 200
 
 
@@ -211,9 +209,9 @@ class CcxtCandleSource:
 def problem_of(error: Exception, venue: str) -> CollectionProblem:
     """Return what happened. The HTTP status decides before ccxt's class, because a 429 with an unknown text is no refusal."""
     status = http_status(error) or 0  # Kraken and Bybit refuse with a 200
-    if status in _TOO_MANY:
-        return CollectionProblem.VENUE_RATE_LIMITED
-    if status >= _SERVER_FAULT or any(code in str(error) for code in _SERVER_FAULTS.get(venue, ())):
+    if (problem := problem_of_status(status)) is not None:
+        return problem
+    if any(code in str(error) for code in _SERVER_FAULTS.get(venue, ())):
         return CollectionProblem.VENUE_UNAVAILABLE
     return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
 

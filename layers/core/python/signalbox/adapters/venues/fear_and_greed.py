@@ -14,7 +14,7 @@ from typing import Final
 import requests
 from requests.adapters import BaseAdapter
 
-from signalbox.adapters.venues.ccxt_answers import MAX_ANSWER_BYTES, UNREADABLE, BoundedAdapter
+from signalbox.adapters.venues.ccxt_answers import MAX_ANSWER_BYTES, UNREADABLE, BoundedAdapter, problem_of_status
 from signalbox.alternative.collection import RawObservation
 from signalbox.alternative.observations import ObservationKind
 from signalbox.events import CollectionProblem
@@ -24,7 +24,7 @@ from signalbox.wire import parse
 
 URL: Final = "https://api.alternative.me"
 TIMEOUT_SECONDS: Final = 5.0
-_OK, _LIMITED, _SERVER_FAULT = 200, 429, 500
+_OK: Final = 200
 _HIGHEST: Final = 100
 
 
@@ -52,19 +52,14 @@ class FearAndGreedSource:
         except requests.RequestException as error:
             raise VenueError(CollectionProblem.VENUE_UNAVAILABLE, f"{self.name}: {error}"[:300]) from error
         if answer.status_code != _OK:
-            raise VenueError(_problem_of(answer.status_code), f"{self.name}: status {answer.status_code}")
+            problem = problem_of_status(answer.status_code) or CollectionProblem.VENUE_REFUSED
+            raise VenueError(problem, f"{self.name}: status {answer.status_code}")
         try:
             rows = parse(answer.text, max_bytes=MAX_ANSWER_BYTES, numbers=str)["data"]
             found = [RawObservation(from_ms(int(row["timestamp"]) * 1000), _level(row["value"])) for row in rows]
         except UNREADABLE as error:
             raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self.name}: {answer.text[:120]!r}") from error
         return [one for one in found if since <= one.observed_at <= until]
-
-
-def _problem_of(status: int) -> CollectionProblem:
-    if status == _LIMITED:
-        return CollectionProblem.VENUE_RATE_LIMITED
-    return CollectionProblem.VENUE_UNAVAILABLE if status >= _SERVER_FAULT else CollectionProblem.VENUE_REFUSED
 
 
 def _level(text: str) -> Decimal:
