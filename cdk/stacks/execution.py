@@ -26,7 +26,7 @@ _ALARMS: Final = (
     (
         Metric.REQUESTS_REFUSED,
         1,
-        "a request to a venue was too old or not signed by the ledger; it was not sent, and the log has it",
+        "a request to a venue was too old, a replay, or not signed by the ledger; it was not sent, and the log has it",
     ),
     (Metric.REQUESTS_EXPIRED, 1, "an order was too late and was not sent: something between ledger and venue is slow"),
     (Metric.VIEWS_FAILED, 3, "a venue does not show the orders and positions of an account; the log names both and says why"),

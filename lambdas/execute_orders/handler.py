@@ -85,7 +85,7 @@ def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:
 def _query(app: ExecuteOrders, request: VenueViewRequested) -> None:
     """Query a venue's view. A failed query is dropped: the next minute asks again, and an old one would only block it."""
     try:
-        _count("view_carried_out", app.carry_out(request), request=request.event_id)
+        _count("view_carried_out", app.carry_out(request).events, request=request.event_id)
     except ViewNotDueError:
         raise  # the queue delivers it again when it is due
     except ExecutionError as error:
@@ -122,7 +122,11 @@ def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
     if isinstance(request, VenueViewRequested):
         _query(app, request)
     elif isinstance(request, ExecutionRequested):
-        _count("request_carried_out", app.carry_out(request), request=request.event_id, sequence=found.seal.sequence)
+        done = app.carry_out(request)
+        if done.replayed is not None:
+            logger.error("request_replayed", message_id=record.message_id, request=request.event_id, after=str(done.replayed))
+            metrics.add_metric(Metric.REQUESTS_REFUSED, MetricUnit.Count, 1)
+        _count("request_carried_out", done.events, request=request.event_id, sequence=found.seal.sequence)
     else:
         raise UnexpectedRequestError(f"expected ExecutionRequested or VenueViewRequested, got {request.type}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -178,7 +179,7 @@ def kinds(reports: tuple[BusEvent, ...]) -> list[str]:
 
 class TestApplication:
     def test_an_order_is_sent_and_its_fill_announced(self, cloud: Cloud, exchange: TradingStandIn) -> None:
-        reports = cloud.app().carry_out(asked())
+        reports = cloud.app().carry_out(asked()).events
         assert kinds(reports) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
         assert cloud.announced() == ["ExecutionReported"]
         assert len(exchange.orders) == 1
@@ -195,7 +196,7 @@ class TestApplication:
         with pytest.raises(SystemExit):
             killed.carry_out(asked())
         assert cloud.announced() == []
-        reports = cloud.app().carry_out(asked())
+        reports = cloud.app().carry_out(asked()).events
         assert kinds(reports) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
         assert exchange.signed_requests.count("POST /orders") == 1
 
@@ -210,14 +211,14 @@ class TestApplication:
         monkeypatch.setattr(app.bus, "announce", refuses)
         with pytest.raises(BusError):
             app.carry_out(asked())
-        assert kinds(cloud.app().carry_out(asked()))[-1] == "OrderFilled"
+        assert kinds(cloud.app().carry_out(asked()).events)[-1] == "OrderFilled"
         assert len(exchange.orders) == 1
 
     @pytest.mark.parametrize(("request_", "reason"), [(asked(NOBODY), "CREDENTIALS"), (asked(LIVE, "kraken"), "NOT_SUPPORTED")])
     def test_an_account_without_credentials_for_its_venue_sends_nothing(
         self, cloud: Cloud, exchange: TradingStandIn, request_: ExecutionRequested, reason: str
     ) -> None:
-        (report,) = cloud.app().carry_out(request_)
+        (report,) = cloud.app().carry_out(request_).events
         assert isinstance(report, ExecutionReported)
         assert [getattr(e, "reason", None) for e in report.events] == [reason]
         assert exchange.signed_requests == []
@@ -225,10 +226,10 @@ class TestApplication:
     def test_credentials_that_vanish_after_a_send_do_not_make_it_rejected(self, cloud: Cloud) -> None:
         request = asked(NOBODY)
         DynamoSendLog(cloud.table, "sends").begin(NOBODY, request.client_order_id, NOW)
-        assert kinds(cloud.app().carry_out(request)) == ["OrderSubmitted", "OrderUnconfirmed"]
+        assert kinds(cloud.app().carry_out(request).events) == ["OrderSubmitted", "OrderUnconfirmed"]
 
     def test_a_view_is_announced(self, cloud: Cloud) -> None:
-        (report,) = cloud.app().carry_out(viewed())
+        (report,) = cloud.app().carry_out(viewed()).events
         assert isinstance(report, VenueViewReported)
         assert cloud.announced() == ["VenueViewReported"]
 
@@ -242,27 +243,27 @@ class TestApplication:
     def test_a_slip_in_one_accounts_credentials_closes_its_venue_and_no_other(self, cloud: Cloud, slip: object) -> None:
         broken = {"accounts": {**cloud.secret["accounts"], NOBODY: slip}}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | broken))
-        (refused,) = cloud.app().carry_out(asked(NOBODY))
+        (refused,) = cloud.app().carry_out(asked(NOBODY)).events
         assert isinstance(refused, ExecutionReported)
         assert [getattr(e, "reason", None) for e in refused.events] == ["CREDENTIALS"]
         assert "TOPSECRET" not in refused.model_dump_json()
-        assert kinds(cloud.app().carry_out(asked()))[-1] == "OrderFilled"
+        assert kinds(cloud.app().carry_out(asked()).events)[-1] == "OrderFilled"
 
     def test_a_rotated_key_is_used_by_the_same_function(self, cloud: Cloud, exchange: TradingStandIn) -> None:
         wrong = {**cloud.secret["accounts"][LIVE], "passphrase": "old"}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | {"accounts": {LIVE: wrong}}))
         app = cloud.app()
-        assert kinds(app.carry_out(asked())) == ["OrderSubmitted", "OrderRejected"]
+        assert kinds(app.carry_out(asked()).events) == ["OrderSubmitted", "OrderRejected"]
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret))
         assert isinstance(app.venues, SecretVenues)
         app.venues.secrets.read("exchange")  # as it is asked for again in time
-        assert kinds(app.carry_out(asked(strategy="second")))[-1] == "OrderFilled"
+        assert kinds(app.carry_out(asked(strategy="second")).events)[-1] == "OrderFilled"
 
 
 class TestMailbox:
     def test_an_order_for_metatrader_lies_signed_in_the_mailbox(self, cloud: Cloud) -> None:
         request = asked(FTMO, "mt5")
-        reports = cloud.app().carry_out(request)
+        reports = cloud.app().carry_out(request).events
         assert kinds(reports) == ["OrderSubmitted"]
         cloud.app().carry_out(viewed(FTMO, "mt5"))
         first, second = (
@@ -335,7 +336,7 @@ class TestMailbox:
     def test_a_metatrader_account_without_a_mailbox_sends_nothing_and_names_the_remedy(self, cloud: Cloud) -> None:
         entry = {"accounts": cloud.secret["accounts"] | {NOBODY: {"venue": "mt5"}}}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(entry))
-        (refused,) = cloud.app().carry_out(asked(NOBODY, "mt5"))
+        (refused,) = cloud.app().carry_out(asked(NOBODY, "mt5")).events
         assert isinstance(refused, ExecutionReported)
         (event,) = refused.events
         assert isinstance(event, OrderRejected)
@@ -345,7 +346,7 @@ class TestMailbox:
     @pytest.mark.parametrize("keys", [{"current": "short"}, {"next": "n" * 32}, {"current": "", "next": ""}])
     def test_without_a_key_an_order_is_refused_and_a_view_fails(self, cloud: Cloud, keys: dict[str, str]) -> None:
         cloud.put_key(**keys)
-        (refused,) = cloud.app().carry_out(asked(FTMO, "mt5"))
+        (refused,) = cloud.app().carry_out(asked(FTMO, "mt5")).events
         assert isinstance(refused, ExecutionReported)
         assert [getattr(event, "reason", None) for event in refused.events] == ["CREDENTIALS"]
         with pytest.raises(VenueRefusedError, match="signalbox mt5 key"):
@@ -538,7 +539,7 @@ def test_a_view_that_is_not_due_is_given_back_for_as_long_as_that_takes(cloud: C
     assert 1 <= caught.value.retry_after <= 20
     assert exchange.signed_requests == []
     due = viewed().model_copy(update={"not_before": NOW - timedelta(seconds=1)})
-    assert isinstance(cloud.app().carry_out(due)[0], VenueViewReported)
+    assert isinstance(cloud.app().carry_out(due).events[0], VenueViewReported)
 
 
 def test_counters_only_go_up(cloud: Cloud) -> None:
@@ -752,6 +753,24 @@ class TestHandler:
         assert len(exchange.signed_requests) == sent
         (again,) = cloud.received(cloud.bus)
         assert json.loads(again)["detail"] == json.loads(delivered)["detail"]
+
+    @pytest.mark.parametrize(("after", "replayed"), [(timedelta(minutes=14), False), (timedelta(minutes=16), True)])
+    def test_a_request_that_arrives_long_after_it_was_done_alarms_and_is_not_done_again(
+        self,
+        load: Callable[[str], ModuleType],
+        cloud: Cloud,
+        exchange: TradingStandIn,
+        capsys: pytest.CaptureFixture[str],
+        after: timedelta,
+        replayed: bool,
+    ) -> None:
+        body = self.body(asked())
+        assert self.run(load, cloud.app(), body) == []
+        sent = len(exchange.orders)
+        later = dataclasses.replace(cloud.app(), clock=lambda: datetime.now(UTC) + after)
+        assert self.run(load, later, body) == []
+        assert len(exchange.orders) == sent
+        assert ('"RequestsRefused"' in capsys.readouterr().out) is replayed
 
     def test_an_order_that_was_refused_is_not_sent_when_its_request_comes_again(
         self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn

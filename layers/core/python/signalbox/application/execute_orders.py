@@ -21,6 +21,23 @@ from signalbox.signing import AcceptedKeys, Sealed, open_message, require_in_tim
 from signalbox.wire import parse_object
 
 MAX_WAIT = 30  # longest delay of a view in seconds, so that a wrong clock cannot delay it further
+REDELIVERED_WITHIN = timedelta(minutes=15)  # queues and the relay repeat a message within minutes; later somebody replays it
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """The events that were announced for a completed request, as JSON of type and detail, and when."""
+
+    events: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """What was announced for a request. replayed: how long after its completion it arrived again, if that is a replay."""
+
+    events: tuple[BusEvent, ...]
+    replayed: timedelta | None = None
 
 
 class Sends(SendLog, ReplacementLog, Protocol):
@@ -30,7 +47,7 @@ class Sends(SendLog, ReplacementLog, Protocol):
 class RequestAnswers(Protocol):
     """Durable memory of the events that were announced for each completed order request."""
 
-    def find(self, account: str, event_id: str) -> tuple[str, ...] | None:
+    def find(self, account: str, event_id: str) -> KeptAnswer | None:
         """Return the answer to a request, or None if none was kept."""
 
     def keep(self, account: str, event_id: str, answer: Sequence[str], at: datetime) -> None:
@@ -110,21 +127,22 @@ class ExecuteOrders:
         require_in_time(found.seal, self.clock())
         return found
 
-    def carry_out(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
+    def carry_out(self, request: ExecutionRequested | VenueViewRequested) -> CarriedOut:
         """Carry out a request and announce the result. A completed order request is answered as before, without acting again.
 
         After VenueBusyError, and for a view after any ExecutionError, the message is delivered again.
         """
         if isinstance(request, VenueViewRequested):
-            return self._done(request)
+            return CarriedOut(self._done(request))
         if (answer := self.answers.find(request.account, request.event_id)) is not None:
-            again = tuple(parse_event(**parse_object(text)) for text in answer)
+            again = tuple(parse_event(**parse_object(text)) for text in answer.events)
             self.bus.announce(again)
-            return again
+            late = self.clock() - answer.at
+            return CarriedOut(again, late if late > REDELIVERED_WITHIN else None)
         announced = self._done(request)
         texts = [json.dumps({"detail_type": event.type.value, "detail": event.to_detail()}) for event in announced]
         self.answers.keep(request.account, request.event_id, texts, self.clock())
-        return announced
+        return CarriedOut(announced)
 
     def _done(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
         if isinstance(request, VenueViewRequested):

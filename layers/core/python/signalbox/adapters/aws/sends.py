@@ -7,9 +7,10 @@ records (string key `id`, TTL attribute `expiration`), under their own prefixes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from signalbox.application.execute_orders import KeptAnswer
 from signalbox.orders.messages import ViewedOrder
 from signalbox.orders.venue_port import Replacement, SendRecord
 from signalbox.orders.venue_view import VenueOrder
@@ -109,11 +110,14 @@ class DynamoAnswers:
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client, self._table = client, table
 
-    def find(self, account: str, event_id: str) -> tuple[str, ...] | None:
-        """Return the answer's events as JSON of type and detail; None if the request is not completed."""
+    def find(self, account: str, event_id: str) -> KeptAnswer | None:
+        """Return the answer to a completed request; None if the request is not completed."""
         key = _link("answered", account, event_id)
         item = self._client.get_item(TableName=self._table, Key={"id": key}, ConsistentRead=True).get("Item")
-        return None if item is None else tuple(text["S"] for text in item["events"]["L"])
+        if item is None:
+            return None
+        at = datetime.fromtimestamp(int(item["expiration"]["N"]), UTC) - ANSWER_KEPT
+        return KeptAnswer(tuple(text["S"] for text in item["events"]["L"]), at)
 
     def keep(self, account: str, event_id: str, answer: Sequence[str], at: datetime) -> None:
         """Keep the answer to a completed request. An answer that is too large is kept empty and cannot be repeated."""
