@@ -71,7 +71,7 @@ def test_a_duplicate_is_the_job_that_runs_already() -> None:
         assert (again.new, again.arn) == (False, arn)
         answers.add_client_error("create_training_job", "ResourceInUse", reported)
         answers.add_response("describe_training_job", described, {"TrainingJobName": described["TrainingJobName"]})
-        with pytest.raises(TrainingServiceError, match=r"a different request .seed: not given, asked for 8"):
+        with pytest.raises(TrainingServiceError, match=r"exists with another request .seed: not given, asked for 8"):
             SageMakerJobs(client).start_training_job({**request, "HyperParameters": {**request["HyperParameters"], "seed": "8"}})
         answers.add_client_error("create_training_job", "ResourceLimitExceeded", "ml.g5.xlarge for spot training job usage: 0")
         with pytest.raises(TrainingServiceError, match=r"ResourceLimitExceeded: ml\.g5\.xlarge for spot"):
