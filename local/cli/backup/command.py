@@ -141,7 +141,7 @@ class Backups:
         except (ClientError, BotoCoreError) as error:
             raise BackupError(f"{name} did not answer: {error}; repeat the command; it continues where it stopped") from error
         if "FunctionError" in answer:
-            raise BackupError(f"{name}: {payload.get('errorMessage', 'failed without a message; see its log')}")
+            raise BackupError(f"{name} failed: {payload.get('errorMessage', 'it gave no reason; see its log')}")
         return payload
 
     def _store(self, source: str) -> DumpStore:

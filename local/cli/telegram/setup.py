@@ -154,7 +154,7 @@ def _greet(client: TelegramClient, chat: str, people: int) -> None:
             f"chat {chat} was refused ({error}): open the bot there and send /start, or add it to the group, then try again"
         ) from None
     except MessengerError as error:
-        raise TelegramSetupError(f"chat {chat}: {error}; try again later") from None
+        raise TelegramSetupError(f"the test message to chat {chat} was not sent: {error}; try again later") from None
 
 
 def menu(role: Role) -> list[BotCommand]:
@@ -207,7 +207,7 @@ def run_remove(user: int, stage: str | None, settings: Settings) -> None:
     named, bot = stage_bot(stage, settings)
     if not bot.people.remove_person(user):
         raise DataError(f"telegram:{user} is not among the people of the bot; `signalbox telegram people` lists them")
-    print(f"telegram:{user} cannot use the bot any more, within 30 seconds. Their roles on accounts stay; take them away with")
+    print(f"telegram:{user} can no longer use the bot, in 30 seconds at most. Their roles on accounts stay; take them away with")
     print(f"signalbox accounts access revoke ACCOUNT telegram:{user} --stage {named}")
 
 

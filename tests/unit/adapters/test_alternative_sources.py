@@ -218,5 +218,5 @@ def test_a_small_file_that_asks_for_gigabytes_is_refused() -> None:
 def test_a_row_that_was_changed_is_found() -> None:
     one = MarketObservation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal(5))
     text = gzip.decompress(encode_observations(DAY_OF, (one,))).replace(b'"5"', b'"6"')
-    with pytest.raises(ObservationFileError, match="its rows differ from the number or the sha256"):
+    with pytest.raises(ObservationFileError, match="the rows differ from the row count or the sha256"):
         decode_observations(DAY_OF, gzip.compress(text))

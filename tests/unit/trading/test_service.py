@@ -518,7 +518,7 @@ def test_standing_order_never_reaches_into_the_past() -> None:
     with pytest.raises(CommandError, match="after all booked entries"):
         floor.service.on_command(command("lots", method="LIFO", effective_from=START - timedelta(days=1)), "ann")
     floor.service.on_command(command("lots", method="LIFO", effective_from=START + timedelta(days=2)), "ann")
-    with pytest.raises(CommandError, match="that of the order before"):
+    with pytest.raises(CommandError, match="the start of the newest method"):
         floor.service.on_command(
             command("lots", START + ONE_MINUTE, method="HIFO", effective_from=START + timedelta(days=1)), "ann"
         )

@@ -37,7 +37,7 @@ def recognise(file: ImportFile, request: ImportRequest) -> RecognisedFile:
     """Return what a file is. Raises ImportFileError that says why it is not read, or which option decides."""
     name = facts_of_name(file.named)
     if name.refusal:
-        raise ImportFileError(f"{name.kind}: {name.refusal}")
+        raise ImportFileError(f"holds {name.refusal} ({name.kind})")
     if name.timeframe is not None and name.timeframe not in ONE_MINUTE_NAMES:
         raise ImportFileError(f"holds {name.timeframe} candles; Signalbox computes with 1-minute candles")
     table = open_table(file, request.columns.names)

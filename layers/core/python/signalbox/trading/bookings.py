@@ -65,7 +65,7 @@ def choose_lots(
         raise CommandError(f"effective_from: expected {earliest.isoformat()} or later, after all booked entries, got {begins}")
     if given and begins <= given[-1].effective_from:
         raise CommandError(
-            f"effective_from: expected a time after {given[-1].effective_from}, that of the order before, got {begins}"
+            f"effective_from: expected a time after {given[-1].effective_from}, the start of the newest method, got {begins}"
         )
     books = replaced(state.books, standing_orders=(*given, StandingOrder(method, given_at, begins)))
     line = RiskEvent(

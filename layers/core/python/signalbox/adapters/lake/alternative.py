@@ -126,7 +126,7 @@ def _verified(day: ObservationDay, text: str) -> tuple[MarketObservation, ...]:
         raise ObservationFileError(f"expected a first line with {_facts(day)}, got {head[:200]}")
     lines = body.splitlines()
     if stated.get("rows") != len(lines) or stated.get("sha256") != hashlib.sha256(body.encode()).hexdigest():
-        raise ObservationFileError("its rows differ from the number or the sha256 in its first line")
+        raise ObservationFileError("the rows differ from the row count or the sha256 in the first line")
     found = tuple(_observation(day, parse(line)) for line in lines)
     if other := next((one for one in found if one.observed_at.date() != day.day), None):
         raise ObservationFileError(f"expected values of {day.day}, got one of {other.observed_at.isoformat()}")

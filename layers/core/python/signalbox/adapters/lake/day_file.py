@@ -231,5 +231,7 @@ def _floats(key: DayKey, name: str, text: Any) -> NDArray[np.float64]:
     try:
         values: NDArray[np.float64] = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid as error:
-        raise DayFileError(DayFault.PRICES_IMPOSSIBLE, f"{key.day} {name}: {str(error)[:200]}") from error
+        raise DayFileError(
+            DayFault.PRICES_IMPOSSIBLE, f"{key.day}: column {name} holds a text that is no number: {str(error)[:200]}"
+        ) from error
     return values
