@@ -119,7 +119,7 @@ def trading_api(  # noqa: C901 - one route each
         body = _body(api)
         if "requested_at" not in body:
             raise CommandError(
-                "requested_at is missing: send it in the body, with the same value in every retry; the order's id depends on it"
+                "requested_at: expected it in the body, with the same value in every retry; the order's id depends on it"
             )
         handled = carry_out(_one({"kind": "submit"}, body))
         return _answer(HTTPStatus.OK if handled.order is None else HTTPStatus.CREATED, _ordered(handled))
