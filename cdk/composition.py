@@ -76,13 +76,13 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     lake.add_stack_dependency(schema, "it reads the ledger's candles")
     chat.add_stack_dependency(schema, "it reads the ledger")
     trading.add_stack_dependency(schema, "it writes the ledger's accounts")
-    signals.add_stack_dependency(trading, "signals and decided cycles need someone who listens")
-    signals.add_stack_dependency(routing, "and what they make accounts ask of venues needs its way there")
+    signals.add_stack_dependency(trading, "the trading queue must exist before signals are put on it")
+    signals.add_stack_dependency(routing, "the routes to the venues must exist before a signal makes an account send an order")
     training.add_stack_dependency(schema, "finished jobs are recorded in the library")
     reports.add_stack_dependency(schema, "it reads the ledger's accounts")
     backups.add_stack_dependency(schema, "it reads every table")
-    market.add_stack_dependency(signals, "candles need someone who listens")
-    market.add_stack_dependency(alerts, "and so do signals")
+    market.add_stack_dependency(signals, "the signals queue must exist before candles are put on it")
+    market.add_stack_dependency(alerts, "the alerts queue must exist before candles lead to signals")
     dashboard.add_stack_dependency(market)
 
 

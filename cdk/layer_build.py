@@ -107,7 +107,7 @@ def _install(lock: Path, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - built above
     if done.returncode != 0:
         kind = IndexUnreachableError if _UNREACHABLE.search(done.stderr) else LayerBuildError
-        raise kind(f"{lock}: {' | '.join(done.stderr.strip().splitlines()[-5:])}")
+        raise kind(f"pip cannot install {lock}: {' | '.join(done.stderr.strip().splitlines()[-5:])}")
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -95,7 +95,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _venues_differ(self) -> StageConfig:
         if len(set(self.venues)) != len(self.venues):
-            raise ValueError(f"expected venues that differ, got venue = {self.venue!r}")
+            raise ValueError(f"expected two different venues, got venue = {self.venue!r}")
         return self
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _kept_or_emptied(self) -> StageConfig:
         if self.retain_state and self.empty_buckets:
-            raise ValueError("expected empty_buckets = false with retain_state = true: what is kept must not be emptied")
+            raise ValueError("expected empty_buckets = false with retain_state = true, because kept buckets must not be emptied")
         return self
 
     @model_validator(mode="after")

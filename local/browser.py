@@ -90,7 +90,7 @@ class Browser:
             answer = self._receive(until)
             if answer.get("id") == self._number:
                 if "error" in answer:
-                    raise BrowserError(f"{method}: {answer['error'].get('message', answer['error'])}")
+                    raise BrowserError(f"the browser refused {method}: {answer['error'].get('message', answer['error'])}")
                 return answer["result"]
             self._events.append(answer)
 

@@ -54,7 +54,7 @@ class CoverageConfig(_Part):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.high > self.issue:
-            raise ValueError(f"expected high to be at most issue, got {self.high:g} and {self.issue:g}")
+            raise ValueError(f"expected high <= issue, got high {self.high:g} and issue {self.issue:g}")
         return self
 
 

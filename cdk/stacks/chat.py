@@ -29,7 +29,11 @@ BURST: Final = 20
 CONCURRENCY: Final = 5  # answers at a time
 _QUERY_SECONDS: Final = 15  # whoever asks waits no longer; a login to an idle ledger takes two
 _ALARMS: Final = (
-    (Metric.WEBHOOK_REFUSED, 100, "somebody calls the bot's address without its secret, or sends what is no update"),
+    (
+        Metric.WEBHOOK_REFUSED,
+        100,
+        "somebody calls the bot's address without its secret, or with a body that is no Telegram update",
+    ),
     (Metric.STRANGERS_IGNORED, 50, "people who are not listed write to the bot; the log of the webhook has their numbers"),
     (Metric.ANSWERS_LOST, 1, "the bot could not answer: its token is revoked, or the chat is gone"),
 )

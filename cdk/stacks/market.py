@@ -46,7 +46,7 @@ class MarketStack(FunctionStack):
         )
         self.alarm_at(
             Metric.FALLBACK_SYMBOLS,
-            "symbols are decided on the fallback venue, because the first one does not answer; accounts open no position on that",
+            "symbols are decided on the fallback venue, as the first one does not answer; meanwhile accounts open no position",
         )
-        self.alarm_at(Metric.FALLBACK_FAILURES, "the fallback venue does not answer: nothing would replace the first one")
+        self.alarm_at(Metric.FALLBACK_FAILURES, "the fallback venue does not answer: it could not replace the first one")
         self.alarm_without("NoCandles", Metric.CANDLES_COLLECTED, "no candle was collected for 15 minutes", periods=3)

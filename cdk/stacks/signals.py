@@ -67,7 +67,7 @@ class SignalsStack(FunctionStack):
         )
         self.alarm_at(
             Metric.CANDLES_REVISED,
-            "the venue changed as many bars as a cycle brings: it rewrites its history, or its answers are misread",
+            "the venue changed as many stored bars as a whole cycle has: it rewrites its history, or its answers are misread",
             threshold=_BARS_OF_A_CYCLE * len(context.stage.symbols),
         )
         self.alarm_without(

@@ -53,7 +53,7 @@ _ALARMS: Final = (
         Metric.ACCESS_REFUSED,
         "someone sent a command without having the role for it; the log and the table access_refusals say who and what",
     ),
-    (Metric.ACCOUNTS_NOT_OPENED, "a configured account differs from the ledger; the ledger was kept"),
+    (Metric.ACCOUNTS_NOT_OPENED, "a configured account differs from the ledger; the configuration in the ledger stays in use"),
     (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
     (
         Metric.OTHERS_AT_VENUE,

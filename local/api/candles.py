@@ -85,7 +85,9 @@ def folder_of(data: Path | str | None) -> Path:
     """Return the folder of candles that is meant. Raises DataError if none is set."""
     found = load_settings().recorded_candles if data is None else Path(data)
     if found is None:
-        raise DataError("data: expected a folder of candles, and the setting `data` names none (signalbox config show)")
+        raise DataError(
+            "data: expected a folder of candles, got none, and the setting `data` names none either (signalbox config show)"
+        )
     return found
 
 

@@ -197,7 +197,7 @@ def _resting(symbol: Symbol, number: int) -> list[OrderEvent]:
 def _made(events: list[OrderEvent]) -> Order:
     first, *rest = events
     if not isinstance(first, OrderInitialized):
-        raise ServiceError("expected the events of a whole order")
+        raise ServiceError("expected the events of an order from its OrderInitialized on")
     order = initialise(first)
     for event in rest:
         order = apply(order, event)
@@ -221,7 +221,9 @@ def _in_memory(measured: _Measured, rounds: int) -> None:
     good, bad = _proposed(), _proposed("90.00001")
     exit_ = _proposed("0.1", side=Side.SELL, stop_price=None, reduce_only=True)
     if not isinstance(assess(good, facts, limits), RiskApproved) or not isinstance(assess(bad, facts, limits), RiskRefused):
-        raise ServiceError(f"the orders of the benchmark are not judged as they should be: {assess(good, facts, limits)}")
+        raise ServiceError(
+            f"expected the checks to approve the first order and to refuse the second, got {assess(good, facts, limits)}"
+        )
     batch = [_proposed("0.001", order_id=ClientOrderId(f"b{number}")) for number in range(10)]
     account = FtmoAccount(FTMO_2STEP, Decimal(10_000_000))
     for number in range(1_000):
@@ -279,7 +281,7 @@ def _on_postgres(measured: _Measured, settings: DatabaseSettings, rounds: int) -
         for way in (check, plainly):
             way()
             if decisions != [assess(good, risk_snapshot(state, AT), limits)] or not isinstance(decisions[0], RiskApproved):
-                raise ServiceError(f"an order judged from PostgreSQL is not judged as in memory: {decisions}")
+                raise ServiceError(f"expected the same decision with facts from PostgreSQL as in memory, got {decisions}")
         measured.add_spans("check read from PostgreSQL", check, rounds)
         measured.add_spans("peer: the same, a statement a table and an order", plainly, rounds)
 

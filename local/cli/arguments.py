@@ -18,7 +18,7 @@ def candles_of(data: Path | None, settings: Settings) -> Path:
     if folder is None:
         raise DataError(
             "no candles: give --data DIR, or set `data` in signalbox.toml or SIGNALBOX_DATA; "
-            "signalbox data import makes a lake of files, signalbox data sample one to try things"
+            "`signalbox data import` makes a lake from files, `signalbox data sample` a synthetic one to try things"
         )
     return folder
 

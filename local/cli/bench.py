@@ -30,7 +30,7 @@ def features(  # noqa: PLR0917 - typer passes by keyword
     schema: Annotated[str, typer.Option(help="Feature schema: v31 or v50.")] = "v50",
     bars: Annotated[int, typer.Option(min=5_000, help="Number of bars per symbol.")] = 2 * 365 * 1440,
     workers: Annotated[int, typer.Option(min=1, help="Number of symbols computed in parallel.")] = 2,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of our code; the fastest counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of our code, of which the fastest is reported.")] = 3,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Compute features for years and for the newest bar, compared with plain pandas."""
@@ -43,9 +43,9 @@ def features(  # noqa: PLR0917 - typer passes by keyword
 
 @bench_app.command("risk")
 def risk(
-    rounds: Annotated[int, typer.Option(min=100, help="Number of checks in memory.")] = 20_000,
+    rounds: Annotated[int, typer.Option(min=100, help="Number of orders checked with facts in memory.")] = 20_000,
     postgres_rounds: Annotated[
-        int, typer.Option(min=100, help="Number of checks that read their facts from PostgreSQL.")
+        int, typer.Option(min=100, help="Number of orders checked with facts read from PostgreSQL.")
     ] = 2_000,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
@@ -57,7 +57,7 @@ def risk(
 
 @bench_app.command("orders")
 def orders(
-    rate: Annotated[int, typer.Option(min=1, help="Orders per second, due at fixed instants.")] = 1000,
+    rate: Annotated[int, typer.Option(min=1, help="Orders per second, at fixed intervals.")] = 1000,
     seconds: Annotated[int, typer.Option(min=1, help="Duration in seconds.")] = 60,
     accounts: Annotated[int, typer.Option(min=1, help="Accounts that share the orders.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the accounts.")] = 2,
@@ -72,8 +72,8 @@ def orders(
 
 @bench_app.command("simulate")
 def simulate(
-    schedules: Annotated[int, typer.Option(min=1, help="Number of random schedules.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first schedule; the others follow.")] = 0,
+    schedules: Annotated[int, typer.Option(min=1, help="Number of random sequences of events (schedules) to run.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first schedule; each further one adds 1.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the schedules.")] = 2,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
@@ -90,7 +90,7 @@ def backtest(
     data: Data = None,
     days: Annotated[int, typer.Option(min=2, max=730, help="Days of candles, the newest of each symbol.")] = 91,
     every: Annotated[int, typer.Option(min=30, max=1440, help="Minutes from one signal of a symbol to the next.")] = 240,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of our engine; the fastest counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of our engine, of which the fastest is reported.")] = 3,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Trade the same bars and bracket orders in our backtest and in nautilus_trader's, and compare the trades."""
@@ -122,8 +122,8 @@ def training(
 
 @bench_app.command("cold-start")
 def cold_start(
-    function: Annotated[list[str] | None, typer.Option(help="A function, repeatable; default: all.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Starts of each; the fastest counts.")] = 3,
+    function: Annotated[list[str] | None, typer.Option(help="Name of a function, repeatable; default: all functions.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Starts of each function, of which the fastest is reported.")] = 3,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Start each function in a fresh process, with and without bytecode in its layers, at the CPU share of its memory."""

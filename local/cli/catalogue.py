@@ -49,7 +49,7 @@ COMMANDS: Final = (
     _c("cost", "Operations", "Estimate the monthly cost of a stage at list prices.", "local.cli.cost.app:cost"),
     _c("backup", "Operations", "Dump a complete ledger as of one instant.", "local.cli.backup.app:backup"),
     _c("restore", "Operations", "Restore a dump into an empty ledger.", "local.cli.backup.app:restore"),
-    _c("bench", "Development", "Measure this machine, beside another implementation.", "local.cli.bench:bench_app"),
+    _c("bench", "Development", "Measure speed on this machine, compared with other code.", "local.cli.bench:bench_app"),
 )  # fmt: skip
 
 _ACCOUNT: Final = "ftmo-2step-100k"

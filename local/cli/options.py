@@ -13,8 +13,8 @@ End = Annotated[str | None, typer.Option(help="End, in the same form.")]
 Stage = Annotated[
     str | None, typer.Option(help="local or a deployed stage; default: the setting `stage`, else the running local cloud.")
 ]
-Scores = Annotated[Path | None, typer.Option(help="Folder of scores for later runs; default: in the state folder.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Score every decision again, and store no scores.")]
+Scores = Annotated[Path | None, typer.Option(help="Folder that keeps scores for later runs; default: one in the state folder.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Score every decision anew; read and store no scores.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON alone on standard output.")]
 Database = Annotated[
     str | None,

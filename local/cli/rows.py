@@ -42,7 +42,7 @@ def _exact(value: object) -> object:
         return plain(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"expected a value of the ledger, got {type(value).__name__}")
+    raise TypeError(f"expected a number, a text or an instant, got {type(value).__name__}")
 
 
 def _shown(value: object) -> str:

@@ -167,7 +167,7 @@ class LocalClock:
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return AsynchronousRuns()
-            raise WorkbenchError(f"{schedule.function}: {error}") from error
+            raise WorkbenchError(f"{schedule.function}: its retry settings cannot be read: {error}") from error
         return AsynchronousRuns(
             retries=int(found.get("MaximumRetryAttempts", LAMBDA_RETRIES)),
             max_age_seconds=float(found.get("MaximumEventAgeInSeconds", LAMBDA_AGE_SECONDS)),
@@ -202,10 +202,10 @@ class LocalClock:
         try:
             reply = self._lambda.invoke(FunctionName=function_arn, Payload=payload.encode())
         except (ClientError, BotoCoreError) as error:
-            raise WorkbenchError(f"{function_arn}: {error}") from error
+            raise WorkbenchError(f"{function_arn} cannot be invoked: {error}") from error
         body = reply["Payload"].read()
         if "FunctionError" in reply:
-            raise FunctionFailedError(f"{function_arn}: {body.decode(errors='replace')[:2000]}")
+            raise FunctionFailedError(f"{function_arn} failed: {body.decode(errors='replace')[:2000]}")
         return json.loads(body) if body else None
 
     def _bury(self, schedule: JobTiming, payload: str, error: str, attempts: int) -> None:

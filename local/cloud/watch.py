@@ -117,7 +117,7 @@ class Watch:
         def traded() -> bool:
             return self._published() and self.depth(self._urls["trading queue"]).empty
 
-        self._until(traded, f"the accounts did not meet the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC", seconds)
+        self._until(traded, f"the accounts did not process the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC", seconds)
 
     def _published(self) -> bool:
         """Whether every committed event is on the bus: an event is on its way before it leaves the outbox."""

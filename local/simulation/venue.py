@@ -139,7 +139,7 @@ class SimulatedVenue:
         if self.skewed_until is not None and self.now < self.skewed_until:
             raise VenueRefusedError(CLOCK_SKEW, "our clock is 6 s ahead")
         if self.choices.happens(12):
-            raise VenueRefusedError(OTHER, f"{request.terms.leg} cannot be taken now")
+            raise VenueRefusedError(OTHER, f"the venue rejects this {request.terms.leg} now")
 
     def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         what = self.choices.pick(10)
@@ -162,7 +162,7 @@ class SimulatedVenue:
     def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         what = self.choices.pick(10)
         if what == 6:
-            raise VenueRefusedError(OTHER, "the cancel cannot be taken now")
+            raise VenueRefusedError(OTHER, "the venue rejects this cancel now")
         if what == 7:
             raise VenueBusyError("rate limit", 1 + self.choices.pick(4))
         if what == 8 or self.is_closed:
@@ -181,9 +181,9 @@ class SimulatedVenue:
 
     def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         if not self.can_replace:
-            raise VenueNoAmendError("cancel it and send another")
+            raise VenueNoAmendError("the venue cannot change an order; cancel it and send another")
         if self.is_closed or self.choices.happens(5):
-            raise VenueRefusedError(OTHER, "the change cannot be taken now")
+            raise VenueRefusedError(OTHER, "the venue rejects this change now")
         key = request.client_order_id
         if key not in self.orders or self.orders[key].visible_at > self.now:
             raise VenueUnknownOrderError(key)

@@ -202,7 +202,7 @@ def test_another_dump_is_not_begun_over_one_that_is_half_restored(
     restored(postgres, empty_database, made, may_go_on=lambda: False)
     other = FolderDumpStore(tmp_path / "other")
     dump(postgres.settings(busy, DUMPS), lambda: "", other, AT + timedelta(days=1))
-    with pytest.raises(RestoreRefusedError, match="another dump was begun"):
+    with pytest.raises(RestoreRefusedError, match="the restore of another dump into this database is unfinished"):
         restored(postgres, empty_database, other)
     assert restored(postgres, empty_database, other, replace_all=True).is_done
 
@@ -288,11 +288,11 @@ def _one_column_less(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        *((_without(name), f"table {name} is absent") for name in ("halts", "confirmations", "account_access")),
-        (_with_history, "table schema_migrations is no table of it"),
+        *((_without(name), f"table {name} is missing") for name in ("halts", "confirmations", "account_access")),
+        (_with_history, "table schema_migrations is unknown"),
         (_changed(_one_column_less), "table halts has other columns"),
-        (_changed(lambda found: found["sequences"].pop("bookings")), "sequence bookings is absent or new"),
-        (_changed(lambda found: found["sequences"].update(later_seq=1)), "sequence later_seq is absent or new"),
+        (_changed(lambda found: found["sequences"].pop("bookings")), "sequence bookings is missing or unknown"),
+        (_changed(lambda found: found["sequences"].update(later_seq=1)), "sequence later_seq is missing or unknown"),
         (_changed(lambda found: found["tables"].append(found["tables"][0])), "a table is named twice"),
         (_changed(lambda found: found["tables"][0]["parts"][0].update(file="../../etc-00000.gz")), "should match pattern"),
         (_endless, "is not a file"),
@@ -317,9 +317,9 @@ def test_a_dump_that_somebody_changed_is_refused_and_touches_nothing(
     [
         (_cut, r"order_events-00000\.gz is cut short"),
         (_flipped, r"fills-00000\.gz"),
-        (_gone, r"accounts-00000\.gz is absent"),
-        (_no_manifest, r"no manifest\.json: it is no dump, or one that was interrupted"),
-        (_half_manifest, "cut short or no manifest"),
+        (_gone, r"accounts-00000\.gz is missing"),
+        (_no_manifest, r"no manifest\.json, so this is no dump, or an unfinished one"),
+        (_half_manifest, "the manifest is cut short"),
         (_wrong_hash, r"lots-00000\.gz: expected sha256 0000"),
     ],
 )
@@ -410,7 +410,7 @@ def _dumped(postgres: PostgresServer, database: str, folder: Path) -> Path:
 def test_a_dump_that_cannot_see_everything_is_no_dump(postgres: PostgresServer, database: str, tmp_path: Path) -> None:
     store = FolderDumpStore(tmp_path)
     postgres.execute("CREATE TABLE later (a int)", database, ADMIN_DATABASE_USER)
-    with pytest.raises(DumpIncompleteError, match=r"may not read everything.*later"):
+    with pytest.raises(DumpIncompleteError, match=r"may not read every table.*later"):
         dump(postgres.settings(database, DUMPS), lambda: "", store, AT)
     postgres.execute(f"GRANT SELECT ON later TO {DUMPS}", database, ADMIN_DATABASE_USER)
     postgres.execute("ALTER TABLE later ENABLE ROW LEVEL SECURITY", database, ADMIN_DATABASE_USER)
@@ -478,7 +478,7 @@ def test_a_full_disk_of_this_machine_leaves_no_dump_and_says_what_to_do(
     monkeypatch.undo()
     assert store.get(MANIFEST) is None
     assert not list(store.folder.glob(".*"))
-    with pytest.raises(DumpDamagedError, match="it is no dump, or one that was interrupted"):
+    with pytest.raises(DumpDamagedError, match="this is no dump, or an unfinished one"):
         restored(postgres, busy, store)
 
 

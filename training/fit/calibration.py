@@ -34,5 +34,5 @@ def freeze_thresholds(probability_up: NDArray[np.float64], coverage: CoverageCon
     margin = np.abs(probability_up - 0.5)
     issue, high = np.quantile(margin, [1.0 - coverage.issue, 1.0 - coverage.high])
     if not 0.0 < issue <= high < 0.5:
-        raise TrainingError(f"expected margins between 0 and 0.5, got {issue:.3g} and {high:.3g}: its output is constant")
+        raise TrainingError(f"expected margins between 0 and 0.5, got {issue:.3g} and {high:.3g}: the model's output is constant")
     return FrozenThresholds(issue_margin=float(issue), high_margin=float(high))

@@ -86,9 +86,9 @@ def _run(config: AgentConfig) -> int:
     try:
         mailbox.ask_time()  # check the clock first: the age of waiting commands is judged by it
     except (BotoCoreError, ClientError):
-        logger.exception("the queues cannot be reached: this machine's clock decides the age of waiting commands")
+        logger.exception("the queues cannot be reached: the age of waiting commands is measured by this machine's clock")
     known = 1 + len(keys.others)
-    logger.info("the agent of %s runs with %s keys; %s commands are waiting", config.account, known, len(journal.kept))
+    logger.info("the agent of account %s runs; signing keys: %s, waiting commands: %s", config.account, known, len(journal.kept))
     while True:
         try:
             agent.step()

@@ -70,7 +70,7 @@ class AccountViewQuery:
             name = key if isinstance(key, str) else None
             made = self.book.order(name, orders, self._contract(orders[0].symbol), self.journal.asked.get(name or ""))
             if name in self.doubtful and made.filled < made.quantity:
-                raise VenueBusyError(f"{name}: the state of a part of this order is not known yet", QUERY_RETRY)
+                raise VenueBusyError(f"{name}: the terminal has not shown the state of every part of this order yet", QUERY_RETRY)
             found.append(made)
         return found
 

@@ -119,7 +119,7 @@ class Agent:
             command = open_envelope(delivery.text, key=self._keys, direction=MailboxDirection.COMMAND, account=self._account)
             request = self._request(command)
         except EnvelopeError as error:
-            logger.error("command refused: %s", error)  # noqa: TRY400 - the text is enough; the message goes to the dead letters
+            logger.error("a message in the command queue was refused: %s", error)  # noqa: TRY400 - the text is enough; the message goes to the dead letters
             self._mailbox.put_back(delivery, RETRY_SECONDS)
             return
         refusal = self._refusal(command, request)
@@ -170,7 +170,9 @@ class Agent:
     def _refuse(self, command: Envelope, request: Request, reason: CommandRefusal) -> None:
         """Refuse a command with a signed answer, and report that it was not done."""
         now = self._clock()
-        detail = f"signed {command.sent_at.isoformat()}, now {now.isoformat()}, newest taken {self._journal.command_sequence}"
+        detail = (
+            f"signed {command.sent_at.isoformat()}, now {now.isoformat()}, newest command taken {self._journal.command_sequence}"
+        )
         logger.warning("command %s refused: %s, %s", command.sequence, reason, detail)
         # a replayed one is not reported: newer ones were taken and reported
         is_owed = reason is not CommandRefusal.COMMAND_REPLAYED
@@ -272,12 +274,12 @@ class Agent:
 
     def _answer(self, answer: AgentAnswer) -> None:
         sequence = self._put(answer)
-        logger.info("%s %s → %s", type(answer).__name__, answer.command, sequence)
+        logger.info("sent %s for command %s as report %s", type(answer).__name__, answer.command, sequence)
 
     def _send(self, event_id: str, report: ExecutionReported | VenueViewReported) -> None:
         for part in in_parts(report):
             self._put(part)
-            logger.info("%s → %s", event_id, part.event_id)
+            logger.info("reported %s on request %s", part.event_id, event_id)
 
     def _put(self, content: BusEvent | AgentAnswer) -> int:
         """Put a report or an answer into the mailbox under the next sequence number. Return that number."""

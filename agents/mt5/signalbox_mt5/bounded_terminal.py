@@ -97,7 +97,7 @@ class Record:
         try:
             return judge(value)
         except (ValueError, TypeError, OverflowError):
-            raise VenueSilentError(f"the terminal shows a {name} that cannot be: {_shown(value)}") from None
+            raise VenueSilentError(f"the terminal shows an impossible {name}: {_shown(value)}") from None
 
 
 def _shown(value: Any) -> str:

@@ -74,7 +74,9 @@ class BrokerClock:
         """
         zone = self.zone()
         if zone is None:
-            raise VenueSilentError("no price was ever current, so the broker's time zone and the times of deals are unknown")
+            raise VenueSilentError(
+                "no symbol has had a current price yet, so the broker's time zone and the times of deals are unknown"
+            )
         return min(datetime.fromtimestamp(broker_ms / 1000, UTC) - zone, self._clock())
 
     def _prices_at(self) -> Iterator[int]:

@@ -89,7 +89,9 @@ class Contract:
         if quantity % step:
             raise VenueRefusedError(PRECISION, f"{terms.symbol}: expected a quantity in steps of {step}, got {quantity}")
         if quantity > self.largest * self.size:
-            raise VenueRefusedError(ABOVE_MAXIMUM, f"{terms.symbol}: quantity above {self.largest * self.size}, got {quantity}")
+            raise VenueRefusedError(
+                ABOVE_MAXIMUM, f"{terms.symbol}: expected a quantity of at most {self.largest * self.size}, got {quantity}"
+            )
 
     @exactly
     def require_price(self, price: Decimal | None) -> None:
@@ -102,7 +104,7 @@ class Contract:
         wanted = ExpirationFlag.SPECIFIED if terms.time_in_force is TimeInForce.GTD else ExpirationFlag.GTC
         if terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK} or not self.expiration & wanted:
             raise VenueRefusedError(
-                NOT_SUPPORTED, f"{terms.symbol}: the broker allows no {terms.time_in_force} for a resting order"
+                NOT_SUPPORTED, f"{terms.symbol}: the broker does not support {terms.time_in_force} for a resting order"
             )
 
     @exactly
@@ -120,7 +122,7 @@ class Contract:
             return Filling.FOK
         if time_in_force is TimeInForce.FOK:
             if FillingFlag.FOK not in self.filling:
-                raise VenueRefusedError(NOT_SUPPORTED, f"{self.ours}: the broker has no FOK orders for this symbol")
+                raise VenueRefusedError(NOT_SUPPORTED, f"{self.ours}: the broker does not support FOK orders for this symbol")
             return Filling.FOK
         if FillingFlag.IOC in self.filling:
             return Filling.IOC

@@ -79,12 +79,12 @@ class PositionLevels:
         """Set the level on every position of the entry. Raises VenueRefusedError without a position, and what `ask` raises."""
         open_ = book.positions_of_entry(wanted.entry, contract.name)
         if not open_ and not self._adopt_traded(wanted, book, contract):
-            raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: no position of entry {wanted.entry} is open")
+            raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: entry {wanted.entry} has no open position")
         for position in open_:
             if book.is_shared(position, wanted.entry) and contract.base(position.volume) > wanted.quantity:
                 raise VenueRefusedError(
                     POSITION_SHARED,
-                    f"{contract.ours}: the position also holds quantity of other trades, which this stop would close too",
+                    f"{contract.ours}: other trades hold a part of the position, and this stop would close that part too",
                 )
         for position in open_:
             self._set(position, wanted.kind, wanted.price, wanted.client_order_id)

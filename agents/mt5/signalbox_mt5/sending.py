@@ -66,9 +66,9 @@ def ask(terminal: Terminal, request: Mapping[str, Any]) -> TerminalReply:
         retry = LATER.get(known, SILENCE_RETRY) if known is not None else SILENCE_RETRY
         reply = TerminalReply(outcome_of(number), known, words, code_of(known) if known else "VENUE_REFUSED", retry)
     if reply.code in ALARMS or reply.reason == "AUTOTRADING_DISABLED":
-        logger.error("the terminal is not allowed to trade; a person must switch trading on: %s", reply.words)
+        logger.error("the terminal is not allowed to trade: %s; a person must switch trading on", reply.words)
     elif reply.outcome is not Outcome.DONE:
-        logger.warning("%s; the request was %s", reply.words, dict(request))
+        logger.warning("the terminal answered %s; the request was %s", reply.words, dict(request))
     return reply
 
 

@@ -391,7 +391,7 @@ class TerminalVenue:
         order = book.order(request.client_order_id, [*live, *past], contract, asked)
         if request.client_order_id in self._doubtful() and order.filled < order.quantity:
             raise VenueSilentError(
-                f"{request.client_order_id}: {order.filled} of {order.quantity} is done; the rest is not known yet"
+                f"{request.client_order_id}: {order.filled} of {order.quantity} is filled; the result of the rest is unknown yet"
             )
         return OrderStatusReport(order, trades)
 
@@ -432,7 +432,9 @@ class TerminalVenue:
         if info is None:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the terminal has no {name}: {self._terminal.last_error()}")
         if account.currency != symbol.split("-")[1]:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the account is in {account.currency}, so fees would be too")
+            raise VenueRefusedError(
+                NOT_SUPPORTED, f"{symbol}: expected an account in the quote currency, got one in {account.currency}"
+            )
         try:
             contract = Contract.of(symbol, name, info)
         except ValueError as error:  # a mode that this code does not know
@@ -450,7 +452,7 @@ class TerminalVenue:
             try:
                 contract = self._contract(symbol)
             except VenueRefusedError as error:
-                logger.info("left out of the view: %s", error)
+                logger.info("symbol left out of the view: %s", error)
             else:
                 found[contract.name] = contract
         return found

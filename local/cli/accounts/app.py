@@ -24,7 +24,7 @@ Who = Annotated[
     str,
     typer.Argument(
         help="ARN of an IAM user or role, or of an IAM Identity Center session; unique id of a user or role (AIDA..., AROA...),"
-        " which queues report; or telegram:NUMBER."
+        " as SQS reports it; or telegram:NUMBER."
     ),
 ]
 VENUES = ("paper", "coinbase", "mt5")  # an account of another would never be traded
@@ -45,7 +45,7 @@ At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with an
 Amount = Annotated[str, typer.Option(help="Amount in the account's currency, above 0.")]
 VenueId = Annotated[
     str | None,
-    typer.Option(help="The venue's own id of the transfer. Needed for live accounts, whose views report the transfer too."),
+    typer.Option(help="The venue's own id of the transfer. A live account needs it, because its venue reports the transfer too."),
 ]
 
 
@@ -136,7 +136,10 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
     phase: Annotated[str | None, typer.Option(help="Phase of the firm's programme, such as challenge or verification.")] = None,
     policy: Annotated[str | None, typer.Option(help="Name of an entry policy preset.")] = None,
     follows: Annotated[
-        str | None, typer.Option(help="Deployment to follow, or active; default: the active one, or without any the shadow one.")
+        str | None,
+        typer.Option(
+            help="Deployment to follow, or active; default: the active deployment, or the shadow one if none is active."
+        ),
     ] = None,
     stage: Stage = None,
     request_id: RequestId = None,
@@ -153,14 +156,21 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
     if venue is not None and venue not in VENUES:
         raise DataError(f"--venue: expected {', '.join(VENUES[:-1])} or {VENUES[-1]}, got {venue!r}")
     if configuration is not None and kind is None:
-        raise DataError(f"--kind: expected paper, live-spot, ftmo-2step or ftmo-1step beside --{next(iter(configuration))}")
+        raise DataError(
+            f"--kind: expected paper, live-spot, ftmo-2step or ftmo-1step, which --{next(iter(configuration))} requires"
+        )
     _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
 
 
 @accounts_app.command("confirm")
 def confirm(
     name: Name,
-    what: Annotated[str, typer.Argument(help="live; the rules you read, such as 'ftmo-2step 2026-11.2'; paper or withdrawn.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="live; the rules that you read, such as 'ftmo-2step 2026-11.2'; or paper or withdrawn, to take it back."
+        ),
+    ],
     stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer

@@ -163,7 +163,7 @@ def stack_outputs(
     except ClientError as error:
         raise AccountsError(f"stack {name}: {error.response['Error'].get('Message', error)}") from error
     except BotoCoreError as error:
-        raise AccountsError(f"stack {name}: AWS could not be asked: {error}") from error
+        raise AccountsError(f"stack {name}: AWS could not be queried: {error}") from error
     found = {str(output.get("OutputKey")): str(output.get("OutputValue")) for output in stacks[0].get("Outputs", [])}
     if missing := [key for key in keys if key not in found]:
         raise AccountsError(f"stack {name} has no output {', '.join(missing)}; deploy this version of the stack")

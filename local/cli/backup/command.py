@@ -110,15 +110,15 @@ class Backups:
         bucket, name = _of_s3(source)
         if bucket != outputs.get(StackOutput.BACKUPS_BUCKET):
             raise DataError(
-                f"{source}: expected s3://{outputs.get(StackOutput.BACKUPS_BUCKET)}/{DUMPS_FOLDER}/INSTANT, which alone the"
-                " stage's function may read; copy the dump there first with `aws s3 cp --recursive`"
+                f"{source}: expected s3://{outputs.get(StackOutput.BACKUPS_BUCKET)}/{DUMPS_FOLDER}/INSTANT, because the"
+                " stage's function may read dumps only there; copy the dump there first with `aws s3 cp --recursive`"
             )
         announce(stage, session)
         try:
             secrets = session.client("secretsmanager", endpoint_url=url)
             master = parse_object(secrets.get_secret_value(SecretId=outputs[StackOutput.MASTER_SECRET_ARN])["SecretString"])
         except (ClientError, BotoCoreError, KeyError) as error:
-            raise DataError(f"the login of the ledger's owner in stage {stage} cannot be read: {error}") from None
+            raise DataError(f"the credentials of the ledger's owner in stage {stage} cannot be read: {error}") from None
         command = {"dump": name, "username": master["username"], "password": master["password"]}
         command |= {"replace": replace_all, "rebuild": rebuild_accounts}
         moved = None
@@ -141,7 +141,7 @@ class Backups:
         except (ClientError, BotoCoreError) as error:
             raise BackupError(f"{name} did not answer: {error}; repeat the command; it continues where it stopped") from error
         if "FunctionError" in answer:
-            raise BackupError(f"{name}: {payload.get('errorMessage', 'failed without a message; see its log')}")
+            raise BackupError(f"{name} failed: {payload.get('errorMessage', 'it gave no reason; see its log')}")
         return payload
 
     def _store(self, source: str) -> DumpStore:

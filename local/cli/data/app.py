@@ -109,8 +109,8 @@ def report(
 def import_files(  # noqa: PLR0917 - typer passes by keyword
     paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders, which are read with their subfolders.")],
     out: Annotated[Path, typer.Option(help="Folder of the lake; bars that it has are kept.")],
-    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, if the files do not say it.")] = None,
-    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, if the files do not say it.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, if the files do not name it.")] = None,
+    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, if the files do not name it.")] = None,
     time_zone: Annotated[
         str | None, typer.Option(help="Time zone of times that state none, such as UTC or Europe/Berlin.")
     ] = None,
@@ -124,7 +124,7 @@ def import_files(  # noqa: PLR0917 - typer passes by keyword
         bool,
         typer.Option(
             "--empty-minutes",
-            help="Take up to 30 absent minutes in a row for minutes without a trade (coinbase, kucoin publish none).",
+            help="Fill gaps of up to 30 minutes with bars without a trade, because coinbase and kucoin publish no such bars.",
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Recognise and check everything, write nothing.")] = False,  # noqa: FBT002 - of typer

@@ -57,7 +57,7 @@ def target_of(session: Any) -> Target:
             raise NotReadyError("your AWS credentials have expired: run `aws sso login`, then this command again") from error
         if code in _INVALID:
             raise NotReadyError(f"AWS rejects these credentials ({code}): run `aws configure sso` or correct them") from error
-        raise NotReadyError(f"AWS refused to say who you are: {error}") from error
+        raise NotReadyError(f"AWS did not accept your credentials: {error}") from error
     except BotoCoreError as error:
         raise NotReadyError(f"AWS cannot be reached in region {region}: {error}") from error
     return Target(str(who["Account"]), str(region), str(who["Arn"]))

@@ -36,7 +36,7 @@ def run_simulate(rules: str, capital: str, events: Path, *, phase: str | None, o
 
 def _rules(name: str) -> FtmoRules:
     if name not in RULES:
-        raise WorkbenchError(f"expected rules out of {', '.join(RULES)}, got {name!r}")
+        raise WorkbenchError(f"expected one of the rule sets {', '.join(RULES)}, got {name!r}")
     return RULES[name]
 
 

@@ -88,7 +88,7 @@ def parse_event(text: str) -> FtmoEvent:
         raise AccountFileError(f"expected one JSON object, got {_shown(text)}")
     kind = fields.pop("type", None)
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise AccountFileError(f"expected a type out of {', '.join(_KINDS)}, got {_shown(kind)}")
+        raise AccountFileError(f"expected one of the types {', '.join(_KINDS)}, got {_shown(kind)}")
     names, build = _KINDS[kind]
     missing = [name for name in names if name not in fields]
     unknown = sorted(set(fields) - set(names))

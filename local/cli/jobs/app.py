@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 jobs_app = typer.Typer(help="Training in your AWS account: jobs and the pipeline on SageMaker.", no_args_is_help=True)
 Plan = Annotated[Path | None, typer.Option(help="JSON file with a training plan; default: the deployed stage's plan.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact request and send nothing.")]
-At = Annotated[str | None, typer.Option(help="Instant in the job's name; default: now. The same instant is the same job.")]
+At = Annotated[str | None, typer.Option(help="Instant in the job's name; default: now. The same instant gives the same job.")]
 
 
 @jobs_app.callback()
@@ -109,7 +109,10 @@ def pipeline(  # noqa: PLR0917 - typer passes by keyword
     plan: Plan = None,
     execute: Annotated[bool, typer.Option("--execute", help="Also start an execution.")] = False,  # noqa: FBT002 - of typer
     register_when: Annotated[
-        str | None, typer.Option(help="promotion (all promotion gates passed) or integrity (G0 passed; for shadow).")
+        str | None,
+        typer.Option(
+            help="When to register the model: promotion (all promotion gates passed) or integrity (G0 passed; for shadow)."
+        ),
     ] = None,
     at: At = None,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer

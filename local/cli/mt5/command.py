@@ -75,7 +75,7 @@ class Mailbox:
                 f" to create the mailbox, deploy the stage with the account in mt5_accounts"
             ) from error
         except BotoCoreError as error:
-            raise MailboxError(f"AWS could not be asked: {error}") from error
+            raise MailboxError(f"AWS could not be queried: {error}") from error
 
 
 def mailbox_of(stage: str, account: str, settings: Settings) -> Mailbox:
@@ -118,8 +118,8 @@ def begin_rotation(mailbox: Mailbox, out: Path) -> str:
         mailbox.put_keys(**keys)
     _write(out, keys)
     return (
-        f"{out}: {_summary(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent. When its log says that"
-        " it runs with 2 keys, run the same command with --finish"
+        f"{out}: {_summary(keys)}; copy it next to agent.toml of {mailbox.account} and restart the agent. When its log says"
+        " `signing keys: 2`, run the same command with --finish"
     )
 
 

@@ -22,7 +22,7 @@ def report(  # noqa: PLR0917 - typer passes by keyword
     ] = None,
     stage: Stage = None,
     database: Database = None,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also a PDF of each page (needs Chromium or Chrome).")] = False,  # noqa: FBT002 - of typer
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write a PDF of each page (needs Chromium or Chrome).")] = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Write reports of an account as CSV and HTML: profit and loss, blotter, tax, compliance, execution quality."""

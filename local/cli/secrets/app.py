@@ -38,7 +38,7 @@ def set_field(
 def rotate(
     key: Annotated[str, typer.Argument(help="request-key (ledger), report-key (executor) or people-key (bot).")],
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
-    leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else has the key: replace it twice.")] = False,  # noqa: FBT002
+    leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else knows the key: replace it twice.")] = False,  # noqa: FBT002
 ) -> None:
     """Replace a signing key of the functions. The key before it stays accepted, so nothing is stopped; no key is shown."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3

@@ -43,23 +43,22 @@ def rotate_key(client: DynamoDBClient, outputs: Mapping[str, str], name: str, no
         wait = SETTLED if leaked else OVERLAP
         if last is not None and now - last.at < wait:
             raise SecretsError(
-                f"{name} was replaced at {last.at:%H:%M} UTC, and messages signed with the key before it may be on their way;"
-                f" they would be refused. Repeat this at {last.at + wait:%H:%M} UTC" + _advice(leaked=leaked)
+                f"{name} was replaced at {last.at:%H:%M} UTC, and messages signed with the previous key may still be in"
+                f" transit and would be refused. Repeat this at {last.at + wait:%H:%M} UTC" + _advice(leaked=leaked)
             )
         replaced = _replace(client, table, name, last, now)
     except (ClientError, BotoCoreError) as error:
         raise SecretsError(f"{name}: cannot be replaced: {error}") from error
     if not replaced:
         raise SecretsError(
-            f"{name}: somebody else replaced it at the same time; this command changed nothing, and what they did holds"
+            f"{name}: somebody else replaced it at the same time; this command changed nothing, and their key is in use"
         )
     done = (
-        f"{name} is replaced: signers use the new key within five minutes, and the key before it is accepted until the next time"
+        f"{name} is replaced: signers use the new key within five minutes, and the previous key stays accepted until the next"
+        " rotation"
     )
     if leaked:
-        return (
-            f"{done}. If that is the key that somebody else knows, repeat this at {now + SETTLED:%H:%M} UTC; then it is refused"
-        )
+        return f"{done}. To have the key that somebody else knows refused too, repeat this at {now + SETTLED:%H:%M} UTC"
     return done
 
 
@@ -85,7 +84,7 @@ def _last_change(client: DynamoDBClient, table: str, name: str) -> LastChange | 
         found = None
     if found is None or found.tzinfo is None:  # an overlap that nobody knows is not taken for one that is over
         raise SecretsError(
-            f"{name}: it was replaced without this command, and when is not known: expected a time in UTC in the attribute"
+            f"{name}: it was replaced without this command at an unknown time: expected a time in UTC in the attribute"
             f" changed_at of its item, got {text or 'none'}. Set it to the time of that change, and repeat this"
         )
     return LastChange(found.astimezone(UTC), text)
@@ -122,5 +121,5 @@ def _advice(*, leaked: bool) -> str:
     return (
         ""
         if leaked
-        else f", or with --leaked, {SETTLED.seconds // 60} minutes after the last time, if somebody else knows the key"
+        else f", or with --leaked, {SETTLED.seconds // 60} minutes after that replacement, if somebody else knows the key"
     )

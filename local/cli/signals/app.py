@@ -65,7 +65,10 @@ def outcome(  # noqa: PLR0917 - typer passes by keyword
     start: Start = "1d",
     end: End = None,
     symbol: Symbol = None,
-    minutes: Annotated[int, typer.Option(min=1, max=1440, help="Minutes from the decision to the price that counts.")] = 60,
+    minutes: Annotated[
+        int,
+        typer.Option(min=1, max=1440, help="Minutes from the decision to the price that decides whether the signal was right."),
+    ] = 60,
     stage: Stage = None,
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer

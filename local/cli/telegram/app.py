@@ -19,7 +19,7 @@ def _group() -> None:
 
 @telegram_app.command("simulate")
 def simulate(
-    role: Annotated[str, typer.Option(help="Your role to the bot: viewer, operator or owner.")] = "owner",
+    role: Annotated[str, typer.Option(help="The role that you take in the simulation: viewer, operator or owner.")] = "owner",
     stage: Stage = None,
     database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
@@ -51,7 +51,7 @@ def setup(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT0
 
 @telegram_app.command("invite")
 def invite(
-    role: Annotated[str, typer.Option(help="What the person will be to the bot: viewer, operator or owner.")],
+    role: Annotated[str, typer.Option(help="The role that the person gets: viewer, operator or owner.")],
     stage: Stage = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -77,7 +77,10 @@ def people(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT
 
 
 @telegram_app.command("remove")
-def remove(user: Annotated[int, typer.Argument(help="The number after telegram: in `people`.")], stage: Stage = None) -> None:
+def remove(
+    user: Annotated[int, typer.Argument(help="The person's number, which `signalbox telegram people` shows after telegram:")],
+    stage: Stage = None,
+) -> None:
     """Take a person off the bot's list: at once after a lost phone."""
     from local.cli.telegram.setup import run_remove  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
@@ -89,7 +92,7 @@ def remove(user: Annotated[int, typer.Argument(help="The number after telegram: 
 def group(
     chat: Annotated[int, typer.Argument(help="The group's id, which is below 0; write -- before it.")],
     stage: Stage = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take it off the list.")] = False,  # noqa: FBT002 - of typer
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the group: people can no longer use the bot in it.")] = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Let the bot's people use it in a group too."""
     from local.cli.telegram.setup import run_group  # noqa: PLC0415 - as above

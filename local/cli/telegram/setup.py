@@ -106,7 +106,7 @@ def _set_up(
     client: TelegramClient, webhook_url: str, webhook_secret: str, people: Sequence[tuple[int, Role]], chats: Sequence[str]
 ) -> list[str]:
     me = _step(client, client.api.get_me, "the token was refused: it was revoked or mistyped. @BotFather's /token shows it")
-    done = [f"token: it is the one of @{me.username}", _webhook_set(client, webhook_url, webhook_secret)]
+    done = [f"token: it belongs to @{me.username}", _webhook_set(client, webhook_url, webhook_secret)]
     done += _menus_set(client, people)
     if not chats:
         done.append("no alerts: the secret names no chat; `signalbox secrets set telegram.chat_ids`")
@@ -125,19 +125,21 @@ def _webhook_set(client: TelegramClient, url: str, secret: str) -> str:
     _step(client, set_webhook, f"Telegram does not take {url} as a webhook")
     info = _step(client, client.api.get_webhook_info, "the webhook cannot be read back")
     if info.url != url:
-        raise TelegramSetupError(f"Telegram calls {info.url or 'nothing'} and not {url}: somebody else set it meanwhile")
+        raise TelegramSetupError(
+            f"expected Telegram to call {url}, got {info.url or 'no webhook'}: somebody else changed it meanwhile"
+        )
     return f"webhook: {url}" + (f" (its last error: {info.last_error_message})" if info.last_error_message else "")
 
 
 def _menus_set(client: TelegramClient, people: Sequence[tuple[int, Role]]) -> list[str]:
     for_all = BotCommandScopeAllPrivateChats()
-    _step(client, lambda: client.api.set_my_commands(menu(Role.VIEWER), scope=for_all), "the menu was refused")
+    _step(client, lambda: client.api.set_my_commands(menu(Role.VIEWER), scope=for_all), "Telegram refused the menu of commands")
     done = []
     for user, role in people:
         try:
             client.call(client.api.set_my_commands(menu(role), scope=BotCommandScopeChat(user)))
         except MessengerRefusedError:  # who never wrote to the bot has no chat with it
-            done.append(f"menu: {user} has none of their own yet; they have to send /start once")
+            done.append(f"menu: {user} has no menu of their own yet; they have to send /start to the bot once")
     return [*done, f"menu: {len(menu(Role.VIEWER))} commands, more for operators in their own chats"]
 
 
@@ -152,7 +154,7 @@ def _greet(client: TelegramClient, chat: str, people: int) -> None:
             f"chat {chat} was refused ({error}): open the bot there and send /start, or add it to the group, then try again"
         ) from None
     except MessengerError as error:
-        raise TelegramSetupError(f"chat {chat}: {error}; try again later") from None
+        raise TelegramSetupError(f"the test message to chat {chat} was not sent: {error}; try again later") from None
 
 
 def menu(role: Role) -> list[BotCommand]:
@@ -204,8 +206,8 @@ def run_remove(user: int, stage: str | None, settings: Settings) -> None:
     """Remove a person. Raises DataError if they are not listed."""
     named, bot = stage_bot(stage, settings)
     if not bot.people.remove_person(user):
-        raise DataError(f"telegram:{user} is not among the people of the bot")
-    print(f"telegram:{user} is a stranger to the bot within 30 seconds. Their roles on accounts stay; take them away with")
+        raise DataError(f"telegram:{user} is not among the people of the bot; `signalbox telegram people` lists them")
+    print(f"telegram:{user} can no longer use the bot, in 30 seconds at most. Their roles on accounts stay; take them away with")
     print(f"signalbox accounts access revoke ACCOUNT telegram:{user} --stage {named}")
 
 

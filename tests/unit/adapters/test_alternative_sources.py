@@ -89,7 +89,10 @@ def test_a_source_that_gives_no_values_is_a_problem_and_no_quiet_market(
 def test_an_unknown_source_and_a_symbol_without_a_perpetual_are_refused() -> None:
     with pytest.raises(VenueError, match="expected one of binanceusdm, bybit, okx"):
         observation_source("mtgox")
-    with serving(AlternativeVenue("okx", facts())) as server, pytest.raises(VenueError, match="no perpetual ETH/USDT:USDT"):
+    with (
+        serving(AlternativeVenue("okx", facts())) as server,
+        pytest.raises(VenueError, match="no perpetual future ETH/USDT:USDT"),
+    ):
         observation_source("okx", server.url).fetch(K.FUNDING_RATE, ETH, NOW - timedelta(days=1), NOW)
 
 
@@ -192,9 +195,9 @@ def test_a_file_gives_back_every_digit_and_refuses_what_is_not_its_own() -> None
     one = MarketObservation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal("70000.000000000000000001"), "x")
     content = encode_observations(DAY_OF, (one,))
     assert decode_observations(DAY_OF, content) == (one,)
-    with pytest.raises(ObservationFileError, match="the file states"):
+    with pytest.raises(ObservationFileError, match="expected a first line with"):
         decode_observations(replace(DAY_OF, source="bybit"), content)
-    with pytest.raises(ObservationFileError, match="expected its own"):
+    with pytest.raises(ObservationFileError, match="expected observations of this source"):
         encode_observations(replace(DAY_OF, source="bybit"), (one,))
 
 
@@ -215,5 +218,5 @@ def test_a_small_file_that_asks_for_gigabytes_is_refused() -> None:
 def test_a_row_that_was_changed_is_found() -> None:
     one = MarketObservation("okx", K.OPEN_INTEREST, BTC, NOW, NOW, NOW, Decimal(5))
     text = gzip.decompress(encode_observations(DAY_OF, (one,))).replace(b'"5"', b'"6"')
-    with pytest.raises(ObservationFileError, match="not those that it states"):
+    with pytest.raises(ObservationFileError, match="the rows differ from the row count or the sha256"):
         decode_observations(DAY_OF, gzip.compress(text))

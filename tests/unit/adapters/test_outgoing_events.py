@@ -224,7 +224,7 @@ AWAY = EndpointConnectionError(endpoint_url="https://dynamodb")
 )
 def test_what_was_put_is_told_apart_from_what_was_not(errors: tuple[Any, ...], gone: list[str], tried: int) -> None:
     client = Failing(*errors)
-    with pytest.raises(PartlyPublishedError, match="of 3 events were not put") as caught:
+    with pytest.raises(PartlyPublishedError, match="of 3 events were not stored") as caught:
         OutgoingEvents(client, "outgoing", lambda: 0.0).publish([outbox_event(n) for n in range(3)])  # type: ignore[arg-type]
     assert ([one.event_id for one in caught.value.published], client.put) == (gone, tried)
 

@@ -71,7 +71,7 @@ def test_a_duplicate_is_the_job_that_runs_already() -> None:
         assert (again.new, again.arn) == (False, arn)
         answers.add_client_error("create_training_job", "ResourceInUse", reported)
         answers.add_response("describe_training_job", described, {"TrainingJobName": described["TrainingJobName"]})
-        with pytest.raises(TrainingServiceError, match=r"a different request .seed: not given, asked for 8"):
+        with pytest.raises(TrainingServiceError, match=r"exists with another request .seed: not given, asked for 8"):
             SageMakerJobs(client).start_training_job({**request, "HyperParameters": {**request["HyperParameters"], "seed": "8"}})
         answers.add_client_error("create_training_job", "ResourceLimitExceeded", "ml.g5.xlarge for spot training job usage: 0")
         with pytest.raises(TrainingServiceError, match=r"ResourceLimitExceeded: ml\.g5\.xlarge for spot"):
@@ -186,7 +186,7 @@ class TestArtifacts:
             store.fetch(f"{self.TOP}a/output/model.tar.gz", at_most=4)
 
     def test_what_is_absent_is_an_artifact_error(self, store: S3Artifacts) -> None:
-        with pytest.raises(ArtifactError, match="left no such object"):
+        with pytest.raises(ArtifactError, match="the job did not write it"):
             store.fetch(f"{self.TOP}b/output/model.tar.gz", at_most=5)
 
     @pytest.mark.parametrize(

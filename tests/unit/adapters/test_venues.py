@@ -79,7 +79,7 @@ def test_a_window_of_days_ago_is_whole_or_refused_with_what_there_is(form: Venue
     if form.name not in HISTORY:
         check_complete(venue, long_ago, long_ago + minutes(901))
         return
-    with pytest.raises(VenueError, match="newest 720 minutes only, nothing before") as caught:
+    with pytest.raises(VenueError, match="only the newest 720 minutes, nothing before") as caught:
         fetched(venue, long_ago, long_ago + minutes(901))
     assert caught.value.problem is CollectionProblem.VENUE_REFUSED
     assert not venue.asked

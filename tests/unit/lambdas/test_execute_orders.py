@@ -364,7 +364,7 @@ class TestMailbox:
         cloud.put_key(current="n" * 32)
         fresh = cloud.app()
         fresh.pass_on(FTMO, reported(3, key="n" * 32))
-        with pytest.raises(EnvelopeError, match="no key of the account made this signature"):
+        with pytest.raises(EnvelopeError, match="no key of the account made its signature"):
             fresh.pass_on(FTMO, reported(4))
 
 

@@ -82,7 +82,7 @@ def test_the_standing_order_in_force_at_the_sale_decides() -> None:
 
 
 def test_a_standing_order_does_not_reach_into_the_past() -> None:
-    with pytest.raises(StandingOrderError, match="cannot take effect earlier"):
+    with pytest.raises(StandingOrderError, match="expected an effective_from at or after"):
         StandingOrder(LotMethod.HIFO, day(2), day(1))
     with pytest.raises(StandingOrderError, match="sorted by effective_from"):
         method_at([StandingOrder(LotMethod.HIFO, day(2), day(2)), StandingOrder(LotMethod.LIFO, day(2), day(2))], day(3))

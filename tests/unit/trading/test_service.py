@@ -515,10 +515,10 @@ def test_standing_order_again_or_older_than_the_newest_changes_nothing() -> None
 
 def test_standing_order_never_reaches_into_the_past() -> None:
     floor = Floor()
-    with pytest.raises(CommandError, match="after what is booked"):
+    with pytest.raises(CommandError, match="after all booked entries"):
         floor.service.on_command(command("lots", method="LIFO", effective_from=START - timedelta(days=1)), "ann")
     floor.service.on_command(command("lots", method="LIFO", effective_from=START + timedelta(days=2)), "ann")
-    with pytest.raises(CommandError, match="expected after the newest"):
+    with pytest.raises(CommandError, match="the start of the newest method"):
         floor.service.on_command(
             command("lots", START + ONE_MINUTE, method="HIFO", effective_from=START + timedelta(days=1)), "ann"
         )

@@ -112,7 +112,7 @@ def test_a_part_that_says_something_else_than_its_digest_compares_nothing() -> N
     first, *rest = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
     assert first.trades
     forged = first.model_copy(update={"trades": first.trades[1:]})
-    with pytest.raises(ViewPartsError, match="do not match"):
+    with pytest.raises(ViewPartsError, match="the parts are not one view"):
         world.floor.deliver(forged, *rest)
     assert world.floor.state(NAME) == before
     assert world.floor.service.on_command(command("halt", START + 50 * SECOND, NAME, why="look"), "ada").state.halt is not None

@@ -91,7 +91,7 @@ def test_command_line_has_the_last_word() -> None:
         ("seed = 7", 'seed = "7"', "seed: Input should be a valid integer"),
         ("folds = 0", "folds = 5", "at least 6, got 5"),
         ("train = 0.66", "train = 0.76", "they sum to 1.1"),
-        ("high = 0.10", "high = 0.30", "expected high to be at most issue, got 0.3 and 0.2"),
+        ("high = 0.10", "high = 0.30", "expected high <= issue, got high 0.3 and issue 0.2"),
         ("seed = 7", "seed = ", "is not valid TOML"),
     ],
 )

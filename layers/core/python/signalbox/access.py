@@ -62,7 +62,8 @@ def principal_of(text: str) -> str:
         if match["name"].startswith(_SSO):
             return text
         raise ValueError(
-            f"name the role {_role(match)} instead of its session {text!r}: anyone who assumes the role can choose that name"
+            f"expected the role {_role(match)}, got its session {text!r}: name the role, because whoever assumes it chooses the"
+            " session's name"
         )
     if _USER.fullmatch(text) or _UNIQUE_ID.fullmatch(text) or _CHAT_USER.fullmatch(text):
         return text

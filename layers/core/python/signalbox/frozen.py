@@ -47,7 +47,7 @@ class Changing:
         before = self.__dict__
         after = before | facts
         if len(after) != len(before):
-            raise TypeError(f"{type(self).__name__}: expected fields, got {', '.join(facts.keys() - before.keys())}")
+            raise TypeError(f"{type(self).__name__}: no such field: {', '.join(facts.keys() - before.keys())}")
         changed = object.__new__(type(self))
         _set(changed, "__dict__", after)
         return changed

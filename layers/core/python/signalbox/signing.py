@@ -150,7 +150,9 @@ def open_envelope(envelope: Mapping[str, Any], keys: AcceptedKeys) -> Sealed:
     try:
         seal = Seal.model_validate(detail.get(SEAL))
     except ValidationError as error:
-        raise UnsealedError(f"{kind[:60]}: expected a valid seal, got one with {error.error_count()} faults or none") from None
+        raise UnsealedError(
+            f"{kind[:60]}: expected a valid seal, got none, or one with {error.error_count()} wrong fields"
+        ) from None
     key = keys.find(seal.key)
     if key is None:
         raise UnknownKeyError(f"{kind[:60]}: expected a seal of the current or the previous key, got one of key {seal.key}")

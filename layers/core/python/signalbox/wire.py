@@ -50,7 +50,7 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
     except WireError:
         raise
     except RecursionError:
-        raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, got nested too deeply to be read") from None
+        raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, got JSON that is nested too deeply to parse") from None
     except ValueError as error:  # of json, and UnicodeDecodeError
         raise WireError(f"text is not JSON: {_shortened(str(error))}") from None
     return _checked(found, checks_text=_MAY_HIDE_ONE.search(readable) is not None)

@@ -131,7 +131,7 @@ def _volumes(
         raise ImportFileError(f"no column for volume; it has {_listed(names)}")
     candidates = ", ".join(names[i] for i in (*base, *plainly, *quote))
     raise ImportFileError(
-        f"whether {candidates} is in base or in quote currency cannot be told; "
+        f"the file does not say whether {candidates} is in base or in quote currency; "
         "give --base-volume COLUMN or --quote-volume COLUMN (quote is divided by the bar's mean price)"
     )
 

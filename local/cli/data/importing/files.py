@@ -179,7 +179,7 @@ def _zip(place: Path) -> Iterator[zipfile.ZipFile]:
     except ImportFileError:
         raise
     except Exception as error:  # as above
-        raise ImportFileError(f"not a zip archive that is read: {error}") from error
+        raise ImportFileError(f"the zip archive cannot be read: {error}") from error
 
 
 def _check_sum(place: Path) -> None:
@@ -190,7 +190,7 @@ def _check_sum(place: Path) -> None:
     with beside.open("rb") as stream:
         match = _CHECKSUM.fullmatch(stream.read(400))
     if match is None:
-        raise ImportFileError(f"{beside.name} is not a checksum as of sha256sum; download it again")
+        raise ImportFileError(f"{beside.name} is not in the format of sha256sum; download it again")
     with place.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != match[1].decode().lower():

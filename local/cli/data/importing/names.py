@@ -51,9 +51,7 @@ def facts_of_name(path: PurePath) -> NameFacts:
     folders = [part.lower() for part in path.parts[:-1]]
     venue = next((name for name in reversed(folders) if name in VENUES), None)
     if _DELIVERY.match(stem) or "cm" in folders:
-        return NameFacts(
-            "Binance COIN-M futures", refusal="contracts that are settled in coins: their volume is no base currency"
-        )
+        return NameFacts("Binance COIN-M futures", refusal="contracts settled in coins, whose volume is not in base currency")
     if match := _BINANCE.fullmatch(stem):
         futures = "um" in folders or "futures" in folders
         name = "binanceusdm" if futures else "binance" if "spot" in folders else venue

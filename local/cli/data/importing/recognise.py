@@ -37,7 +37,7 @@ def recognise(file: ImportFile, request: ImportRequest) -> RecognisedFile:
     """Return what a file is. Raises ImportFileError that says why it is not read, or which option decides."""
     name = facts_of_name(file.named)
     if name.refusal:
-        raise ImportFileError(f"{name.kind}: {name.refusal}")
+        raise ImportFileError(f"holds {name.refusal} ({name.kind})")
     if name.timeframe is not None and name.timeframe not in ONE_MINUTE_NAMES:
         raise ImportFileError(f"holds {name.timeframe} candles; Signalbox computes with 1-minute candles")
     table = open_table(file, request.columns.names)
@@ -99,7 +99,7 @@ def _symbol(name: NameFacts, request: ImportRequest) -> str | None:
 def _one_symbol(column: Any, symbol: str | None, *, told: str | None) -> str:
     found = column.drop_null().unique().to_pylist()
     if len(found) != 1:
-        raise ImportFileError(f"holds {len(found)} symbols ({', '.join(map(str, found[:4]))}); expected one a file")
+        raise ImportFileError(f"holds {len(found)} symbols ({', '.join(map(str, found[:4]))}); expected one symbol per file")
     pair = split_pair(str(found[0]))
     if pair is None and symbol is not None and str(found[0]).upper() in {symbol.replace("-", ""), symbol.partition("-")[0]}:
         pair = symbol
@@ -116,7 +116,7 @@ def _venue(name: NameFacts, table: TableFile, kind: str, request: ImportRequest)
     if request.venue is not None:
         return request.venue.lower()
     if name.is_futures and name.venue != "binanceusdm":
-        raise ImportFileError("a perpetual future, not the spot market; give --venue NAME to import it all the same")
+        raise ImportFileError("a perpetual future, not the spot market; give --venue NAME to import it anyway")
     if name.venue is not None:
         return name.venue
     if kind.startswith("Binance"):
@@ -125,13 +125,13 @@ def _venue(name: NameFacts, table: TableFile, kind: str, request: ImportRequest)
                 "a Binance file with a header may be of spot or of USD-M futures; give --venue binance or --venue binanceusdm"
             )
         return "binance"
-    raise ImportFileError("neither its name nor its folder says which venue it is of; give --venue NAME")
+    raise ImportFileError("neither its name nor its folder names the venue; give --venue NAME")
 
 
 def _require_minutes(times: np.ndarray[Any, np.dtype[np.int64]]) -> None:
     known = np.sort(times[times != UNREADABLE])
     if not len(known):
-        raise ImportFileError("no time of it can be read; expected Unix times or ISO 8601")
+        raise ImportFileError("none of its times can be read; expected Unix times or ISO 8601")
     steps = np.diff(known)
     steps = steps[steps > 0]
     if len(steps) < _FEWEST:

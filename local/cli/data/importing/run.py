@@ -242,7 +242,9 @@ def _import_file(one: RecognisedFile, result: ImportedSeries, writer: _DayWriter
 def _require_one_symbol(column: Any) -> None:
     found = column.drop_null().unique()
     if len(found) > 1:
-        raise ImportFileError(f"holds {len(found)} symbols, {found[0].as_py()} and {found[1].as_py()}; expected one a file")
+        raise ImportFileError(
+            f"holds {len(found)} symbols, {found[0].as_py()} and {found[1].as_py()}; expected one symbol per file"
+        )
 
 
 def _rows(

@@ -121,7 +121,7 @@ def _first_lines(file: ImportFile) -> list[str]:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ImportFileError("is UTF-16; save it as UTF-8")
     if b"\x00" in start:
-        raise ImportFileError("is no text: it has NUL bytes")
+        raise ImportFileError("is not a text file: it has NUL bytes")
     whole = len(start) < _SNIFFED
     lines = start.decode("utf-8-sig", "replace").splitlines()
     return lines if whole or len(lines) == 1 else lines[:-1]
@@ -207,7 +207,7 @@ def _parquet(file: ImportFile) -> TableFile:
                 yield [_without_dictionary(batch.column(name)) for name in names]
 
     if not all(is_plain(one.type) for one in schema):
-        raise ImportFileError("has nested columns or views, which candles have not")
+        raise ImportFileError("has nested columns or views, which candle files never have")
     return TableFile(tuple(schema.names), "Parquet", blocks)
 
 
@@ -217,7 +217,9 @@ def _without_dictionary(column: Any) -> Any:
         return column
     lengths = pc.binary_length(column.dictionary)
     if (pc.sum(lengths.take(column.indices)).as_py() or 0) > _BLOCK_TEXT_BYTES:
-        raise ImportFileError(f"has texts of more than {_BLOCK_TEXT_BYTES // _BATCH} characters a row, which are no numbers")
+        raise ImportFileError(
+            f"has texts of more than {_BLOCK_TEXT_BYTES // _BATCH} characters a row; expected times and numbers"
+        )
     return column.dictionary_decode()
 
 

@@ -91,7 +91,7 @@ class TimeReader:
             return np.maximum(self._numbers(plain), texts)
         if pc.any(pc.match_substring_regex(column, r"^\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}")).as_py():
             raise ImportFileError(
-                f"column {self._name} has dates such as {_first(column)!r}, of which day and month can be taken for each other; "
+                f"column {self._name} has dates such as {_first(column)!r}, whose day and month are ambiguous; "
                 "write them as 2024-03-01 12:00"
             )
         utc = pc.match_substring_regex(column, _UTC_END)
@@ -108,7 +108,7 @@ class TimeReader:
             self._count("ISO 8601 in UTC", stated)
             return _milliseconds(instants)
         if stated:
-            raise ImportFileError(f"column {self._name}: some times say UTC and some do not; make them alike")
+            raise ImportFileError(f"column {self._name}: some times say UTC and some do not; write all of them in the same way")
         return self._local(instants)
 
     def _local(self, column: Any) -> NDArray[np.int64]:
@@ -117,7 +117,7 @@ class TimeReader:
             return _milliseconds(column)
         if self._zone is None:
             raise ImportFileError(
-                f"column {self._name} has times without a zone; give --time-zone UTC, or the zone of that clock (Europe/Berlin)"
+                f"column {self._name} has times without a zone; give --time-zone UTC, or the zone of the clock (Europe/Berlin)"
             )
         self._count(f"times of {self._zone}", len(column) - column.null_count)
         if self._zone.upper() == "UTC":

@@ -161,7 +161,7 @@ def test_an_owner_lets_somebody_in_and_out_again_and_is_told_what_they_lack(run:
     gateway.who = WHO
     assert ben not in run("access", "revoke", "paper-10k", ben).stdout
     assert json.loads(run("access", "list", "paper-10k", "--json").stdout)["access"][0]["who"] == "deployment"
-    assert "can choose that name" in str(
+    assert "chooses the session's name" in str(
         run("access", "grant", "paper-10k", "arn:aws:sts::123456789012:assumed-role/Trader/ben", "viewer").exception
     )
 

@@ -201,7 +201,7 @@ def refused(code: str) -> ClientError:
         (NoCredentialsError(), "aws configure sso"),
         (refused("ExpiredToken"), "aws sso login"),
         (refused("InvalidClientTokenId"), "rejects these credentials"),
-        (refused("AccessDenied"), "refused to say who you are"),
+        (refused("AccessDenied"), "did not accept your credentials"),
         (EndpointConnectionError(endpoint_url="https://sts"), "cannot be reached in region eu-central-1"),
     ],
 )

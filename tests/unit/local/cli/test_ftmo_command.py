@@ -169,12 +169,12 @@ BAD_LINES: list[tuple[str, str]] = [
     (json.dumps(marking("10:00", float("nan"))), "got NaN"),
     (json.dumps(marking("10:00", "NaN")), "price: expected a number"),
     (json.dumps(marking("10:00", float("inf"))), "got Infinity"),
-    (json.dumps(line("deposit", "10:00")), "expected a type out of open, close, mark, swap"),
+    (json.dumps(line("deposit", "10:00")), "expected one of the types open, close, mark, swap"),
     ('{"type": "mark", "type": "mark"}', "each field once"),
     ("not json", "one JSON object"),
     ("[1]", "one JSON object"),
     ("[" * 100_000, "one JSON object"),
-    ('{"a": ' + "9" * 5_000 + "}", "expected a type"),
+    ('{"a": ' + "9" * 5_000 + "}", "expected one of the types"),
 ]
 
 

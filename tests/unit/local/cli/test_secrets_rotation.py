@@ -153,7 +153,7 @@ def test_a_key_that_was_replaced_by_hand_waits_for_the_time_of_that(client: Any,
 
     if text is not None:
         note(text)
-    with pytest.raises(SecretsError, match="replaced without this command, and when is not known"):
+    with pytest.raises(SecretsError, match="replaced without this command at an unknown time"):
         rotate(client, NOW)
     assert key_of(client) == "b" * 64
     note(f"{NOW - OVERLAP:%Y-%m-%dT%H:%MZ}")  # as a person writes it

@@ -56,7 +56,7 @@ class DeliveryResult:
 
 DUPLICATE: Final = DeliveryResult(DeliveryState.DUPLICATE)
 SENT: Final = DeliveryResult(DeliveryState.SENT)
-BUSY: Final = DeliveryResult(DeliveryState.POSTPONED, int(LEASE.total_seconds()), "another invocation sends it")
+BUSY: Final = DeliveryResult(DeliveryState.POSTPONED, int(LEASE.total_seconds()), "another invocation is sending it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,9 @@ class ChatDeliveries:
             case Begun.BUSY:
                 return BUSY
             case _:
-                return DeliveryResult(DeliveryState.POSTPONED, 1, "it was folded with one that was begun before")
+                return DeliveryResult(
+                    DeliveryState.POSTPONED, 1, "it was put into one message with an alert whose sending began earlier"
+                )
 
     def _later(self, delivery: Delivery, error: MessengerBusyError | MessengerUnavailableError) -> DeliveryResult:
         """Return the result of a delivery that comes again, unless it would expire before."""

@@ -99,7 +99,7 @@ def _require_due(request: VenueViewRequested, now: datetime) -> None:
     left = timedelta(0) if request.not_before is None else request.not_before - now
     if left > timedelta(0):
         seconds = min(ceil(left.total_seconds()), MAX_WAIT)
-        raise ViewNotDueError(f"{request.account}: the view is due at {request.not_before}", seconds)
+        raise ViewNotDueError(f"{request.account}: the view is not due before {request.not_before}", seconds)
 
 
 @dataclass

@@ -129,7 +129,7 @@ class SendAlerts:
     def _group(self, batch: Sequence[Delivery], moved: list[Move]) -> list[DeliveryResult]:
         """Carry out the deliveries of one group, which share a chat. Whatever fails, what was decided before stays decided."""
         found: dict[int, DeliveryResult] = {}
-        reason = "it waits behind one that comes again, or of unknown outcome"
+        reason = "it waits for an earlier message to the same chat"
         try:
             if batch[0].chat_id == EMAIL:
                 for place, delivery in enumerate(batch):

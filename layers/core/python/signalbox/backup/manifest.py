@@ -86,17 +86,21 @@ def read_manifest(content: bytes, place: str) -> tuple[DumpManifest, str]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "its text"
-        raise DumpDamagedError(f"{place}: {where}: {first['msg']}; it is cut short or no manifest of a dump") from None
+        raise DumpDamagedError(f"{place}: {where}: {first['msg']}; the manifest is cut short, or belongs to no dump") from None
     if found is None:
-        raise DumpDamagedError(f"{place}: expected a JSON object, got something else; it is cut short or no manifest of a dump")
+        raise DumpDamagedError(
+            f"{place}: expected a JSON object, got something else; the manifest is cut short, or belongs to no dump"
+        )
     if found.format != FORMAT:
-        raise DumpDamagedError(f"{place}: expected format {FORMAT} of dumps, got {found.format}: another release wrote it")
+        raise DumpDamagedError(
+            f"{place}: expected dump format {FORMAT}, got {found.format}; restore it with the release that wrote it"
+        )
     for table in found.tables:
-        if table.rows != sum(part.rows for part in table.parts):
-            raise DumpDamagedError(f"{place}: {table.name} has {table.rows} rows, and its parts have another number")
+        if table.rows != (rows := sum(part.rows for part in table.parts)):
+            raise DumpDamagedError(f"{place}: table {table.name}: expected {table.rows} rows, its parts state {rows}")
         if [part.file for part in table.parts] != [part_name(table.name, number) for number in range(len(table.parts))]:
             raise DumpDamagedError(
-                f"{place}: {table.name}: expected parts {part_name(table.name, 0)} and on, each once and in order"
+                f"{place}: table {table.name}: expected parts from {part_name(table.name, 0)} on, each once and in order"
             )
     if len({table.name for table in found.tables}) != len(found.tables):
         raise DumpDamagedError(f"{place}: a table is named twice")

@@ -97,4 +97,4 @@ def text_of(content: bytes, part: DumpPart, place: str) -> Iterator[bytes]:
     if digest.hexdigest() != part.sha256:
         raise DumpDamagedError(f"{place}: {part.file}: expected sha256 {part.sha256}, got {digest.hexdigest()}")
     if unpacker.unused_data:
-        raise DumpDamagedError(f"{place}: {part.file} has {len(unpacker.unused_data)} bytes behind its end")
+        raise DumpDamagedError(f"{place}: {part.file} has {len(unpacker.unused_data)} bytes after its end")

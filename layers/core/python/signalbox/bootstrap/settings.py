@@ -52,7 +52,7 @@ class FunctionSettings(BaseModel):
             return cls.model_validate(dict(source))
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise SettingsError(f"{cls.__name__}: {wrong}") from error
+            raise SettingsError(f"the function's environment is wrong: {wrong}") from error
 
 
 class BusSettings(FunctionSettings):

@@ -25,7 +25,7 @@ def digests(nodes: Iterable[Node]) -> tuple[str, ...]:
 def _digest(node: Node, known: dict[Node, str]) -> str:
     if node not in known:
         if not is_dataclass(node):
-            raise TypeError(f"expected a node that is a dataclass, got a {type(node).__name__}")
+            raise TypeError(f"expected a dataclass as a node of an expression, got a {type(node).__name__}")
         facts = [type(node).__name__, *([field.name, _canonical(getattr(node, field.name), known)] for field in fields(node))]
         known[node] = hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
     return known[node]

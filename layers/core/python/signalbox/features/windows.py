@@ -47,7 +47,7 @@ class StatefulUpdate(ABC):
 def whole_number(number: float, end: float) -> int:
     """Return a position or count that was saved as a float. Raises ValueError unless it is whole, at least 0 and below `end`."""
     if not (0.0 <= number < end and float(number).is_integer()):
-        raise ValueError(f"expected a whole number below {end:g}, got {number}")
+        raise ValueError(f"expected a saved position or count from 0 to below {end:g}, got {number}")
     return int(number)
 
 

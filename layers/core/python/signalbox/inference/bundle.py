@@ -108,9 +108,11 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
     try:
         schema = get_schema(wanted.name)
     except FeatureSchemaError as error:
-        raise BundleSchemaError(f"{bundle}: fitted on feature schema {wanted.name} ({wanted.hash}): {error}") from error
+        raise BundleSchemaError(
+            f"{bundle}: this code cannot compute its feature schema {wanted.name} ({wanted.hash}): {error}"
+        ) from error
     if schema.hash != wanted.hash:
-        former = "; its hash is of the former kind: run signalbox features rehash" if wanted.hash == schema.former_hash else ""
+        former = "; its hash is in the former format: run signalbox features rehash" if wanted.hash == schema.former_hash else ""
         raise BundleSchemaError(
             f"{bundle}: fitted on feature schema {wanted.name} ({wanted.hash}), this code computes {schema.name} ({schema.hash})"
             f"{former}"
@@ -173,4 +175,6 @@ def _check_golden(ensemble: Ensemble, content: bytes) -> None:
         raise BundleGoldenError(f"{bundle}: the golden rows cannot be scored: {error}") from error
     worst = float(np.max(np.abs(found - wanted)))
     if not worst <= GOLDEN_TOLERANCE:
-        raise BundleGoldenError(f"{bundle}: expected golden probabilities within {GOLDEN_TOLERANCE}, got {worst:.3g} apart")
+        raise BundleGoldenError(
+            f"{bundle}: expected the golden probabilities to within {GOLDEN_TOLERANCE}, got a difference of {worst:.3g}"
+        )

@@ -79,7 +79,7 @@ class Member(_ManifestPart):
     def _window_fits_the_input(self) -> Self:
         if (self.window_bars is not None) != (self.input == "window"):
             raise ValueError(
-                f"expected window_bars for the input window only, and always; got {self.window_bars} for {self.input}"
+                f"expected window_bars exactly when input is window, got window_bars {self.window_bars} with input {self.input}"
             )
         return self
 

@@ -18,7 +18,7 @@ def cycle_of(instant: datetime) -> datetime:
     A late or early delivery of the same schedule therefore belongs to one cycle. Raises MarketDataError if naive.
     """
     if instant.tzinfo is None:
-        raise MarketDataError(f"expected an aware instant, got {instant.isoformat()}")
+        raise MarketDataError(f"expected an instant with a time zone, got {instant.isoformat()}")
     utc = instant.astimezone(UTC)
     return utc.replace(minute=utc.minute - utc.minute % 5, second=0, microsecond=0)
 

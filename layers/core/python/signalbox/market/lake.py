@@ -225,7 +225,9 @@ def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequ
     if key is not None and len(open_time_ms):
         first, last = from_ms(int(open_time_ms[0])), from_ms(int(open_time_ms[-1]))
         if first < key.start or last >= key.end:
-            raise DayFileError(DayFault.TIMES_OUTSIDE_DAY, f"holds {first.isoformat()} to {last.isoformat()}")
+            raise DayFileError(
+                DayFault.TIMES_OUTSIDE_DAY, f"expected candles of {key.day}, got {first.isoformat()} to {last.isoformat()}"
+            )
     if (coarse := coarse_steps(open_time_ms)) is not None:
         minutes, at = coarse
         raise DayFileError(

@@ -38,7 +38,9 @@ def client_order_id(
         raise OrderTermsError(f"expected a decided_at with a time zone, got {decided_at.isoformat()}")
     parts = (account, strategy, symbol, decided_at.astimezone(UTC).isoformat(timespec="microseconds"), leg)
     if attempt < 0 or not all(parts):
-        raise OrderTermsError(f"expected no empty part and an attempt of at least 0, got {parts} {attempt}")
+        raise OrderTermsError(
+            f"expected an id from non-empty parts and an attempt of 0 or more, got {parts} and attempt {attempt}"
+        )
     return _digest((*parts, attempt) if attempt else parts)
 
 

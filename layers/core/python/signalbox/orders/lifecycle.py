@@ -95,7 +95,7 @@ def apply(order: Order, event: OrderEvent) -> Order:
     """
     if event.client_order_id != order.client_order_id:
         raise WrongOrderError(
-            order.client_order_id, event.event_id, f"expected its own event, got one of order {event.client_order_id}"
+            order.client_order_id, event.event_id, f"expected an event of this order, got one of order {event.client_order_id}"
         )
     if isinstance(event, OrderFilled):
         return _apply_fill(order, event)
@@ -119,7 +119,7 @@ def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
     row = TRANSITIONS.get((order.state, trigger)) if trigger is not None else None
     if row is None:
         raise IllegalTransitionError(
-            order.client_order_id, event.event_id, f"{trigger or event.kind} is illegal in state {order.state}"
+            order.client_order_id, event.event_id, f"the event {trigger or event.kind} is illegal in state {order.state}"
         )
     facts = _recorded(order, event)
     facts["seen"] = order.seen | {event.event_id}
@@ -143,7 +143,7 @@ def _check_repeated(order: Order, event: OrderFilled) -> None:
         raise TradeConflictError(
             order.client_order_id,
             event.event_id,
-            f"conflicting duplicate: first {first.quantity} at {first.price} fee {first.fee}, "
+            f"conflicting duplicate of trade {event.trade_id}: first {first.quantity} at {first.price} fee {first.fee}, "
             f"then {event.quantity} at {event.price} fee {event.fee}",
         )
 

@@ -71,7 +71,7 @@ def whole(parts: Sequence[VenueViewReported]) -> VenueViewReported:
     )
     if first.view is not None and {digest(made), *(one.view for one in found)} != {first.view}:
         raise ViewPartsError(
-            f"{first.account}: the parts of {first.asked_at} do not match: expected view {first.view}, got {digest(made)}"
+            f"{first.account}: the parts are not one view of {first.asked_at}: a part was changed or belongs to another view"
         )
     return made
 

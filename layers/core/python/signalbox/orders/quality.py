@@ -125,7 +125,9 @@ def implementation_shortfall(seen: Observation) -> Cost:
     paid = _sign(seen) * (order.filled_value - order.filled * decision) + order.fees
     if order.leaves:
         if seen.end_mid is None:
-            raise QualityError(f"{order.client_order_id}: {order.leaves} stayed unfilled, so the mid at its end is needed")
+            raise QualityError(
+                f"{order.client_order_id}: {order.leaves} stayed unfilled, so the mid at the end of the order is needed"
+            )
         paid += _sign(seen) * order.leaves * (seen.end_mid - decision)
     return Cost(paid, order.quantity * decision)
 

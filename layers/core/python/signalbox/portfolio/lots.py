@@ -38,7 +38,9 @@ class StandingOrder:
 
     def __post_init__(self) -> None:
         if self.effective_from < self.given_at:
-            raise StandingOrderError(f"a standing order of {self.given_at} cannot take effect earlier, at {self.effective_from}")
+            raise StandingOrderError(
+                f"expected an effective_from at or after {self.given_at}, when the order was given, got {self.effective_from}"
+            )
 
 
 def method_at(orders: Sequence[StandingOrder], instant: datetime) -> LotMethod:

@@ -81,12 +81,14 @@ class TradingAccount(FrozenModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.venue == PAPER_VENUE) != (self.mode is not TradingMode.LIVE):
-            raise ValueError(f"mode {self.mode} and venue {self.venue!r}: live accounts alone trade outside {PAPER_VENUE!r}")
+            raise ValueError(
+                f"mode {self.mode} with venue {self.venue!r}: a live account needs a real venue, any other needs {PAPER_VENUE!r}"
+            )
         if self.ftmo_phase is not None:
             if self.rules is None:
                 raise ValueError(f"phase {self.ftmo_phase}: an account of kind {self.kind} has no phases; leave the phase out")
             if self.ftmo_phase not in (names := [phase.name for phase in self.rules.phases]):
-                raise ValueError(f"expected a phase out of {', '.join(names)}, got {self.ftmo_phase}")
+                raise ValueError(f"expected one of the phases {', '.join(names)}, got {self.ftmo_phase}")
         return self
 
     @property

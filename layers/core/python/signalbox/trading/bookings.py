@@ -62,9 +62,11 @@ def choose_lots(
     earliest = at if newest is None else max(at, newest.at + timedelta.resolution)
     begins = earliest if effective_from is None else effective_from
     if begins < earliest:
-        raise CommandError(f"effective_from: expected at least {earliest.isoformat()}, after what is booked, got {begins}")
+        raise CommandError(f"effective_from: expected {earliest.isoformat()} or later, after all booked entries, got {begins}")
     if given and begins <= given[-1].effective_from:
-        raise CommandError(f"effective_from: expected after the newest order's {given[-1].effective_from}, got {begins}")
+        raise CommandError(
+            f"effective_from: expected a time after {given[-1].effective_from}, the start of the newest method, got {begins}"
+        )
     books = replaced(state.books, standing_orders=(*given, StandingOrder(method, given_at, begins)))
     line = RiskEvent(
         RiskEventKind.OVERRIDE, f"lots:{given_at.isoformat()}", at, method, detail=f"{method} from {begins.isoformat()}"

@@ -66,7 +66,7 @@ class AccountConfiguration(FrozenModel):
     @classmethod
     def _preset(cls, name: str) -> str:
         if name not in POLICIES:
-            raise ValueError(f"expected a policy out of {', '.join(POLICIES)}, got {name!r}")
+            raise ValueError(f"expected one of the policies {', '.join(POLICIES)}, got {name!r}")
         return name
 
     def account(self, name: str, *, market: str) -> TradingAccount:

@@ -216,7 +216,9 @@ class AccountDraft:
     def _check_trade_id(self, event: OrderFilled) -> None:
         owner = self._traded.get(event.event_id, event.client_order_id)
         if owner != event.client_order_id:
-            raise TradeConflictError(event.client_order_id, event.event_id, f"the trade already belongs to order {owner}")
+            raise TradeConflictError(
+                event.client_order_id, event.event_id, f"trade {event.trade_id} already belongs to order {owner}"
+            )
 
     @cached_property
     def _traded(self) -> dict[str, str]:

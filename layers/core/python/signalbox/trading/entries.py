@@ -52,7 +52,9 @@ def enter(
     if signal.direction == "HOLD" or (is_followed and key in state.orders):
         return state, NO_CHANGES
     if not state.is_idle and state.watched_until is None:
-        raise BarsNotAppliedError(f"{account.account}: apply the bars up to {signal.decided_at} before this signal")
+        raise BarsNotAppliedError(
+            f"{account.account}: expected the bars up to {signal.decided_at} to be applied before this signal"
+        )
     at = at if state.at is None else max(at, state.at)
     objection = objection_to(state, signal, at) if is_followed else SignalSkipReason.NOT_FOLLOWED
     if objection is not None:

@@ -113,14 +113,16 @@ def replace(
 def _check_change(order: Order, total: Decimal, limit_price: Decimal | None, stop_price: Decimal | None) -> None:
     if order.state not in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}:
         raise CommandError(
-            f"{order.client_order_id}: this order is {order.state}; only an open order without a request can change"
+            f"{order.client_order_id}: this order is {order.state}; only an open order without a pending request can be changed"
         )
     if total <= order.filled:
         raise CommandError(f"{order.client_order_id}: expected a quantity above the filled {order.filled}, got {total}")
     wrong_limit = limit_price is not None and order.terms.type is not OrderType.LIMIT
     wrong_stop = stop_price is not None and order.terms.type is not OrderType.STOP
     if wrong_limit or wrong_stop:
-        raise CommandError(f"{order.client_order_id}: a {order.terms.type} order does not have that price")
+        raise CommandError(
+            f"{order.client_order_id}: a {order.terms.type} order has no {'limit_price' if wrong_limit else 'stop_price'}"
+        )
 
 
 def _known(state: AccountState, key: ClientOrderId) -> Order:

@@ -56,15 +56,17 @@ def open_person(text: str, request: SealedRequest, keys: AcceptedKeys, now: date
     """Return the person of a header. Raises SealError; after KeyUnavailableError the same request may be tried again."""
     match = _SEAL.fullmatch(text)
     if match is None:
-        raise UnsealedError("expected the seal of a person, got another text")
+        raise UnsealedError("the header is not a seal of the bot for a person")
     key = keys.find(match["key"])
     if key is None:
         raise UnknownKeyError(f"expected a seal of the current or the previous key, got one of key {match['key']}")
     if not is_signed(_signed(text.rpartition(" signature=")[0], request), match["signature"], key.secret):
-        raise ForgedError("the signature of the person does not match: somebody else made it, or the request was changed")
+        raise ForgedError("the signature of the seal does not match: somebody else made it, or the request was changed")
     until = int(match["until"])
     if not now.timestamp() < until <= (now + VALID + AHEAD).timestamp():
-        raise OverdueError(f"expected the seal of a person within {VALID.seconds} s of {now.isoformat()}, got one until {until}")
+        raise OverdueError(
+            f"expected a seal that expires within {(VALID + AHEAD).seconds} s after {now.isoformat()}, got one until {until}"
+        )
     return match["person"]
 
 

@@ -74,7 +74,9 @@ class S3Deployments:
         try:
             pointer = DeploymentPointer.model_validate_json(answer["Body"].read())
         except ValidationError as error:
-            raise DeploymentError(f"s3://{self._models_bucket}/{DEPLOYMENT_POINTER_KEY}: {error}") from error
+            raise DeploymentError(
+                f"s3://{self._models_bucket}/{DEPLOYMENT_POINTER_KEY} is not a valid deployment pointer: {error}"
+            ) from error
         return Deployment(
             pointer.deployment,
             DeploymentStage(pointer.stage),

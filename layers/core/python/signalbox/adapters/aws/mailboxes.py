@@ -104,18 +104,18 @@ class Mailboxes:
             self._note(account, content)
             return content
         if not isinstance(content, ExecutionReported | VenueViewReported) or content.account != account:
-            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, got {content.type}")
+            raise EnvelopeError(f"report {opened.sequence} of {account}: expected a report on this account, got {content.type}")
         self._require_newest(account, opened.sequence)
         return content
 
     def _require_newest(self, account: str, sequence: int) -> None:
         if not newest_number(self.table, self.table_name, f"mt5-report-{account}", sequence):
-            raise ReplayError(f"{account} {sequence}: a newer report was handled before")
+            raise ReplayError(f"report {sequence} of {account}: a newer report was already handled")
 
     def _open_report(self, account: str, text: str) -> Envelope:
         """Return a report that the account's agent signed; its queue accepts no other. Raises EnvelopeError."""
         if not self.has(account):
-            raise EnvelopeError(f"{account}: expected an account with a mailbox in this stage")
+            raise EnvelopeError(f"{account} has no mailbox in this stage; deploy the stage with the account in mt5_accounts")
         try:
             try:
                 return open_envelope(text, key=self._keys(account), direction=MailboxDirection.REPORT, account=account)

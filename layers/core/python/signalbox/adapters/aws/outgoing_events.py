@@ -64,7 +64,7 @@ class OutgoingEvents:
                 gone.append(event)
         if refused:
             raise PartlyPublishedError(
-                f"{self._table}: {len(events) - len(gone)} of {len(events)} events were not put, first {refused[0]}", gone
+                f"{self._table}: {len(events) - len(gone)} of {len(events)} events were not stored, first {refused[0]}", gone
             )
 
     def _put(self, event: OutboxEvent) -> None:

@@ -85,7 +85,7 @@ class SignedOrders:
         try:
             seal = seal_person(person, SealedRequest(method, path, content), self.key(), self.clock())
         except KeyUnavailableError as error:
-            raise BotLedgerError("The bot cannot read its key now. Nothing was sent.") from error
+            raise BotLedgerError("The bot cannot read its signing key now. Nothing was sent; try again in a minute.") from error
         headers = {"content-type": "application/json", HEADER: seal}
         signed = AWSRequest(method, f"{self.url}{path}", headers, content)
         SigV4Auth(self.credentials().get_frozen_credentials(), "execute-api", self.region).add_auth(signed)

@@ -118,7 +118,9 @@ def trading_api(  # noqa: C901 - one route each
     def submit() -> Response[str]:
         body = _body(api)
         if "requested_at" not in body:
-            raise CommandError("requested_at: send it in the body, the same in every retry; it is part of the order's id")
+            raise CommandError(
+                "requested_at: expected it in the body, with the same value in every retry; the order's id depends on it"
+            )
         handled = carry_out(_one({"kind": "submit"}, body))
         return _answer(HTTPStatus.OK if handled.order is None else HTTPStatus.CREATED, _ordered(handled))
 
@@ -207,7 +209,7 @@ def _principal(api: APIGatewayHttpResolver, person_keys: AcceptedKeys | None) ->
     if named is None:
         return str(who)
     if person_keys is None:
-        raise UnsignedError("the bot's key is not configured here, so no request in the name of a person is accepted")
+        raise UnsignedError("this function has no key of the bot, so it accepts no request that the bot makes for a person")
     event = api.current_event
     try:
         request = SealedRequest(event.http_method, event.raw_path, (event.decoded_body or "").encode())

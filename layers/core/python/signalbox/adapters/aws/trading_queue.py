@@ -110,7 +110,7 @@ def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> B
         kind = message["detail-type"]
         if isinstance(kind, str) and kind in MAY_REPORT:
             if keys is None:
-                raise UnsealedError("the executor's keys are not configured here, so no report is accepted")
+                raise UnsealedError("this function has no keys of execute_orders, so it accepts no report")
             return _not_ahead(open_envelope(message, keys).event, sent_at)
         event = read_event(body)
         require_not_ahead(event.event_id, instant_of(event), sent_at)

@@ -134,7 +134,7 @@ class SageMakerJobs:
         found = self.describe_training_job(name)
         if different := _differences(_asked(found), _asked(request)):
             raise TrainingServiceError(
-                f"training job {name}: a job with a different request ({different}) has this name; start it for another instant"
+                f"training job {name} exists with another request ({different}); start yours for another instant"
             )
         return str(found["TrainingJobArn"])
 

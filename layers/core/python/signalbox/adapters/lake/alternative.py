@@ -85,7 +85,7 @@ def encode_observations(day: ObservationDay, observations: Sequence[MarketObserv
     """Return a day's observations as a file. Raises ObservationFileError for one of another day, source or kind."""
     for one in observations:
         if (one.source, one.kind, one.observed_at.date()) != (day.source, day.kind, day.day):
-            raise ObservationFileError(f"{day.path}: expected its own observations, got {one.key}")
+            raise ObservationFileError(f"{day.path}: expected observations of this source, kind and day, got {one.key}")
     rows = [
         [*(to_ms(at) for at in (one.observed_at, one.published_at, one.known_at)), one.subject, one.item, str(one.value)]
         for one in observations
@@ -123,13 +123,13 @@ def _verified(day: ObservationDay, text: str) -> tuple[MarketObservation, ...]:
     head, _, body = text.partition("\n")
     stated = parse_object(head)
     if {name: stated.get(name) for name in _facts(day)} != _facts(day):
-        raise ObservationFileError(f"expected {_facts(day)}, the file states {head[:200]}")
+        raise ObservationFileError(f"expected a first line with {_facts(day)}, got {head[:200]}")
     lines = body.splitlines()
     if stated.get("rows") != len(lines) or stated.get("sha256") != hashlib.sha256(body.encode()).hexdigest():
-        raise ObservationFileError("its rows are not those that it states")
+        raise ObservationFileError("the rows differ from the row count or the sha256 in the first line")
     found = tuple(_observation(day, parse(line)) for line in lines)
     if other := next((one for one in found if one.observed_at.date() != day.day), None):
-        raise ObservationFileError(f"expected values of {day.day}, got {other.observed_at.isoformat()}")
+        raise ObservationFileError(f"expected values of {day.day}, got one of {other.observed_at.isoformat()}")
     return found
 
 

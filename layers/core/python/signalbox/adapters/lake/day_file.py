@@ -118,7 +118,7 @@ def decode(key: DayKey, content: bytes) -> DayFile:
     if stated != (asked := (key.series.venue, key.series.symbol, key.series.timeframe, key.day.isoformat())):
         raise DayFileError(DayFault.OTHER_DAY, f"expected the day {' '.join(asked)}, but the file states {' '.join(stated)}")
     if not to_ms(key.start) <= asked_until <= to_ms(key.end):
-        raise DayFileError(DayFault.METADATA_ABSENT, f"expected asked_until within {key.day}, got {asked_until} ms")
+        raise DayFileError(DayFault.METADATA_ABSENT, f"expected the footer's asked_until within {key.day}, got {asked_until} ms")
     if file.metadata.num_rows != rows:
         raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, got {file.metadata.num_rows}")
     table = _unpacked(file, content)
@@ -231,5 +231,7 @@ def _floats(key: DayKey, name: str, text: Any) -> NDArray[np.float64]:
     try:
         values: NDArray[np.float64] = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid as error:
-        raise DayFileError(DayFault.PRICES_IMPOSSIBLE, f"{key.day} {name}: {str(error)[:200]}") from error
+        raise DayFileError(
+            DayFault.PRICES_IMPOSSIBLE, f"{key.day}: column {name} holds a text that is no number: {str(error)[:200]}"
+        ) from error
     return values

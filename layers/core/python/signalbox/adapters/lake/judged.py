@@ -251,7 +251,7 @@ def _page_header(part: memoryview) -> tuple[_Page, int]:
         for field, kind in reader.fields():
             if field in _ENCODING and kind == STRUCT:
                 if reader.numbers().get(_ENCODING[field]) == _DELTA_BYTE_ARRAY:
-                    raise UnfitParquetError("a page has texts as prefixes of others (DELTA_BYTE_ARRAY), which is not supported")
+                    raise UnfitParquetError("a page has the encoding DELTA_BYTE_ARRAY, which is not supported")
             elif kind == I32:  # Arrow ignores numbers of other kinds here
                 numbers[field] = reader.int32()
             else:

@@ -43,8 +43,8 @@ class BadDay:
 
     @override
     def __str__(self) -> str:
-        where = f"; set aside as {self.quarantined_to}" if self.quarantined_to else ""
-        return f"{self.key.path} is not read: {self.fault}, {self.detail}{where}"
+        where = f"; the file was moved to {self.quarantined_to}" if self.quarantined_to else ""
+        return f"{self.key.path} was not used: {self.fault}, {self.detail}{where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Lake:
             self._store.write(target.removesuffix(".parquet") + ".json", report)
             self._store.set_aside(key.path, content, target)
         except LakeStorageError as error:
-            logger.warning("%s; it could not be set aside: %s", bad, error)
+            logger.warning("%s; the file could not be moved to quarantine: %s", bad, error)
             return bad
         moved = BadDay(key, bad.fault, bad.detail, target)
         logger.warning("%s", moved)

@@ -94,7 +94,9 @@ def connect(settings: DatabaseSettings, password: str) -> Connection:
             tcp_user_timeout=10_000,  # ms; notices within seconds that the server vanished in a failover
         )
     except psycopg.OperationalError as error:
-        raise LedgerUnavailableError(f"{settings.user}@{settings.host}/{settings.name}: {str(error).strip()}") from error
+        raise LedgerUnavailableError(
+            f"cannot connect to {settings.name} at {settings.host} as {settings.user}: {str(error).strip()}"
+        ) from error
 
 
 class ConnectionSource:

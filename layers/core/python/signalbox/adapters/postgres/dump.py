@@ -80,7 +80,7 @@ def dump(
             found = _dumped(connection, store, at, part_bytes, progress)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DumpIncompleteError(
-            f"{settings.user} may not read everything, so there is no dump: {str(error).strip()}"
+            f"{settings.user} may not read every table, so no dump was made: {str(error).strip()}"
         ) from error
     except psycopg.Error as error:
         raise translated(error) from error
@@ -93,7 +93,7 @@ def _dumped(
 ) -> DumpManifest:
     hidden = [name for (name,) in connection.execute(_HIDDEN)]
     if hidden:
-        raise DumpIncompleteError(f"row-level security may hide rows of {', '.join(hidden)} from this user, so there is no dump")
+        raise DumpIncompleteError(f"row-level security may hide rows of {', '.join(hidden)} from this user, so no dump was made")
     migrations = connection.execute("SELECT version, sha256 FROM schema_migrations ORDER BY version").fetchall()
     keys: dict[str, list[str]] = dict(connection.execute(_KEYS).fetchall())
     tables = dumped_tables(connection)

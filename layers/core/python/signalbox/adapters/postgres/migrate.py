@@ -92,7 +92,7 @@ def apply_missing(connection: Connection, migrations: Sequence[Migration]) -> li
         recorded = applied.get(migration.version)
         if recorded not in {None, migration.sha256}:
             raise MigrationError(
-                f"{migration.label} was changed after it was applied: expected sha256 {recorded}, got {migration.sha256}"
+                f"migration {migration.label} changed after it was applied: expected sha256 {recorded}, got {migration.sha256}"
             )
     missing = [migration for migration in migrations if migration.version not in applied]
     for migration in missing:
@@ -109,4 +109,4 @@ def _apply(connection: Connection, migration: Migration) -> None:
                 (migration.version, migration.name, migration.sha256),
             )
     except psycopg.Error as error:
-        raise MigrationError(f"{migration.label}: {str(error).strip()}") from error
+        raise MigrationError(f"migration {migration.label} failed: {str(error).strip()}") from error

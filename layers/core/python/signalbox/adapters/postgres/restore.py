@@ -109,7 +109,7 @@ def restore(
 def _manifest(store: DumpStore) -> tuple[DumpManifest, str]:
     content = store.get(MANIFEST)
     if content is None:
-        raise DumpDamagedError(f"{store.name}: no {MANIFEST}: it is no dump, or one that was interrupted before its end")
+        raise DumpDamagedError(f"{store.name}: no {MANIFEST}, so this is no dump, or an unfinished one")
     return read_manifest(content, store.name)
 
 
@@ -141,7 +141,7 @@ def check_dump(store: DumpStore, manifest: DumpManifest, progress: Callable[[str
 def _text(store: DumpStore, part: DumpPart) -> Iterator[bytes]:
     content = store.get(part.file)
     if content is None:
-        raise DumpDamagedError(f"{store.name}: {part.file} is absent")
+        raise DumpDamagedError(f"{store.name}: {part.file} is missing")
     return text_of(content, part, store.name)
 
 
@@ -197,11 +197,13 @@ def _require_whole(connection: Connection, manifest: DumpManifest, place: str) -
     expected = {name: sorted(columns) for name, columns in dumped_tables(connection).items()}
     for name in sorted(expected.keys() | stated.keys()):
         if stated.get(name) != expected.get(name):
-            what = "is absent" if name not in stated else "is no table of it" if name not in expected else "has other columns"
-            raise DumpDamagedError(f"{place}: not a whole dump of schema {manifest.schema_version}: table {name} {what}")
+            what = "is missing" if name not in stated else "is unknown" if name not in expected else "has other columns"
+            raise DumpDamagedError(
+                f"{place}: expected a complete dump of schema {manifest.schema_version}, but table {name} {what}"
+            )
     if odd := sorted(manifest.sequences.keys() ^ set(dumped_sequences(connection))):
         raise DumpDamagedError(
-            f"{place}: not a whole dump of schema {manifest.schema_version}: sequence {odd[0]} is absent or new"
+            f"{place}: expected a complete dump of schema {manifest.schema_version}, but sequence {odd[0]} is missing or unknown"
         )
 
 
@@ -217,8 +219,8 @@ def _is_under_way(connection: Connection, name: str, store: DumpStore, *, replac
     if replace_all:
         return False
     raise RestoreRefusedError(
-        f"the restore of another dump was begun here and not ended, so {store.name} is not begun: end that one by repeating its"
-        " command, or give --replace"
+        f"the restore of another dump into this database is unfinished, so the one of {store.name} did not begin: repeat the"
+        " other command to finish it, or give --replace"
     )
 
 
@@ -284,7 +286,7 @@ def _copy(connection: Connection, table: DumpTable, part: DumpPart, store: DumpS
             for piece in _text(store, part):
                 copy.write(piece)
         if cursor.rowcount != part.rows:
-            raise DumpDamagedError(f"{store.name}: {part.file}: expected {part.rows} rows, PostgreSQL took {cursor.rowcount}")
+            raise DumpDamagedError(f"{store.name}: {part.file}: expected {part.rows} rows, PostgreSQL stored {cursor.rowcount}")
         cursor.execute("INSERT INTO signalbox_restore.parts (file, rows) VALUES (%s, %s)", (part.file, part.rows))
 
 

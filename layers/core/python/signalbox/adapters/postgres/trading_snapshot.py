@@ -51,7 +51,7 @@ class PostgresTradingSnapshots:
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:  # noqa: ARG002 - of the port
         """Refuse: nothing is written here."""
-        raise LedgerRefusedError(f"{account.account}: a snapshot of the ledger opens no account")
+        raise LedgerRefusedError(f"{account.account}: a read-only snapshot of the ledger cannot open an account")
 
     @contextmanager
     def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:

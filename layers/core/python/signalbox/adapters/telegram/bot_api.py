@@ -60,9 +60,9 @@ class TelegramMessenger:
             answer = self._pool.request("POST", f"{self._base}/{method}", preload_content=False, **body)
             data = _read(answer)
         except _NEVER_SENT as error:
-            raise MessengerUnavailableError(f"no connection: {type(error).__name__}") from None
+            raise MessengerUnavailableError(f"no connection to Telegram: {type(error).__name__}") from None
         except HTTPError as error:
-            raise MessengerUnconfirmedError(f"no answer: {type(error).__name__}") from None
+            raise MessengerUnconfirmedError(f"no answer from Telegram: {type(error).__name__}") from None
         finally:
             self._pool.clear()  # a server may close without having said so, and the pool would notice only later
         reply = _parse(data)
@@ -77,7 +77,7 @@ class TelegramMessenger:
             raise MessengerRefusedError(f"HTTP {answer.status}: {description}")
         if reply.get("ok") is False or answer.status == 503:
             raise MessengerUnavailableError(f"HTTP {answer.status}: {description}")
-        raise MessengerUnconfirmedError(f"HTTP {answer.status}, not in the API's words")
+        raise MessengerUnconfirmedError(f"HTTP {answer.status}, and the body is not an answer of the Bot API")
 
 
 def entities(text: StyledText) -> list[dict[str, Any]]:

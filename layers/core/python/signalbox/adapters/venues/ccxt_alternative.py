@@ -67,7 +67,7 @@ class CcxtObservationSource:
         client = self._ask(self._loaded)
         pair = f"{subject.partition('-')[0]}/USDT:USDT"
         if pair not in client.markets:
-            raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue}: no perpetual {pair}")
+            raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue} has no perpetual future {pair}")
         start, end = to_ms(since), to_ms(until)
         if kind is ObservationKind.LIQUIDATION:
             found: Sequence[RawObservation] = self._ask(partial(_liquidations, client, pair, start, end))

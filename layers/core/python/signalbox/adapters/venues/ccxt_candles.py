@@ -118,7 +118,7 @@ class CcxtCandleSource:
         while unanswered:
             if self._monotonic() > deadline:  # every request was answered, but more are needed
                 raise VenueError(
-                    CollectionProblem.VENUE_TIMEOUT, f"{self._venue} {symbol}: {len(rows)} rows, and its time is over"
+                    CollectionProblem.VENUE_TIMEOUT, f"{self._venue} {symbol}: the time limit ended after {len(rows)} rows"
                 )
             start, stop = unanswered.pop()
             end = min(start + page_ms, stop)
@@ -149,7 +149,7 @@ class CcxtCandleSource:
         if stop <= oldest:
             raise VenueError(
                 CollectionProblem.VENUE_REFUSED,
-                f"{self._venue} {symbol}: it gives the newest {history // timedelta(minutes=1)} minutes only, "
+                f"{self._venue} {symbol}: the venue gives only the newest {history // timedelta(minutes=1)} minutes, "
                 f"nothing before {from_ms(oldest):%Y-%m-%d %H:%M} UTC; ask for a later period or another venue",
             )
         return max(start, oldest)

@@ -272,7 +272,7 @@ class CcxtVenue:
 
     def _require_supported(self, terms: OrderTerms) -> None:
         if terms.time_in_force is TimeInForce.GTD:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE} has no orders with an expiry; cancel the order instead")
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: an order cannot expire by itself (GTD); cancel it instead")
         if terms.reduce_only and terms.side is Side.BUY:
             raise VenueRefusedError(
                 NOT_SUPPORTED, f"{VENUE}: a spot account has no short position, so a buy cannot be reduce-only"
@@ -352,7 +352,7 @@ class CcxtVenue:
             if len(page) < PAGE or after is None:
                 return
             params = {"after": after}
-        raise VenueRefusedError(REFUSED, f"{VENUE} has more than {MAX_PAGES} pages; request a later start")
+        raise VenueRefusedError(REFUSED, f"{VENUE}: the answer has more than {MAX_PAGES} pages; request a later start")
 
     def _order(self, answer: Any) -> VenueOrder:
         with reading(self._client):

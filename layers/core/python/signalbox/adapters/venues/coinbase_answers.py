@@ -103,7 +103,10 @@ def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> di
     """Return the non-zero balance of each symbol's base currency. Raises VenueRefusedError if two symbols share one."""
     bases = [symbol.split("-")[0] for symbol in symbols]
     if len(set(bases)) != len(bases):
-        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; configure one only")
+        raise VenueRefusedError(
+            NOT_SUPPORTED,
+            f"{VENUE}: two of {', '.join(symbols)} have the same base currency, so they share a balance; configure one of them",
+        )
     totals = {one["currency"]: amount_of(one["balance"]) for one in accounts if one["currency"] in bases}
     return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
 

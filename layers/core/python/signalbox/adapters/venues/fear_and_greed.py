@@ -53,12 +53,14 @@ class FearAndGreedSource:
             raise VenueError(CollectionProblem.VENUE_UNAVAILABLE, f"{self.name}: {error}"[:300]) from error
         if answer.status_code != _OK:
             problem = problem_of_status(answer.status_code) or CollectionProblem.VENUE_REFUSED
-            raise VenueError(problem, f"{self.name}: status {answer.status_code}")
+            raise VenueError(problem, f"{self.name}: HTTP {answer.status_code}")
         try:
             rows = parse(answer.text, max_bytes=MAX_ANSWER_BYTES, numbers=str)["data"]
             found = [RawObservation(from_ms(int(row["timestamp"]) * 1000), _level(row["value"])) for row in rows]
         except UNREADABLE as error:
-            raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self.name}: {answer.text[:120]!r}") from error
+            raise VenueError(
+                CollectionProblem.ANSWER_MALFORMED, f"{self.name}: expected values with timestamps, got {answer.text[:120]!r}"
+            ) from error
         return [one for one in found if since <= one.observed_at <= until]
 
 

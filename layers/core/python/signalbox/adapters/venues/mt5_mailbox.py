@@ -88,7 +88,7 @@ class Envelope(FrozenModel):
         """Return the event inside. Raises EnvelopeError."""
         found = self.content()
         if isinstance(found, CommandTaken | CommandRefused):
-            raise EnvelopeError(f"{self.account} {self.sequence}: expected a bus event, got {type(found).__name__}")
+            raise EnvelopeError(f"message {self.sequence} of {self.account}: expected a bus event, got {type(found).__name__}")
         return found
 
     def content(self) -> BusEvent | AgentAnswer:
@@ -100,7 +100,9 @@ class Envelope(FrozenModel):
                 return _ANSWERS[kind].model_validate(found.get("detail"))
             return parse_event(kind, found.get("detail"))
         except ValueError as error:
-            raise EnvelopeError(f"{self.account} {self.sequence}: cannot read a bus event or an answer: {error}") from error
+            raise EnvelopeError(
+                f"message {self.sequence} of {self.account} is neither a bus event nor an answer: {error}"
+            ) from error
 
 
 def seal(
@@ -137,7 +139,7 @@ def open_envelope(message: str, *, key: bytes | Keys, direction: MailboxDirectio
     text = _signed(found)
     genuine = [is_signed(text, found.signature, one) for one in (keys.signing, *keys.others)]
     if not any(genuine):
-        raise EnvelopeError(f"{found.account} {found.sequence}: no key of the account made this signature")
+        raise EnvelopeError(f"message {found.sequence} of {found.account}: no key of the account made its signature")
     if found.direction is not direction or account not in {None, found.account}:
         raise EnvelopeError(f"expected a {direction} of {account or 'any account'}, got a {found.direction} of {found.account}")
     return found

@@ -45,7 +45,7 @@ class InternalStops(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> InternalStops:
         if not self.alert < self.block < self.flatten:
-            raise ValueError("expected alert < block < flatten")
+            raise ValueError(f"expected alert < block < flatten, got {self.alert}, {self.block} and {self.flatten}")
         return self
 
 
