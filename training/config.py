@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from signalbox.inference.manifest import MAX_WINDOW_BARS
 from training.data.splits import SplitName
-from training.data.walk_forward import MIN_FOLDS
+from training.data.walk_forward import MIN_CALIBRATION_DAYS, MIN_FOLDS, FreshTail, WalkForward
 from training.errors import ConfigError
 
 QUICK: Final = Path(__file__).parent / "configs" / "quick.toml"
+STANDARD: Final = QUICK.with_name("standard.toml")
 BASE: Final = "base"  # the name of [xgboost] among the candidates
 _Share = Annotated[float, Field(gt=0, lt=1)]
 _Count = Annotated[int, Field(gt=0)]
@@ -70,7 +71,7 @@ class XgboostConfig(_Part):
     members: _Count
     threads: _Count
     max_trees: _Count
-    patience: _Count
+    patience: Annotated[int, Field(ge=0)]  # stop after so many trees without a better log loss; 0: always fit all max_trees
     max_depth: Annotated[int, Field(gt=0, le=12)]
     eta: Annotated[float, Field(gt=0, le=1)]
     max_bin: Annotated[int, Field(ge=2)]
@@ -130,6 +131,21 @@ class TransformerConfig(NeuralConfig):
         return self
 
 
+class Refit(_Part):
+    """Judge by the walk-forward alone, then fit the bundle on everything until so many days before the end.
+
+    A model is calibrated on `calibration_days` and its thresholds are set on the `thresholds_days` after them, in every fold and
+    in the bundle, so that each fold is deployed as freshly as the bundle will be.
+    """
+
+    calibration_days: Annotated[int, Field(ge=MIN_CALIBRATION_DAYS)]
+    thresholds_days: Annotated[int, Field(ge=7)]
+
+    @property
+    def tail(self) -> FreshTail:
+        return FreshTail(self.calibration_days, self.thresholds_days)
+
+
 class Variant(_Part):
     """One more configuration to try: the values that replace those of [xgboost]."""
 
@@ -151,7 +167,8 @@ class TrainConfig(_Part):
     seed: Annotated[int, Field(ge=0)]
     folds: Annotated[int, Field(ge=0)]
     fold_families: list[Literal["xgboost", "lstm", "transformer"]] | None = None  # None: all families, which gate G6 needs
-    periods: Periods
+    periods: Periods | None = None  # of the one fit that is judged on its own test period
+    refit: Refit | None = None  # instead of periods
     coverage: CoverageConfig
     weights: Weights
     xgboost: XgboostConfig | None = None
@@ -172,12 +189,27 @@ class TrainConfig(_Part):
             raise ValueError(f"fold_families: {', '.join(unknown)} must also be in families")
         if not self.folded:
             raise ValueError("fold_families is empty: name at least one family, or set folds = 0")
+        self._require_one_judgement()
         if self.variants and "xgboost" not in self.families:
             raise ValueError("variants change [xgboost]: add xgboost to families, or remove the variants")
         names = [BASE, *(variant.name for variant in self.variants)]
         if len(set(names)) != len(names):
             raise ValueError(f"variants: each name must be unique and must not be {BASE!r}")
         return self
+
+    def _require_one_judgement(self) -> None:
+        if (self.periods is None) == (self.refit is None):
+            raise ValueError("expected either [periods] (judged on a test period) or [refit] (judged by the walk-forward)")
+        if self.refit is None:
+            return
+        if not self.folds or not self.folds_are_whole:
+            raise ValueError(
+                f"refit: the walk-forward is the judgement; expected folds of at least {MIN_FOLDS} with all families"
+            )
+        if self.families != ["xgboost"] or self.xgboost is None or self.xgboost.patience or self.variants:
+            raise ValueError(
+                "refit: no period is left to stop or choose on; expected families = ['xgboost'], patience = 0 and no variants"
+            )
 
     @property
     def candidates(self) -> dict[str, XgboostConfig | None]:
@@ -207,6 +239,11 @@ class TrainConfig(_Part):
     def folds_are_whole(self) -> bool:
         """Whether the folds fit every family. Only then do they judge the same recipe as the run itself."""
         return set(self.folded) == set(self.families)
+
+    @property
+    def walk_forward(self) -> WalkForward:
+        """The walk-forward's folds. Raises TrainingError if the configuration has none."""
+        return WalkForward(self.folds, None if self.refit is None else self.refit.tail)
 
     @property
     def for_folds(self) -> TrainConfig:

@@ -20,7 +20,6 @@ from signalbox.inference.manifest import FrozenThresholds
 from training.config import TrainConfig, XgboostConfig
 from training.data.dataset import Dataset
 from training.data.splits import Span, SplitName
-from training.data.walk_forward import WalkForward
 from training.errors import MissingPackageError
 from training.fit.calibration import fit_temperature, freeze_thresholds
 from training.fit.members import Family, FamilyName, FitSpeed, FittedMember, Logits, Making, OnProgress
@@ -95,6 +94,12 @@ class FoldResults:
     chosen: list[str]
     losses: list[float]  # log loss on the test of each fold
 
+    @property
+    def tested(self) -> Span:
+        """The period from the first fold's test to the end of the last one's."""
+        tests = [spans[SplitName.TEST] for spans in self.spans]
+        return Span(tests[0].start_ms, tests[-1].end_ms)
+
 
 def periods_of(data: Dataset, spans: Mapping[SplitName, Span]) -> dict[SplitName, Dataset]:
     """Return the decisions of each period."""
@@ -156,7 +161,7 @@ def freeze_all(
 
 def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: CostModel, making: Making) -> FoldResults:
     """Return the walk-forward. In each fold everything is fitted, chosen and frozen anew, on what was known by then."""
-    folds = WalkForward(config.folds).spans(data.decided_at_ms)
+    folds = config.walk_forward.spans(data.decided_at_ms)
     fitted, repeated = config.for_folds, [job for job in jobs if job[0] in config.folded]
     probability, issued, high = np.full(len(data), np.nan), np.zeros(len(data), np.bool_), np.zeros(len(data), np.bool_)
     daily, chosen, losses, tests = [], [], [], {}
@@ -179,10 +184,12 @@ def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: Cos
     return FoldResults(pooled, stability, np.concatenate(daily), folds, chosen, losses)
 
 
-def trials_of(frozen: Sequence[FrozenRecipe], test: Dataset, folds: FoldResults | None, cost: CostModel) -> Trials:
+def trials_of(frozen: Sequence[FrozenRecipe], test: Dataset | None, folds: FoldResults | None, cost: CostModel) -> Trials:
     """Return what was tried, with out-of-sample daily returns: from the folds if there are any, else from the test period."""
     if folds is not None:
         return Trials(len(frozen), folds.daily_bps)
+    if test is None:
+        return Trials(len(frozen))
     in_order, heard = sorted(frozen, key=lambda one: one.name), dict[int, Logits]()
     return Trials(len(frozen), np.column_stack([daily_returns(one.score(test, heard), cost) for one in in_order]))
 

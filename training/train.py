@@ -22,7 +22,7 @@ from training.config import TrainConfig
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
 from training.data.splits import Span, SplitName, split_chronologically
-from training.data.walk_forward import WalkForward
+from training.errors import TrainingError
 from training.evaluate import read_all
 from training.fit.checkpoints import Checkpoints, RunIdentity
 from training.fit.export import export_members
@@ -102,6 +102,17 @@ class _Run:
     def train_up_rate(self) -> float:
         return float(self.parts[SplitName.TRAIN].label.mean())
 
+    @property
+    def judged_by(self) -> str:
+        """Which fit the figures are of, in words."""
+        if SplitName.TEST in self.spans:
+            return "this bundle, on its test period"
+        count, until = len(_folds_of(self).spans), self.spans[SplitName.TRAIN].end
+        return (
+            f"{count} earlier fits of the same recipe, each on the period after it (walk-forward); "
+            f"this bundle was fitted anew until {until:%Y-%m-%d} and has no test period"
+        )
+
 
 def train_bundle(request: TrainRequest, progress: Progress) -> TrainResult:
     """Train, judge and write one bundle. A run that was killed resumes from its last complete epoch.
@@ -163,9 +174,9 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     config, cost = request.config, DEFAULT_COSTS[0]
     progress.stage("features and labels", 0.05)
     data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)), window_bars=config.window_bars)
-    spans = split_chronologically(data.decided_at_ms, config.periods.shares)
+    spans = spans_of(config, data)
     if config.folds:
-        WalkForward(config.folds).spans(data.decided_at_ms)  # fails now if there are too few days, not after hours of fitting
+        config.walk_forward.spans(data.decided_at_ms)  # fails now if there are too few days, not after hours of fitting
     parts = periods_of(data, spans)
     identity = RunIdentity.of(config.model_dump_json(by_alias=True), data, code_version())
     making = Making(
@@ -183,8 +194,17 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
         progress.stage(f"walk forward in {config.folds} folds", 0.75 * config.folds / (1 + config.folds))
         folds = run_folds(config, families, data, cost, making)
     whole = folds if config.folds_are_whole else None  # else the folds fitted another recipe
-    trials = trials_of(tried, parts[SplitName.TEST], whole, cost)
+    trials = trials_of(tried, parts.get(SplitName.TEST), whole, cost)
     return _Run(request, files, data, spans, parts, tried, folds, trials, speeds, making.checkpoints)
+
+
+def spans_of(config: TrainConfig, data: Dataset) -> dict[SplitName, Span]:
+    """Return the periods of the bundle's own fit. With `refit` they reach the end of the data, and none is a test period."""
+    if config.refit is not None:
+        return config.refit.tail.newest(data.decided_at_ms)
+    if config.periods is None:
+        raise TrainingError("expected periods or refit in the configuration")
+    return split_chronologically(data.decided_at_ms, config.periods.shares)
 
 
 def member_files(members: Sequence[FittedMember]) -> dict[str, FittedMember]:
@@ -212,18 +232,30 @@ def _golden(run: _Run) -> bytes:
 
 
 def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], exported: float) -> Assessment:
-    test = run.spans[SplitName.TEST]
-    seen = {period.value: span for period, span in run.spans.items() if period is not SplitName.TEST}
+    """Judge on the test period of the bundle; of a refitted one by the walk-forward, each decision by the model of its fold."""
+    if SplitName.TEST in run.spans:
+        span, scored = run.spans[SplitName.TEST], score(ensemble, run.parts[SplitName.TEST])
+        seen = {period.value: one for period, one in run.spans.items() if period is not SplitName.TEST}
+    else:
+        folds = _folds_of(run)
+        span, scored, seen = folds.tested, folds.scored, {}
     return assess(
         ensemble.manifest,
-        score(ensemble, run.parts[SplitName.TEST]),
-        test,
-        integrity=check_integrity(ensemble, folder, bars, test, exported=exported),
+        scored,
+        span,
+        integrity=check_integrity(ensemble, folder, bars, span, exported=exported),
         trials=run.trials,
         train_up_rate=run.train_up_rate,
-        overlap=overlap_of(test, seen),
+        overlap=overlap_of(span, seen),
         folds=run.folds.stability if run.folds is not None and run.request.config.folds_are_whole else None,
+        judged_by=run.judged_by,
     )
+
+
+def _folds_of(run: _Run) -> FoldResults:
+    if run.folds is None:
+        raise TrainingError("expected a walk-forward: a bundle that is fitted on all data is judged by nothing else")
+    return run.folds
 
 
 def _draft(run: _Run, members: Sequence[str]) -> dict[str, Any]:

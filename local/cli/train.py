@@ -17,7 +17,9 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     start: Start = None,
     end: End = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short for --config training/configs/quick.toml.")] = False,  # noqa: FBT002
-    config: Annotated[Path | None, typer.Option(help="TOML file with what to train.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with what to train; default: training/configs/standard.toml.")
+    ] = None,
     folds: Annotated[
         int | None, typer.Option(help="Walk-forward folds: at least 6, so that gate G6 can be judged, or 0 for none.")
     ] = None,
@@ -37,10 +39,10 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     from local.cli.arguments import candles_of, check_covers, out_folder  # noqa: PLC0415 - see the docstring of catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.command import run_train  # noqa: PLC0415 - as above
-    from training.config import QUICK  # noqa: PLC0415 - as above
+    from training.config import QUICK, STANDARD  # noqa: PLC0415 - as above
 
-    if quick == (config is not None):
-        raise typer.BadParameter("expected either --quick or --config FILE")
+    if quick and config is not None:
+        raise typer.BadParameter("expected --quick or --config FILE, got both")
     settings = load_settings()
     first, last = parse_bounds(start, end)
     folder = candles_of(data, settings)
@@ -51,7 +53,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     run_train(
         folder,
         out,
-        config=config or QUICK,
+        config=config or (QUICK if quick else STANDARD),
         folds=folds,
         start=first,
         end=last,

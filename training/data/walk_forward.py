@@ -20,6 +20,41 @@ MIN_FOLDS: Final = 6
 TESTED_SHARE: Final = 0.5  # share of all days that the test periods cover together
 _TUNING_SHARES: Final = {SplitName.EARLY_STOPPING: 0.07, SplitName.CALIBRATION: 0.065, SplitName.THRESHOLDS: 0.025}
 _MIN_TRAIN_DAYS: Final = 10
+MIN_CALIBRATION_DAYS: Final = 36  # with 24 days the upper bound of the calibration error is .059, above what G3 allows
+
+
+@dataclass(frozen=True, slots=True)
+class FreshTail:
+    """The days between training and deployment of a recipe that stops nowhere early: calibration, then thresholds."""
+
+    calibration_days: int
+    thresholds_days: int
+
+    @property
+    def days(self) -> int:
+        """All days after training, the embargo before each period included."""
+        return self.calibration_days + self.thresholds_days + 2 * EMBARGO_DAYS
+
+    def spans(self, first: int, end: int) -> dict[SplitName, Span]:
+        """Return the periods of a model that is frozen on day `end` (days since the epoch) and trained from day `first`.
+
+        Its early-stopping period is the calibration period: nothing is stopped or chosen there, its loss is only reported.
+        """
+        thresholds = (end - self.thresholds_days, end)
+        calibration = (thresholds[0] - EMBARGO_DAYS - self.calibration_days, thresholds[0] - EMBARGO_DAYS)
+        train = (first, calibration[0] - EMBARGO_DAYS)
+        found = {
+            SplitName.TRAIN: train,
+            SplitName.EARLY_STOPPING: calibration,
+            SplitName.CALIBRATION: calibration,
+            SplitName.THRESHOLDS: thresholds,
+        }
+        return {period: Span(start * DAY_MS, stop * DAY_MS) for period, (start, stop) in found.items()}
+
+    def newest(self, decided_at_ms: NDArray[np.int64]) -> dict[SplitName, Span]:
+        """Return the periods of the model that is deployed after the last whole day. Raises MarketDataError for too few days."""
+        first, last = whole_days(decided_at_ms, self.days + _MIN_TRAIN_DAYS)
+        return self.spans(first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +65,7 @@ class WalkForward:
     """
 
     folds: int = MIN_FOLDS
+    tail: FreshTail | None = None  # None: periods in shares of all days, with one for early stopping
 
     def __post_init__(self) -> None:
         if self.folds < MIN_FOLDS:
@@ -40,7 +76,16 @@ class WalkForward:
         first, last = whole_days(decided_at_ms, self._days_needed())
         days = last - first
         test = int(days * TESTED_SHARE) // self.folds
-        return [_fold(first, last - test * (self.folds - k), test, days) for k in range(self.folds)]
+        starts = [last - test * (self.folds - k) for k in range(self.folds)]
+        if self.tail is None:
+            return [_fold(first, start, test, days) for start in starts]
+        return [
+            {
+                **self.tail.spans(first, start - EMBARGO_DAYS),
+                SplitName.TEST: Span(start * DAY_MS, (start + test) * DAY_MS),
+            }
+            for start in starts
+        ]
 
     def split(self, X: object, y: object = None, groups: object = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # noqa: ARG002, N803 - scikit-learn's signature
         """Yield (train, test) row indices of each fold. The periods between train and test are in neither.
@@ -59,6 +104,9 @@ class WalkForward:
 
     def _days_needed(self) -> int:
         """Return the days that leave each fold two days of test, and the first fold ten days of training."""
+        if self.tail is not None:
+            frozen = _MIN_TRAIN_DAYS + self.tail.days + EMBARGO_DAYS
+            return max(round(2 * self.folds / TESTED_SHARE), int(frozen / (1.0 - TESTED_SHARE)) + 1)
         tuned = 1.0 - TESTED_SHARE - sum(_TUNING_SHARES.values())
         gaps = (len(SplitName) - 1) * EMBARGO_DAYS + len(_TUNING_SHARES)  # shares are rounded up
         return max(round(2 * self.folds / TESTED_SHARE), int((_MIN_TRAIN_DAYS + gaps) / tuned) + 1)

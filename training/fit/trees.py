@@ -23,7 +23,7 @@ from training.fit.uniqueness import uniqueness_weights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TreeMember:
-    """A booster, cut after its best tree."""
+    """A booster, cut after its best tree, or whole if its number of trees is fixed."""
 
     booster: xgb.Booster
     family: FamilyName = "xgboost"
@@ -52,7 +52,7 @@ class TreeFamily:
     config: XgboostConfig
 
     def fit(self, train: Dataset, stopping: Dataset, making: Making) -> Fit:
-        """Return boosters cut after their best tree, one per seed derived from the run's seed."""
+        """Return boosters, one per seed derived from the run's seed; with patience, cut after their best tree."""
         config, device = self.config, "cuda" if cuda_is_usable() else "cpu"
         began = time.perf_counter()
         weights = uniqueness_weights(train)
@@ -67,7 +67,7 @@ class TreeFamily:
                 fitted,
                 config.max_trees,
                 evals=[(watched, "early_stopping")],
-                early_stopping_rounds=config.patience,
+                early_stopping_rounds=config.patience or None,
                 evals_result=history,
                 verbose_eval=False,
                 callbacks=[_Report(config, number, making.on_progress)],
@@ -75,12 +75,10 @@ class TreeFamily:
             grown += booster.num_boosted_rounds()
             computed_on = trained_on(booster)
             booster.set_param({"device": "cpu"})  # scores and exports are then the same on every machine
-            members.append(TreeMember(booster[: booster.best_iteration + 1]))
-            making.on_epoch(
-                f"{making.place}/xgboost-{number}",
-                int(booster.best_iteration),
-                {"stopping_loss": float(min(history["early_stopping"]["logloss"]))},
-            )
+            losses = history["early_stopping"]["logloss"]
+            last = int(booster.best_iteration) if config.patience else len(losses) - 1
+            members.append(TreeMember(booster[: last + 1]))
+            making.on_epoch(f"{making.place}/xgboost-{number}", last, {"stopping_loss": float(losses[last])})
             making.on_progress((number + 1) / config.members)
         seconds = time.perf_counter() - began
         return Fit(members, FitSpeed("xgboost", computed_on, "fp32", config.members, grown, grown * len(train), seconds))

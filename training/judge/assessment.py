@@ -31,6 +31,7 @@ class Assessment:
     gates: dict[Gate, GateResult]
     curves: Curves
     overlap: Overlap
+    judged_by: str  # which fit the figures are of
 
     @property
     def headline(self) -> str:
@@ -46,6 +47,7 @@ class Assessment:
         return {
             "headline": self.headline,
             "qualifies": self.qualifies,
+            "judged_by": self.judged_by,
             "seen_before": self.overlap.to_json(),
             "name": self.manifest.name,
             "label": self.manifest.label.name,
@@ -70,6 +72,7 @@ def assess(
     overlap: Overlap,
     costs: Sequence[CostModel] = DEFAULT_COSTS,
     folds: Stability | None = None,
+    judged_by: str = "this bundle",
 ) -> Assessment:
     """Return the assessment.
 
@@ -83,4 +86,4 @@ def assess(
         folds or by_month(scored, costs[0]),
     )
     gates = judge(evidence, in_sample=overlap.in_sample)
-    return Assessment(manifest, span, scored, evaluation, gates, draw_curves(scored, costs), overlap)
+    return Assessment(manifest, span, scored, evaluation, gates, draw_curves(scored, costs), overlap, judged_by)

@@ -156,6 +156,7 @@ def _facts(assessment: Assessment, trained_until: str, candles: Sequence[str]) -
     families = ", ".join(sorted({member.family for member in manifest.members}))
     facts = {
         "bundle": f"{manifest.name}, {len(manifest.members)} members ({families}), made {manifest.created_at:%Y-%m-%d}",
+        "figures are of": assessment.judged_by,
         "label": f"{manifest.label.name}: direction of the next {manifest.label.horizon_minutes} minutes",
         "feature schema": f"{manifest.feature_schema.name} ({manifest.feature_schema.hash[:12]})",
         "training data": f"{', '.join(manifest.training.symbols)}, until {trained_until}",

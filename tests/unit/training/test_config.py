@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.config import BASE, QUICK, read_config
+from training.config import BASE, QUICK, STANDARD, read_config
 from training.data.walk_forward import MIN_FOLDS
 from training.errors import ConfigError
 
@@ -38,6 +38,40 @@ def test_full_configuration_folds_all_families_at_full_size() -> None:
     assert config.lstm is not None
     assert (config.lstm.hidden, config.lstm.layers, config.lstm.bidirectional) == (128, 3, True)
     assert all(network.members >= 3 for network in config.neural.values())
+
+
+def test_standard_configuration_is_refitted_and_needs_no_torch() -> None:
+    config = read_config(STANDARD)
+    assert config.refit is not None
+    assert config.refit.calibration_days >= 36
+    assert config.neural == {}
+    assert config.folds_are_whole
+    assert config.xgboost is not None
+    assert config.xgboost.patience == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("folds = 6", "folds = 0", "refit: the walk-forward is the judgement; expected folds of at least 6"),
+        ("patience = 0", "patience = 40", "expected families = .*patience = 0 and no variants"),
+        ("calibration_days = 36", "calibration_days = 24", "refit.calibration_days: Input should be greater than or equal to 36"),
+        ("[refit]", "[periods]", "periods.train: Field required"),
+        (
+            "[coverage]",
+            "[periods]\ntrain = 0.6\nearly_stopping = 0.1\ncalibration = 0.1\nthresholds = 0.1\ntest = 0.1\n[coverage]",
+            "expected either .periods. .* or .refit.",
+        ),
+        ("reg_lambda = 20.0", 'reg_lambda = 20.0\n[[variants]]\nname = "deep"\nmax_depth = 6', "and no variants"),
+    ],
+)
+def test_refit_that_cannot_be_judged_is_refused(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    text = STANDARD.read_text()
+    assert old in text
+    path = tmp_path / "standard.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=fault):
+        read_config(path)
 
 
 def test_families_of_the_command_line_leave_the_other_sections_alone() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,12 @@ from signalbox.inference.manifest import Gate
 from signalbox.market.candles import MarketDataError
 from tests.unit.training.synthetic import small_config, walk, write_candles
 from training.command import run_train
+from training.config import STANDARD
 from training.data.candles import find_candle_files, read_bars
 from training.errors import TrainingError
+from training.evaluate import EvaluateRequest, evaluate_bundle
 from training.judge.estimates import RESAMPLES
+from training.progress import NoProgress
 
 CREATED = datetime(2024, 6, 1, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
@@ -152,6 +155,36 @@ def test_walk_forward_judges_the_recipe_and_keeps_what_was_tried(tmp_path: Path)
         assert trials["daily_bps"].shape == (36, 2)  # six tests of six days, two configurations
     assert report["gates"]["G5"]["detail"]["overfitting"] is not None
     assert load_bundle(tmp_path / "bundle").manifest.gates[Gate.G6] is Verdict.PASS
+
+
+def test_refitted_bundle_is_judged_by_earlier_fits_and_trained_until_the_end(tmp_path: Path) -> None:
+    data = write_candles(tmp_path / "candles", walk(130, seed=3, pull=0.02))
+    text = STANDARD.read_text()
+    for wide, narrow in (("members = 5", "members = 1"), ("max_trees = 400", "max_trees = 12"), ('"v50"', '"v31"')):
+        assert wide in text
+        text = text.replace(wide, narrow)
+    (tmp_path / "refit.toml").write_text(text)
+    result = run_train(data, tmp_path / "bundle", config=tmp_path / "refit.toml", created_at=CREATED)
+    report = json.loads((tmp_path / "bundle" / "report.json").read_text())
+    ends = [fold["train"][1] for fold in report["walk_forward"]["folds"]]
+    assert ends == sorted(ends)
+    assert ends[-1] < report["periods"]["train"]["end"]  # no fold has seen as much as the bundle
+    assert "test" not in report["periods"]
+    newest = datetime.fromisoformat(report["periods"]["thresholds"]["end"])
+    assert result.manifest.training.end - newest < timedelta(days=1)
+    tests = [fold["test"] for fold in report["walk_forward"]["folds"]]
+    assert report["period"] == {"start": tests[0][0], "end": tests[-1][1]}
+    assert report["figures"]["issued"] == report["walk_forward"]["pooled"]["issued"]  # each decision by the model of its fold
+    assert "6 earlier fits of the same recipe" in report["judged_by"]
+    assert "6 earlier fits" in (tmp_path / "bundle" / "report.html").read_text()
+    assert result.assessment.gates[Gate.G6].detail["kind"] == "fold"
+    assert [member["trees"] for member in report["tried"][0]["members"]] == [12]  # none was cut
+    again = evaluate_bundle(EvaluateRequest(tmp_path / "bundle", data, *span_of(tests)), NoProgress()).assessment
+    assert again.overlap.in_sample  # the bundle itself proves nothing where it was trained
+
+
+def span_of(tests: list[list[str]]) -> tuple[datetime, datetime]:
+    return datetime.fromisoformat(tests[0][0]), datetime.fromisoformat(tests[-1][1])
 
 
 def test_page_of_the_report_is_in_the_bundle(bundle: Path) -> None:

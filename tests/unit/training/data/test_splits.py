@@ -18,7 +18,7 @@ from tests.examples import examples
 from tests.unit.training.synthetic import DAY, START_MS
 from training.data.dataset import DECISION_MINUTES, HORIZON_MINUTES, PURGE_MS
 from training.data.splits import DAY_MS, EMBARGO_MS, Span, SplitName, split_chronologically
-from training.data.walk_forward import WalkForward
+from training.data.walk_forward import FreshTail, WalkForward
 from training.errors import TrainingError
 from training.fit.uniqueness import average_uniqueness
 
@@ -66,11 +66,39 @@ def test_folds_share_no_minute_inside_and_test_every_stretch_once(days: int, off
     assert trained[0] >= 10
 
 
+@settings(max_examples=examples(15))
+@given(
+    days=st.integers(150, 500),
+    offset=st.integers(0, DAY - 1),
+    folds=st.integers(6, 9),
+    tail=st.builds(FreshTail, st.integers(36, 45), st.integers(7, 15)),
+)
+def test_fresh_folds_end_just_before_their_test_as_the_deployed_model_ends_before_its_use(
+    days: int, offset: int, folds: int, tail: FreshTail
+) -> None:
+    decided = decisions(days, offset)
+    deployed = tail.newest(decided)
+    found = WalkForward(folds, tail).spans(decided)
+    tests = [spans.pop(SplitName.TEST) for spans in found]
+    assert all(before.end_ms == after.start_ms for before, after in pairwise(tests))
+    for spans in (*found, deployed):
+        assert spans.pop(SplitName.EARLY_STOPPING) == spans[SplitName.CALIBRATION]
+        train, calibration, thresholds = (spans[p] for p in (SplitName.TRAIN, SplitName.CALIBRATION, SplitName.THRESHOLDS))
+        assert calibration.start_ms - train.end_ms == thresholds.start_ms - calibration.end_ms == EMBARGO_MS
+        assert (calibration.days, thresholds.days) == (tail.calibration_days, tail.thresholds_days)
+        assert train.days >= 10
+    for spans, test in zip(found, tests, strict=True):
+        assert test.start_ms - spans[SplitName.THRESHOLDS].end_ms == EMBARGO_MS
+    assert deployed[SplitName.THRESHOLDS].end_ms == tests[-1].end_ms  # nothing is left over
+
+
 def test_data_too_short_is_refused_with_the_days_needed() -> None:
     with pytest.raises(MarketDataError, match="at least 45 whole days"):
         split_chronologically(decisions(5))
     with pytest.raises(MarketDataError, match=r"at least \d+ whole days"):
         WalkForward().spans(decisions(30))
+    with pytest.raises(MarketDataError, match="at least 127 whole days"):
+        WalkForward(6, FreshTail(36, 14)).spans(decisions(100))
 
 
 def test_fewer_than_six_folds_are_refused() -> None:
