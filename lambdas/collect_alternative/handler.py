@@ -1,4 +1,6 @@
-"""collect_alternative (edge): every quarter of an hour, adds what sources beside candles published to the lake."""
+"""collect_alternative (edge): every quarter of an hour, adds newly published data beside candles, such as funding rates, to the
+lake.
+"""
 
 from __future__ import annotations
 

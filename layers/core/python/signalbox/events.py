@@ -305,7 +305,9 @@ class UnreadableEventError(SignalboxError, ValueError):
 
 
 class InstantAheadError(SignalboxError, ValueError):
-    """An event claims a time after it was sent. Time never runs backwards, so it would end every deadline before that time."""
+    """An event's time is after its sending. Accounts never go back in time, so accepting it would end every deadline before that
+    time.
+    """
 
 
 def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
@@ -338,7 +340,7 @@ class ScheduledJob(FrozenModel):
 
 
 def parse_event(detail_type: object, detail: object) -> Event:
-    """Return the event of a bus message, whatever its parts are. Raises UnreadableEventError and nothing else."""
+    """Return the event of a bus message. For a message of any other content it raises UnreadableEventError and nothing else."""
     kind = _BY_TYPE.get(detail_type) if isinstance(detail_type, str) else None
     if kind is None or not isinstance(detail, dict):
         what = f"{type(detail).__name__} of type {str(detail_type)[:60]!r}"

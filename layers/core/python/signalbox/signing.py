@@ -42,7 +42,7 @@ class UnknownKeyError(SealError):
 
 
 class ForgedError(SealError):
-    """The signature does not match: somebody else made it, or the event was changed on its way."""
+    """The signature does not match: another sender made it, or the event was changed on its way."""
 
 
 class OverdueError(SealError):

@@ -14,7 +14,7 @@ from signalbox.errors import SignalboxError
 
 
 class BackupError(SignalboxError):
-    """A dump or a restore did not come about. What was there before is there still."""
+    """A dump or a restore failed. Earlier dumps and the database's earlier rows are unchanged."""
 
 
 class DumpStorageError(BackupError):
@@ -22,7 +22,7 @@ class DumpStorageError(BackupError):
 
 
 class DumpDamagedError(BackupError):
-    """A dump is incomplete, cut short, or not what its manifest says. Nothing of the damaged part was restored."""
+    """A dump is incomplete, truncated, or differs from its manifest. Nothing of the damaged part was restored."""
 
 
 class DumpTooNewError(BackupError):
@@ -30,8 +30,8 @@ class DumpTooNewError(BackupError):
 
 
 class DumpIncompleteError(BackupError):
-    """A table could not be read whole, so there is no dump."""
+    """A table could not be read completely, so no dump was made."""
 
 
 class RestoreRefusedError(BackupError):
-    """The database is not one to restore into now: it holds something, or another restore is not finished."""
+    """The database cannot be restored into: it is not empty, or another restore of it is not finished."""

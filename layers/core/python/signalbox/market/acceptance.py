@@ -65,7 +65,9 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
 
 
 def merge_looks(first: AcceptedCandles, second: AcceptedCandles) -> AcceptedCandles:
-    """Return what two looks at the same minutes found. Where they differ the second one counts: a bar may have been revised."""
+    """Merge the results of two fetches of the same minutes. Where they differ, the second counts: the venue may have revised a
+    bar.
+    """
     found = {candle.open_time: candle for candle in first.candles} | {candle.open_time: candle for candle in second.candles}
     seen_again = {to_ms(candle.open_time) for candle in second.candles}
     doubted = (first.doubted - seen_again) | second.doubted

@@ -21,15 +21,15 @@ class OrderError(SignalboxError):
 
 
 class ViewPartsError(OrderError):
-    """Parts that do not make up one whole view. The view is not compared."""
+    """The parts of a venue view are incomplete or do not belong together. The view is not compared."""
 
 
 class OrderTermsError(OrderError):
-    """Terms that contradict each other, such as a limit order without a limit price."""
+    """The terms of an order contradict each other, such as a limit order without a limit price."""
 
 
 class EventRefusedError(OrderError):
-    """An event that this order cannot take. The order is unchanged."""
+    """An event cannot be applied to this order. The order is unchanged."""
 
     def __init__(self, client_order_id: str, event_id: str, detail: str) -> None:
         super().__init__(f"{client_order_id}: {detail} ({event_id})")
@@ -51,7 +51,7 @@ class TradeConflictError(EventRefusedError):
 
 
 class RequestMismatchError(EventRefusedError):
-    """An answer that fits no pending request, or an update below the filled quantity."""
+    """An answer belongs to no pending request, or an update sets a quantity below the filled one."""
 
 
 class QualityError(OrderError):

@@ -1,4 +1,4 @@
-"""Messages between the ledger and the venues over the bus: requests to act or to show a view, and the reports that answer.
+"""Bus messages between the ledger and the venues: requests to act or to report a view, and the reports that answer them.
 
 The ledger sends ExecutionRequested and VenueViewRequested. The execution function or an agent answers with ExecutionReported
 and VenueViewReported. A report carries order events as they are recorded (orders/events.py), so applying it twice is harmless.
@@ -125,7 +125,7 @@ class RestingExit(FrozenModel):
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        """Return the resting exit that a reduce-only order is."""
+        """Return a reduce-only order as a resting exit."""
         return cls(
             client_order_id=order.client_order_id,
             entry=order.terms.entry_id,
@@ -271,7 +271,7 @@ class VenueViewReported(BusEvent):
         return self
 
     def dated_by(self, sent_at: datetime) -> Self:
-        """Return the view with no instant after `sent_at`: its own, and those of its trades and transfers."""
+        """Return the view with its own time and those of its trades and transfers cut to `sent_at` at the latest."""
         trades = tuple(
             one if one.executed_at <= sent_at else one.model_copy(update={"executed_at": sent_at}) for one in self.trades
         )

@@ -56,7 +56,8 @@ class VenueDifference(StrEnum):
 
     @property
     def may_pass(self) -> bool:
-        """Whether activity at the venue during the view can explain it, such as a trade between two answers or a late answer."""
+        """Whether it may be temporary, such as after a trade or a late answer of the venue while it was read.
+        """
         return self is not VenueDifference.EVENT_REFUSED
 
 
@@ -69,7 +70,7 @@ class RecordEvent:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The outcome of an attempt is unknown: send nothing, and compare again at `until`."""
+    """The outcome of an earlier request is unknown: send nothing, and compare again at `until`."""
 
     client_order_id: str
     until: datetime

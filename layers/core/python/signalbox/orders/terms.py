@@ -42,7 +42,9 @@ class OrderType(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """GTC: until cancelled. IOC: fill what is possible now, cancel the rest. FOK: all now or nothing. GTD: until `expires_at`."""
+    """GTC: good till cancelled. IOC: fill what is possible now, cancel the rest. FOK: all now or nothing. GTD: until
+    `expires_at`.
+    """
 
     GTC = "GTC"
     IOC = "IOC"

@@ -1,4 +1,4 @@
-"""What execution needs from a venue, and from the log of its own sends. Adapters return facts; execution.py makes events.
+"""The ports of execution: the venue, and the log of the orders sent to it. Adapters return facts; execution.py makes events.
 
 ExecutionError
 ├── VenueRefusedError        the venue or our adapter refused: the order is not there and will not be
@@ -32,7 +32,7 @@ class ExecutionError(OrderError):
 
 
 class VenueRefusedError(ExecutionError):
-    """The instruction was certainly not carried out. `code` becomes the event's reason, and `detail` has the venue's words."""
+    """The instruction was certainly not carried out. `code` becomes the event's reason, and `detail` is the venue's text."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")

@@ -1,4 +1,4 @@
-"""What trading refuses.
+"""Errors of trading.
 
 TradingError
 ├── AccountError        an account that does not exist, or whose configuration is inconsistent
@@ -25,7 +25,7 @@ class TradingError(SignalboxError):
 
 
 class AccountError(TradingError):
-    """An account that does not exist, or whose configuration is inconsistent."""
+    """The account does not exist, or its configuration is inconsistent."""
 
 
 def no_account(account: str) -> AccountError:
@@ -34,7 +34,7 @@ def no_account(account: str) -> AccountError:
 
 
 class AccountNameError(AccountError):
-    """A name that is invalid, or that does not describe the account to be opened."""
+    """The name of an account is invalid, or does not describe the account to open."""
 
 
 class AccountUnreadableError(AccountError):
@@ -50,11 +50,11 @@ class UnpricedError(AccountError):
 
 
 class CommandError(TradingError):
-    """A command that cannot be carried out as it is."""
+    """The command cannot be carried out as it was given."""
 
 
 class OrderUnknownError(CommandError):
-    """A command about an order that the account does not have."""
+    """The command names an order that the account does not have."""
 
 
 class AccessRefusedError(TradingError):
@@ -77,4 +77,5 @@ class BarsNotAppliedError(TradingError):
 
 
 class RebookNeededError(TradingError):
-    """A fill happened before the newest booked entry. Nothing was changed: call the step again with `entries=`."""
+    """A fill happened before the newest booked entry. Nothing was changed: repeat the step with all of the account's `entries`.
+    """

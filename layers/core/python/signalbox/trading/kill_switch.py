@@ -1,4 +1,5 @@
-"""The kill switch at work: the stricter level and the later end win, and every order that would open risk is cancelled."""
+"""Applies the kill switch: of two halts the stricter level and the later end count, and every order that adds risk is cancelled.
+"""
 
 from __future__ import annotations
 

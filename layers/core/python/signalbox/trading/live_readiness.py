@@ -61,6 +61,6 @@ def not_ready(
 
 
 def require_ready(tx: TradingTransaction, state: AccountState, at: datetime, symbol: str) -> None:
-    """Return if an account may take new risk in a symbol. Raises CommandError with every reason against it."""
+    """Check that an account may take new risk in a symbol. Raises CommandError with every reason against it."""
     if reasons := not_ready(tx, state, at, symbol=symbol):
         raise CommandError(f"{state.account.account} may not trade live now: {reasons}")

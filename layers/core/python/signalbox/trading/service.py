@@ -69,7 +69,7 @@ _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, Arithmetic
 
 
 class UnexpectedEventError(TradingError):
-    """An event that concerns no account: a rule of the event bus is wrong."""
+    """An event concerns no account: a rule of the event bus is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,8 @@ class TradingService:
         return self._handle(account.account, instant_of(event))
 
     def on_event(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
-        """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError.
+        """Apply an event to each account that it concerns, in a transaction per account. Raises AccountError,
+        UnexpectedEventError.
 
         sent_at: when the queue received it, or None. A view in parts is dated by its last part.
         """

@@ -1,4 +1,6 @@
-"""The stop that rests at a live venue for just a trade's position: sent, resized, put back, and given up if a bar passed it."""
+"""Keeps a stop at a live venue for exactly a trade's position: sends, resizes and restores it, and gives it up once a bar passed
+it.
+"""
 
 from __future__ import annotations
 

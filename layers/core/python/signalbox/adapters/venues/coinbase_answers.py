@@ -167,7 +167,7 @@ def unfilled(status: VenueStatus) -> VenueStatus:
 
 @contextmanager
 def reading(client: Any) -> Iterator[None]:
-    """Translate errors of a request that cannot have changed anything."""
+    """Translate the errors of a request that only reads."""
     try:
         yield
     except ExecutionError:
@@ -180,7 +180,7 @@ def reading(client: Any) -> Iterator[None]:
 
 @contextmanager
 def writing(client: Any) -> Iterator[None]:
-    """Translate errors of a request that may have been carried out."""
+    """Translate the errors of a request that changes something, and that may have been carried out in spite of the error."""
     try:
         yield
     except ExecutionError:
