@@ -1,5 +1,6 @@
-"""restore_database (ledger): restores a dump as the schema's owner. Only `signalbox restore` invokes it, repeatedly until the
-restore is done.
+"""restore_database (ledger): restores a dump as the schema's owner.
+
+Only `signalbox restore` invokes it, repeatedly until the restore is done.
 """
 
 from __future__ import annotations

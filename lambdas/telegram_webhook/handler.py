@@ -1,5 +1,6 @@
-"""telegram_webhook (edge): takes Telegram's updates over HTTP and queues those of listed people. Strangers get no answer from the
-bot.
+"""telegram_webhook (edge): takes Telegram's updates over HTTP and queues those of listed people.
+
+Strangers get no answer from the bot.
 """
 
 from __future__ import annotations

@@ -26,8 +26,9 @@ from training.progress import NoProgress
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """The results of an account over a period. Amounts are exact Decimals in the account's currency; `.astype(float)` before
-    plotting.
+    """The results of an account over a period.
+
+    Amounts are exact Decimals in the account's currency; `.astype(float)` before plotting.
 
     headline: the first line of the report. summary: the figures of `signalbox backtest --json` (docs/backtest.md).
     trades: a row a closed trade: symbol, side, stage, leg (why it was left), decided_at, opened_at, closed_at (UTC), quantity

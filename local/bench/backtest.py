@@ -158,9 +158,7 @@ def bench_signals(grid: BarGrid, every: int) -> list[SignalGenerated]:
 
 
 def agrees(own: TradeRow, other: dict[str, Any]) -> bool:
-    """Return whether both engines ended a trade by the same exit in the same minute. At a timeout we fill at the next open, the
-    peer at the close.
-    """
+    """Return whether both engines ended a trade by the same exit in the same minute."""
     if own.leg.value != other["leg"]:
         return False
     minutes = -(-to_ms(own.closed_at) // MINUTE_MS) - other["closed_ms"] // MINUTE_MS

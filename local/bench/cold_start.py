@@ -39,8 +39,7 @@ _HEAVY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """A function's cold start in seconds. cpu: on this machine; init: scaled to the function's memory. plain: without bytecode.
-    """
+    """A function's cold start in seconds. cpu: on this machine; init: at the function's memory; plain: without bytecode."""
 
     function: str
     is_ledger: bool

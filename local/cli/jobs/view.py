@@ -1,4 +1,4 @@
-"""How the operator sees jobs: facts for --json, and the same facts as tables."""
+"""Shows jobs to the operator: their facts as JSON for --json, and as tables."""
 
 from __future__ import annotations
 

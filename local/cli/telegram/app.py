@@ -1,4 +1,4 @@
-"""`signalbox telegram ...` as typer sees it; it runs in `simulate.py` and `setup.py`."""
+"""Declares `signalbox telegram ...` for typer; `simulate.py` and `setup.py` run it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def simulate(
 
 @telegram_app.command("setup")
 def setup(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """Check the token, set webhook and menus, and send a test message; say in plain words what is wrong."""
+    """Check the token, set webhook and menus, and send a test message; explain what is wrong."""
     from local.cli.telegram.setup import run_setup  # noqa: PLC0415 - boto3 and the messenger's types
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
@@ -78,7 +78,7 @@ def people(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT
 
 @telegram_app.command("remove")
 def remove(user: Annotated[int, typer.Argument(help="The number after telegram: in `people`.")], stage: Stage = None) -> None:
-    """Take a person off the bot's list: at once after a lost phone."""
+    """Remove a person from the bot's list, for example after a lost phone. It takes effect at once."""
     from local.cli.telegram.setup import run_remove  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

@@ -305,8 +305,9 @@ class UnreadableEventError(SignalboxError, ValueError):
 
 
 class InstantAheadError(SignalboxError, ValueError):
-    """An event's time is after its sending. Accounts never go back in time, so accepting it would end every deadline before that
-    time.
+    """An event's time is after its sending.
+
+    Accounts never go back in time, so accepting it would end every deadline before that time.
     """
 
 

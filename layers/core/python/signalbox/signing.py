@@ -30,7 +30,7 @@ MINIMUM_KEY_BYTES: Final = 32  # the digest's length: a shorter key would be wea
 
 
 class SealError(SignalboxError, ValueError):
-    """A sealed event is refused: UnsealedError | UnknownKeyError | ForgedError | OverdueError. Messages never quote a key."""
+    """A sealed event is refused; the subclass says why. Messages never quote a key."""
 
 
 class UnsealedError(SealError):

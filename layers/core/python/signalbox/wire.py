@@ -77,14 +77,12 @@ def one_line(text: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    r"""Return a foreign text for one line of a terminal. Control characters and changes of direction are escaped, such as
-    `\u000a`."""
+    r"""Return a foreign text for one line of a terminal: control characters and changes of direction are escaped (`\u000a`)."""
     return _NOT_IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def readable(text: str) -> str:
-    """Return a text with a replacement character for each one that `parse` would refuse, so that the whole message is not lost.
-    """
+    """Return a text with U+FFFD for each character that `parse` would refuse, so that the rest of the message is not lost."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -42,8 +42,9 @@ class ObservationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindRules:
-    """The timing of a kind. step: between two values of a regular series; None for events. late_after: a value known later is
-    late.
+    """The timing of a kind. step: between two values of a regular series; None for events.
+
+    late_after: a value that becomes known longer after its publication is late.
     """
 
     step: timedelta | None
@@ -136,8 +137,9 @@ def as_known(observations: Iterable[MarketObservation], at: datetime) -> tuple[M
 
 @dataclass(frozen=True, slots=True)
 class ObservationQuality:
-    """How complete and how late one source's series of one kind and subject is. missing: absent steps between its first and last
-    value.
+    """How complete and how late one source's series of one kind and subject is.
+
+    missing: absent steps between its first and last value.
     """
 
     source: str

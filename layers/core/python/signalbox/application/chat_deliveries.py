@@ -1,4 +1,6 @@
-"""Sends the deliveries to one chat in order, several in one message. Each is recorded as begun before it is sent, and sent once.
+"""Sends the deliveries to one chat in order, several in one message.
+
+Each is recorded as begun before it is sent, and sent once.
 """
 
 from __future__ import annotations
@@ -83,8 +85,9 @@ class ChatDeliveries:
     moved: list[Move] = field(default_factory=list)  # chats whose new id was met
 
     def carry_out(self, batch: Sequence[Delivery], found: dict[int, DeliveryResult]) -> None:
-        """Carry out deliveries to the same chat, and add their results to `found` by place. Those without a result are delivered
-        again.
+        """Carry out deliveries to the same chat, and add their results to `found` by place.
+
+        Those without a result are delivered again.
         """
         began = self.clock()
         ready, held = self._released(batch, began)

@@ -60,8 +60,9 @@ class AgentMailboxes(Protocol):
         """Whether a queue holds reminders to check that a command was answered."""
 
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Return an agent's report on this account, and record which command it answers. Raises SignalboxError if another wrote
-        it.
+        """Return an agent's report on this account, and record which command it answers.
+
+        Raises SignalboxError if another wrote it.
         """
 
     def check(self, text: str) -> ExpectedAnswer | None:

@@ -10,16 +10,18 @@ from signalbox.signals.ports import EventPublisher, OutboxEvent, PartlyPublished
 
 @dataclass(frozen=True, slots=True)
 class ForwardEvents:
-    """publisher: returns the publisher whose events belong to a trace. remove: deletes from the table the events that are on the
-    bus.
+    """publisher: returns the publisher whose events belong to a trace.
+
+    remove: deletes from the table the events that are on the bus.
     """
 
     publisher: Callable[[str], EventPublisher]
     remove: Callable[[Sequence[OutboxEvent]], None]
 
     def forward(self, events: Sequence[tuple[OutboxEvent, str]]) -> Forwarded:
-        """Put events, each with its trace, on the bus in order. An error of an unreachable bus is raised, and all events are
-        delivered again.
+        """Put events, each with its trace, on the bus in order.
+
+        An error of an unreachable bus is raised, and all events are delivered again.
 
         An event that the bus refuses stays on the table, blocks no other, and is sent again by the relay.
         """

@@ -110,8 +110,9 @@ class ManageOrders:
         return self._carried_out(command, who)
 
     def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
-        """Halt an account on a message of the kill switch's queue. The IAM permission to send to that queue suffices; no role is
-        needed.
+        """Halt an account on a message of the kill switch's queue.
+
+        The IAM permission to send to that queue suffices; no role is needed.
 
         A halt must never be refused: the function that carries out orders halts an account whose agent is silent, and it has
         no role. who: the name to record. TradingError is final; LedgerError and UnpricedError may be retried.

@@ -81,8 +81,9 @@ class SendAlerts:
     clock: Callable[[], datetime]
 
     def fan_out(self, event: Event) -> FanOut:
-        """Queue the alert of an event. A critical one is queued for e-mail first, which needs neither the Telegram secret nor the
-        bot.
+        """Queue the alert of an event.
+
+        A critical one is queued for e-mail first, which needs neither the Telegram secret nor the bot.
         """
         alert = alert_of(event)
         if alert is None:
@@ -106,8 +107,9 @@ class SendAlerts:
         return FanOut(len(deliveries), int(alert.is_critical), problems=book.problems)
 
     def deliver(self, batch: Sequence[Delivery], on_move: Callable[[Move], None]) -> list[DeliveryResult]:
-        """Carry out deliveries and return their results in the same order. A failure stops the rest of its message group but no
-        other group.
+        """Carry out deliveries and return their results in the same order.
+
+        A failure stops the rest of its message group but no other group.
 
         on_move: called at the end for each change of a chat's id, which is stored by then.
         """
@@ -125,7 +127,9 @@ class SendAlerts:
         return [found[place] for place in range(len(batch))]
 
     def report_move(self, move: Move) -> None:
-        """Send the new id of a moved chat to that chat, so that the operator can enter it in the secret. Raises MessengerError.
+        """Send the new id of a moved chat to that chat, so that the operator can enter it in the secret.
+
+        Raises MessengerError.
         """
         text = self.chats.book().of(move.chat_id).words().say("chat.moved", new=move.new_id, old=move.chat_id)
         self.chats.messenger().send(move.new_id, OutgoingMessage(text))

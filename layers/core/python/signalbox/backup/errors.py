@@ -14,7 +14,7 @@ from signalbox.errors import SignalboxError
 
 
 class BackupError(SignalboxError):
-    """A dump or a restore failed. Earlier dumps and the database's earlier rows are unchanged."""
+    """A dump or a restore failed. Earlier dumps stay as they are, and a restore can be repeated."""
 
 
 class DumpStorageError(BackupError):

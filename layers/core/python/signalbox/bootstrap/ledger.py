@@ -16,8 +16,9 @@ from signalbox.bootstrap.settings import DatabaseEnvironment, LedgerSettings, tr
 
 
 def database_settings(found: DatabaseEnvironment, *, application: str, user: str | None = None) -> DatabaseSettings:
-    """Return the address and login of the ledger. application: the connection's name at the server. user: replaces the
-    environment's.
+    """Return the address and login of the ledger. application: the connection's name at the server.
+
+    user: replaces the environment's.
     """
     return DatabaseSettings(found.host, found.port, found.name, user or found.user, found.sslmode, found.ca_file, application)
 

@@ -65,8 +65,9 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
 
 
 def merge_looks(first: AcceptedCandles, second: AcceptedCandles) -> AcceptedCandles:
-    """Merge the results of two fetches of the same minutes. Where they differ, the second counts: the venue may have revised a
-    bar.
+    """Merge the results of two fetches of the same minutes.
+
+    Where they differ, the second counts: the venue may have revised a bar.
     """
     found = {candle.open_time: candle for candle in first.candles} | {candle.open_time: candle for candle in second.candles}
     seen_again = {to_ms(candle.open_time) for candle in second.candles}

@@ -37,8 +37,7 @@ _KEEP_CURRENT_MINUTE: Final = 0  # of the hour: in that cycle the bars of fallba
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whose bars a symbol uses. venue: None for the stage's own. answered: cycles in a row in which the own venue answered.
-    """
+    """Whose bars a symbol uses. venue: None for the stage's own. answered: cycles in a row in which the own venue answered."""
 
     venue: str | None
     answered: int

@@ -159,8 +159,9 @@ def days_between(start: datetime, end: datetime) -> Iterator[date]:
 
 
 def decimal_text(value: Decimal) -> str:
-    """Return the canonical text of a number: no exponent, no zeros at the end. Raises MarketDataError if it is extremely large or
-    small.
+    """Return the canonical text of a number: no exponent, no zeros at the end.
+
+    Raises MarketDataError if it is extremely large or small.
     """
     if not value.is_finite() or (value and abs(value.adjusted()) > LARGEST_EXPONENT):
         raise MarketDataError(f"expected a number between 1E-{LARGEST_EXPONENT} and 1E+{LARGEST_EXPONENT}, got {value}")

@@ -74,8 +74,9 @@ def initialise(event: OrderInitialized) -> Order:
 
 
 def replay(events: Iterable[OrderEvent]) -> Order:
-    """Return the order that results from these events, oldest first. Raises OrderTermsError if the first is not an
-    OrderInitialized.
+    """Return the order that results from these events, oldest first.
+
+    Raises OrderTermsError if the first is not an OrderInitialized.
     """
     order: Order | None = None
     for event in events:

@@ -56,8 +56,7 @@ class VenueDifference(StrEnum):
 
     @property
     def may_pass(self) -> bool:
-        """Whether it may be temporary, such as after a trade or a late answer of the venue while it was read.
-        """
+        """Whether it may be temporary, such as after a trade or a late answer of the venue while it was read."""
         return self is not VenueDifference.EVENT_REFUSED
 
 

@@ -42,9 +42,7 @@ class OrderType(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """GTC: good till cancelled. IOC: fill what is possible now, cancel the rest. FOK: all now or nothing. GTD: until
-    `expires_at`.
-    """
+    """GTC: until cancelled. IOC: fill what is possible now, cancel the rest. FOK: all now or nothing. GTD: until `expires_at`."""
 
     GTC = "GTC"
     IOC = "IOC"

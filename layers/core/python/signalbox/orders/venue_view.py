@@ -56,8 +56,9 @@ class VenueTrade:
     liquidity: Liquidity = Liquidity.UNKNOWN
 
     def as_fill(self, order: Order) -> OrderFilled:
-        """Return this trade as a fill event of its order. It is not validated again, because the view was when it arrived
-        (ViewedTrade).
+        """Return this trade as a fill event of its order.
+
+        It is not validated again, because the view was when it arrived (ViewedTrade).
         """
         return OrderFilled.trusted(**self._facts(order.client_order_id, order.terms.account))
 

@@ -204,8 +204,9 @@ def _reported(error: Exception) -> str:
 
 
 def only_period(period: ReportPeriod, until: datetime) -> datetime:
-    """Return the end of a report on this period: the period's end, or `until` if it still runs. Raises PeriodError if it has not
-    begun.
+    """Return the end of a report on this period: the period's end, or `until` if it still runs.
+
+    Raises PeriodError if it has not begun.
     """
     if until <= period.start:
         raise PeriodError(f"period {period.name} has not begun: it begins at {period.start.isoformat()}")

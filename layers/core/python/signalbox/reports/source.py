@@ -209,8 +209,7 @@ class FactsBooked:
 
 @dataclass(frozen=True, slots=True)
 class ReportMark:
-    """How far an account's reports are current: they include facts booked up to `booked`, and the periods that had ended by `at`.
-    """
+    """How far an account's reports are current: they include facts booked up to `booked`, and periods that ended by `at`."""
 
     booked: int
     at: datetime

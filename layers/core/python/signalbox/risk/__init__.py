@@ -1,5 +1,6 @@
-"""Pre-trade checks and account rules: decide which orders may be sent, and say why others may not. Pure: Decimal only, and time
-is an argument.
+"""Pre-trade checks and account rules: decide which orders may be sent, and say why others may not.
+
+Pure: Decimal only, and time is an argument.
 """
 
 from signalbox.risk.assess import assess, assess_batch

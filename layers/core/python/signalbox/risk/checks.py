@@ -192,8 +192,9 @@ def check_reduce_only(context: CheckContext, found: Breaches) -> None:
 
 
 def check_exposure(context: CheckContext, found: Breaches) -> None:
-    """Check the worst notional of symbol, account and correlated group. An order that does not raise it passes even above a
-    limit.
+    """Check the worst notional of symbol, account and correlated group.
+
+    An order that does not raise it passes even above a limit.
     """
     impact = context.impact
     if impact is None or (added := impact.after - impact.before) <= ZERO:

@@ -1,5 +1,6 @@
-"""The input of the pre-trade checks: a proposed order, and the venue's rules for its instrument. All money is in the account's
-currency.
+"""The input of the pre-trade checks: a proposed order, and the venue's rules for its instrument.
+
+All money is in the account's currency.
 """
 
 from __future__ import annotations

@@ -186,8 +186,9 @@ class EventPublisher(Protocol):
     """Publishes events on the bus."""
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Try to publish every event, so that no refused event blocks others. Then raise PartlyPublishedError if the bus refused
-        any.
+        """Try to publish every event, so that no refused event blocks others.
+
+        Then raise PartlyPublishedError if the bus refused any.
 
         Publishing an event twice is harmless, because consumers recognise its event_id.
         """

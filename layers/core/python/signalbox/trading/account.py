@@ -25,7 +25,7 @@ DeploymentName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-
 
 
 class TradingMode(StrEnum):
-    """What happens to an order: it is only recorded, filled on paper, or sent to a venue."""
+    """What happens to a decision to trade: it is only recorded, filled on paper, or sent to a venue."""
 
     DRY_RUN = "dry_run"
     PAPER = "paper"

@@ -37,8 +37,7 @@ _UNLIMITED: Final = Decimal(10) ** 12  # stands for "no maximum"
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A difference that a view showed. since: the first view with these figures. first: the first view with this key.
-    """
+    """A difference that a view showed. since: the first view with these figures. first: the first view with this key."""
 
     difference: VenueDifference
     subject: str

@@ -45,8 +45,9 @@ class ClosedPart:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The fills that closed a trade, in time order. left: quantity still open. realised: profit after fees, None while some is
-    open.
+    """The fills that closed a trade, in time order. left: quantity still open.
+
+    realised: profit after fees, None while some is open.
     """
 
     closings: tuple[ClosedPart, ...]

@@ -174,8 +174,9 @@ def adopt_position(command: AdoptPosition, who: str) -> AccountHandler:
 
 
 def move_money(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandler:
-    """Return the handler that books a transfer. For a live account the command needs the venue_id that the venue's view gives
-    this transfer.
+    """Return the handler that books a transfer.
+
+    For a live account the command needs the venue_id that the venue's view gives this transfer.
     """
 
     def move(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:

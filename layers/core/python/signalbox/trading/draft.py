@@ -75,8 +75,9 @@ def _in_booking_order(entries: Sequence[E]) -> Sequence[E]:
 
 
 class AccountDraft:
-    """An account state that a step is changing. entries: all of the account's entries, if the step repeats after
-    RebookNeededError.
+    """An account state that a step is changing.
+
+    entries: all of the account's entries, if the step repeats after RebookNeededError.
     """
 
     def __init__(self, state: AccountState, at: datetime, entries: Sequence[Entry] = ()) -> None:
@@ -167,7 +168,9 @@ class AccountDraft:
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
 
     def snapshot(self, at: datetime, *, without: ClientOrderId | None = None) -> RiskSnapshot:
-        """Return the risk snapshot for a decision at `at`. without: the order that the decision will change, which is left out.
+        """Return the risk snapshot for a decision at `at`.
+
+        without: the order that the decision will change, which is left out.
         """
         return compose(
             self.account,

@@ -77,5 +77,7 @@ class BarsNotAppliedError(TradingError):
 
 
 class RebookNeededError(TradingError):
-    """A fill happened before the newest booked entry. Nothing was changed: repeat the step with all of the account's `entries`.
+    """A fill happened before the newest booked entry.
+
+    Nothing was changed: repeat the step with all of the account's `entries`.
     """

@@ -141,7 +141,9 @@ class ExitFailed(BusEvent):
 
 
 class StopPassed(BusEvent):
-    """The market is beyond the stop that rests at the venue, but the stop has not closed the trade. A market order will close it.
+    """The market is beyond the stop that rests at the venue, but the stop has not closed the trade.
+
+    A market order will close it.
     """
 
     type: ClassVar[EventType] = EventType.STOP_PASSED

@@ -1,5 +1,4 @@
-"""Applies the kill switch: of two halts the stricter level and the later end count, and every order that adds risk is cancelled.
-"""
+"""Applies the kill switch: of two halts the stricter level and the later end count, and orders that add risk are cancelled."""
 
 from __future__ import annotations
 

@@ -250,7 +250,9 @@ def _observed(draft: AccountDraft, at: datetime, equity: Decimal | None, *, open
 
 
 def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened_at: datetime | None) -> None:
-    """Report an equity to the rule monitor, after the midnights before it. opened_at: when a new position was opened, if any was.
+    """Report an equity to the rule monitor, after the midnights before it.
+
+    opened_at: when a new position was opened, if any was.
     """
     monitor = draft.monitor
     if monitor is None:

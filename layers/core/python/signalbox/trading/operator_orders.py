@@ -70,8 +70,9 @@ def replace(
     limit_price: Decimal | None = None,
     stop_price: Decimal | None = None,
 ) -> Transition:
-    """Ask the venue to change an open order; a None keeps its value. The pre-trade checks run on the order as it would be
-    afterwards.
+    """Ask the venue to change an open order; a None keeps its value.
+
+    The pre-trade checks run on the order as it would be afterwards.
 
     Raises CommandError for an order that is not in the account state or cannot be changed now.
     """

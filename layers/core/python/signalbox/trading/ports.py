@@ -74,8 +74,7 @@ class TradingTransaction(Protocol):
         """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, sorted by name."""
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
-        """Store a part of a view, and return its parts so far in order; empty if this view or a newer one was compared already.
-        """
+        """Store a part of a view, and return its parts so far in order; empty if this or a newer view was compared already."""
 
     def incomplete_views(self) -> Sequence[IncompleteView]:
         """Return the views of which parts are stored, oldest first."""
@@ -103,6 +102,7 @@ class TradingLedger(Protocol):
         """Create an account and transfer its capital in. False if it exists unchanged. Raises AccountError if it differs."""
 
     def transaction(self, account: str) -> AbstractContextManager[TradingTransaction]:
-        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if the account does not
-        exist.
+        """Lock an account; commit when the block ends, roll back when it raises.
+
+        Raises AccountError if the account does not exist.
         """

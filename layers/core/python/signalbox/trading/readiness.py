@@ -53,9 +53,7 @@ MODE_WORDS: Final = (TradingMode.LIVE.value, TradingMode.PAPER.value, WITHDRAWN)
 
 
 def words_of(account: TradingAccount) -> tuple[str, ...]:
-    """Return the texts that may be confirmed for an account: a mode, the version of its firm's rules, or the withdrawal of
-    either.
-    """
+    """Return what may be confirmed for an account: a mode, the version of its firm's rules, or the withdrawal of everything."""
     rules = () if account.rules is None else (f"{account.rules.name} {account.rules.version}",)
     return (*(word for word in MODE_WORDS if word != TradingMode.LIVE.value or account.mode is TradingMode.LIVE), *rules)
 
@@ -97,8 +95,7 @@ def qualification_of(deployment: str, stage: str, bundles: Iterable[Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The newest reconciliation of ledger and venue. `open`: differences found since its view was requested, as "CODE subject".
-    """
+    """The newest comparison of ledger and venue. open: the differences since its view was requested, as "CODE subject"."""
 
     at: datetime
     open: tuple[str, ...] = ()

@@ -1,4 +1,6 @@
-"""Records a venue's refusals with the venue's text: a compliance record line for each, and an event that becomes an alert. Pure.
+"""Records a venue's refusals with the venue's text: a compliance record line for each, and an event that becomes an alert.
+
+Pure.
 """
 
 from __future__ import annotations

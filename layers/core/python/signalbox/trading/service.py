@@ -164,8 +164,9 @@ class TradingService:
         return self._handle(account.account, instant_of(event))
 
     def on_event(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
-        """Apply an event to each account that it concerns, in a transaction per account. Raises AccountError,
-        UnexpectedEventError.
+        """Apply an event to each account that it concerns, in a transaction per account.
+
+        Raises AccountError, UnexpectedEventError.
 
         sent_at: when the queue received it, or None. A view in parts is dated by its last part.
         """

@@ -69,9 +69,7 @@ def equity_of(state: AccountState) -> Decimal:
 
 
 def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
-    """Return an order as the checks take it. stop_loss: of the trade it opens. is_exit: whether our own exit closes all that is
-    left.
-    """
+    """Return an order as the checks take it. stop_loss: of the trade it opens. is_exit: it is our own exit of the whole rest."""
     terms, price = order.terms, _worst_price(order)
     order_id, symbol, side = order.client_order_id, Symbol(terms.symbol), terms.side
     if price is None and stop_loss is None and not is_exit:

@@ -67,8 +67,7 @@ class ExitProgress(Changing):
 
 @dataclass(frozen=True)
 class Closing(Changing):
-    """A position without an open trade that has to be closed: because of the kill switch, or of a fill after the end of its
-    trade.
+    """A position without an open trade that has to be closed: by the kill switch, or after a fill that came late.
 
     quantity: signed late quantity still to be closed, 0 if none. is_flattened: the kill switch closes the whole position. When
     neither applies any more, the record stays until a new one would get a later `since`, which is part of the order ids.
@@ -85,8 +84,9 @@ class Closing(Changing):
 
 @dataclass(frozen=True)
 class Trade(Changing):
-    """The position of one signal, from its entry until it is flat. Key: account and `entry`, the client order id of the entry
-    order.
+    """The position of one signal, from its entry until it is flat.
+
+    Key: account and `entry`, the client order id of the entry order.
 
     exit_leg: why the trade is being closed, None while it may stay open; on a closed trade, what closed it. exit: the open exit
     order; on a closed trade, the order that closed it.
@@ -174,9 +174,7 @@ class AccountState(Changing):
 
     @property
     def instruments(self) -> Mapping[Symbol, Instrument]:
-        """Tradable instruments: for a live account those of the venue's newest view (none before the first), else the paper
-        venue's.
-        """
+        """Tradable instruments: of a live account those in its venue's newest view (none before it), else the paper venue's."""
         return instruments_at(self.at_venue.instruments) if self.account.mode is TradingMode.LIVE else INSTRUMENTS
 
     @property

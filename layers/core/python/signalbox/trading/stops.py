@@ -1,6 +1,4 @@
-"""Keeps a stop at a live venue for exactly a trade's position: sends, resizes and restores it, and gives it up once a bar passed
-it.
-"""
+"""Keeps a stop for a trade's position at a live venue: sends, resizes, restores it, or gives it up once a bar passed it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Applies order events that a venue reports to an account. An event that cannot be applied to an order is recorded and halts the
-account.
+"""Applies order events that a venue reports to an account.
+
+An event that cannot be applied to an order is recorded and halts the account.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The bot's people, their invitation codes, the commands that wait for confirmation, and the updates already answered, in
-DynamoDB.
+"""The bot's people and invitations, commands that wait for confirmation, and the updates already answered, in DynamoDB.
 
 One table with the string key `id` and the TTL attribute `expiration`. What has to happen once is a conditional write. DynamoDB
 removes an expired item within days, so every read compares the time itself.

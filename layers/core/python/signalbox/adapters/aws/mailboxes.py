@@ -96,8 +96,9 @@ class Mailboxes:
         )
 
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Return an agent's report on this account, and record which command it answers. Raises EnvelopeError if another wrote
-        it.
+        """Return an agent's report on this account, and record which command it answers.
+
+        Raises EnvelopeError if another wrote it.
         """
         opened = self._open_report(account, text)
         content = opened.content()

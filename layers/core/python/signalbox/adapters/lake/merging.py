@@ -1,4 +1,6 @@
-"""Joins rows of an outside file with a day of the lake, column by column. No existing minute changes unless the caller allows it.
+"""Joins rows of an outside file with a day of the lake, column by column.
+
+No existing minute changes unless the caller allows it.
 """
 
 from __future__ import annotations

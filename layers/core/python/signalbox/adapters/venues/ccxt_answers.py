@@ -153,6 +153,8 @@ def asked_pause(client: Any) -> int:
 
 
 def all_at(url: str, addresses: Any) -> Any:
-    """Return ccxt's addresses of a venue, each replaced by `url`. Some venues, such as Gate, have one address per kind of market.
+    """Return ccxt's addresses of a venue, each replaced by `url`.
+
+    Some venues, such as Gate, have one address per kind of market.
     """
     return {name: all_at(url, inner) for name, inner in addresses.items()} if isinstance(addresses, dict) else url
