@@ -62,7 +62,7 @@ class AgentMailboxes(Protocol):
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
         """Return an agent's report on this account, and record which command it answers.
 
-        Raises SignalboxError if another wrote it.
+        Raises SignalboxError if the report is not from the account's agent.
         """
 
     def check(self, text: str) -> ExpectedAnswer | None:
@@ -160,7 +160,7 @@ class ExecuteOrders:
         return query(request, venue, sends, chains=sends)
 
     def pass_on(self, account: str, envelope: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Announce an agent's report, and record which command it answers. Raises EnvelopeError if another wrote it."""
+        """Announce an agent's report, and record which command it answers. Raises EnvelopeError if it is not from the agent."""
         content = self.mailboxes.take_report(account, envelope)
         if isinstance(content, ExecutionReported | VenueViewReported):
             self.bus.announce((content,))

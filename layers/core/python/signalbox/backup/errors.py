@@ -1,11 +1,11 @@
-"""What can be wrong with a dump, or with the database that it is restored into.
+"""Errors of dumps, and of the database that one is restored into.
 
 BackupError
 ├── DumpStorageError      the folder or bucket refused to read or write: a full disk, a missing permission
-├── DumpDamagedError      a dump is incomplete, cut short, or not what its manifest says
+├── DumpDamagedError      a dump is incomplete, truncated, or differs from its manifest
 ├── DumpTooNewError       a dump was made by a newer schema, or by other migrations, than this release knows
-├── DumpIncompleteError   a table could not be read whole, so there is no dump
-└── RestoreRefusedError   the database is not one to restore into now
+├── DumpIncompleteError   a table could not be read completely, so no dump was made
+└── RestoreRefusedError   the database is not empty, or another restore of it is not finished
 """
 
 from __future__ import annotations

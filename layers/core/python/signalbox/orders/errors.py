@@ -1,13 +1,13 @@
 """Errors of orders. Each one is a bug of ours or bad data from a venue, so the caller raises an alarm.
 
 OrderError
-├── OrderTermsError          an order whose own terms contradict each other
-├── EventRefusedError        an event that this order cannot take; the order is unchanged
+├── OrderTermsError          the terms of an order contradict each other
+├── EventRefusedError        an event cannot be applied to this order; the order is unchanged
 │   ├── WrongOrderError      the event belongs to another order
 │   ├── IllegalTransitionError   the table has no row for the event in this state
 │   ├── TradeConflictError   a conflicting duplicate of a trade id
-│   └── RequestMismatchError     an answer to a cancel or update that nobody asked for, or an impossible answer
-├── ViewPartsError           parts of a venue's view that do not make up one whole view
+│   └── RequestMismatchError     an answer to no pending cancel or update, or an impossible answer
+├── ViewPartsError           parts of a venue's view are incomplete or do not belong together
 └── QualityError             a figure of execution quality without its inputs
 """
 

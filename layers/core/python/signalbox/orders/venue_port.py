@@ -1,10 +1,10 @@
 """The ports of execution: the venue, and the log of the orders sent to it. Adapters return facts; execution.py makes events.
 
 ExecutionError
-├── VenueRefusedError        the venue or our adapter refused: the order is not there and will not be
+├── VenueRefusedError        the venue or our adapter refused: the instruction was certainly not carried out
 │   └── VenueNoAmendError    the venue cannot change an order: cancel it and send another (orders/replacing.py)
-├── VenueBusyError           not accepted now (rate limit, "try later"): nothing was done, try again
-├── VenueSilentError         an instruction went out and no answer came back: it may have been carried out
+├── VenueBusyError           not accepted now (rate limit, "try later"): nothing was done; try again
+├── VenueSilentError         an instruction was sent and not answered: it may have been carried out
 └── VenueUnknownOrderError   the venue does not know the order
 """
 

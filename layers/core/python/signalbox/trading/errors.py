@@ -1,17 +1,17 @@
 """Errors of trading.
 
 TradingError
-├── AccountError        an account that does not exist, or whose configuration is inconsistent
-│   ├── AccountNameError        a name that is invalid, or that does not describe the account to be opened
+├── AccountError        the account does not exist, or its configuration is inconsistent
+│   ├── AccountNameError        the name is invalid, or does not describe the account to open
 │   ├── AccountUnreadableError  its row in the ledger cannot be read; the other accounts are not affected
-│   ├── AccountDiffersError     it exists with another configuration
+│   ├── AccountDiffersError     an account of this name exists with another configuration
 │   └── UnpricedError           an open position has no price yet; the symbol's next bar brings one
-├── CommandError        a command that cannot be carried out: outdated, conflicting, or with nothing to change
+├── CommandError        the command cannot be carried out: outdated, conflicting, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── AccessRefusedError  the caller lacks the role for an action
 ├── RowRefusedError     the ledger rejects a row permanently: a value fits no column
-├── BarsNotAppliedError     a decision on bars that were not applied yet
-└── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
+├── BarsNotAppliedError     the bars that a signal was decided on are not applied yet
+└── RebookNeededError   a fill is older than the newest booked entry; repeat the step with all entries of the account
 """
 
 from __future__ import annotations

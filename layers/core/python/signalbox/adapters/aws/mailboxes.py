@@ -72,7 +72,7 @@ class Mailboxes:
         return reporting_account(self.stage, queue_arn.rsplit(":", 1)[-1])
 
     def is_checks(self, queue_arn: str) -> bool:
-        """Whether a queue is the one of delayed checks that an agent answered a command."""
+        """Whether a queue holds reminders to check that a command was answered."""
         return queue_arn.rsplit(":", 1)[-1] == self.checks_url.rsplit("/", 1)[-1]
 
     def has(self, account: str) -> bool:
@@ -98,7 +98,7 @@ class Mailboxes:
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
         """Return an agent's report on this account, and record which command it answers.
 
-        Raises EnvelopeError if another wrote it.
+        Raises EnvelopeError if the report is not from the account's agent.
         """
         opened = self._open_report(account, text)
         content = opened.content()
