@@ -59,7 +59,7 @@ class CoverageConfig(_Part):
 
 
 class Weights(_Part):
-    """How the weights of the model families are learned."""
+    """Settings for learning the weights of the model families."""
 
     shrinkage: Annotated[float, Field(ge=0, le=1)]  # pulls the learnt weights towards equal ones; 1 makes them equal
 

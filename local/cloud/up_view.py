@@ -56,7 +56,7 @@ class UpView(AbstractContextManager["UpView"], Protocol):
 
 
 class AlertCount:
-    """How many alerts were sent since the state began."""
+    """Counts the alerts since the state folder was created."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

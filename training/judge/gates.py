@@ -46,7 +46,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The figures that the gates are judged on."""
+    """The figures from which the verdicts of the gates follow."""
 
     evaluation: ModelEvaluation
     integrity: Integrity

@@ -138,7 +138,7 @@ _NEVER_LEFT: Final = {  # values of last_error after which the request certainly
 
 
 def outcome_of(code: int) -> Outcome:
-    """Return the outcome that a return code stands for."""
+    """Return the outcome that a return code means."""
     if code in DONE:
         return Outcome.DONE
     if code in LATER:

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from local.cli.jobs.package import package_code
-from local.cli.jobs.view import job_facts, list_facts, show_job, show_jobs
+from local.cli.jobs.view import job_facts, listed_job, show_job, show_jobs
 from local.cli.stage import announce, aws_session, stage_of
 from local.errors import WorkbenchError
 from local.settings import STAGE, load_settings
@@ -153,7 +153,7 @@ def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None
     with aws_errors_reported():
         found = _jobs().training_jobs(prefix, at_most=at_most)
     if options.as_json:
-        print(json.dumps([list_facts(one, stage) for one in found]))
+        print(json.dumps([listed_job(one, stage) for one in found]))
     else:
         show_jobs(found, stage)
 

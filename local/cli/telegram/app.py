@@ -78,7 +78,7 @@ def people(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT
 
 @telegram_app.command("remove")
 def remove(user: Annotated[int, typer.Argument(help="The number after telegram: in `people`.")], stage: Stage = None) -> None:
-    """Remove a person from the bot's list, for example after a lost phone. It takes effect at once."""
+    """Remove a person from the bot's list, for example after they lost their phone. It takes effect within 30 seconds."""
     from local.cli.telegram.setup import run_remove  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

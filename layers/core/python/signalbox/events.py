@@ -60,7 +60,7 @@ class BusEvent(FrozenModel, ABC):
 
     @property
     def caused_at(self) -> datetime | None:
-        """When the decision behind this event was made: a cycle's or a person's command. None if no decision caused it."""
+        """The time of the cycle or of the person's command that led to this event; None if neither did."""
         instant: datetime | None = getattr(self, "cycle_at", None) or getattr(self, "decided_at", None)
         return instant
 
@@ -229,7 +229,8 @@ class CycleDecided(BusEvent):
 
 
 class MarketDataStale(BusEvent):
-    """From this cycle on a symbol cannot be decided; later cycles refuse it too until MarketDataRecovered."""
+    """A symbol's market data is unusable for decisions from this cycle on, until MarketDataRecovered reports that it is usable.
+    """
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_STALE
     symbol: SymbolName

@@ -34,7 +34,7 @@ class RawObservation:
 
 
 class ObservationSource(Protocol):
-    """Where values come from."""
+    """A source of values."""
 
     @property
     def name(self) -> str:

@@ -59,7 +59,7 @@ class AccountStates(Protocol):
 
 
 class LedgerHistory(Protocol):
-    """What the ledger recorded, by period (start, end]."""
+    """Reads the ledger's records of a period (start, end]."""
 
     def order(self, account: str, client_order_id: str) -> Order | None:
         """Return one order of an account in its current state."""

@@ -62,7 +62,7 @@ class BusSettings(FunctionSettings):
 
 
 class DatabaseEnvironment(BaseModel):
-    """How to reach the ledger. host: a host name or a socket folder."""
+    """The connection to the ledger. host: a host name or a socket folder."""
 
     model_config = _FROZEN
     host: str = Field(alias=Env.DATABASE_HOST, min_length=1)

@@ -1,4 +1,4 @@
-"""Which rows of a venue's answer become candles. What cannot be trusted is refused and counted, never repaired.
+"""Decides which rows of a venue's answer become candles. Invalid rows are refused and counted, never repaired.
 
 Rules, in this order: a row whose time is outside [since, until) is dropped silently when it is merely the bar still open
 or before the window, and refused when it lies in the future; identical duplicates are one candle; two rows for one

@@ -61,7 +61,7 @@ class TradeSource(Protocol):
 
 
 class CursorStore(Protocol):
-    """How far each symbol of each venue has been collected."""
+    """Stores up to which bar each symbol of each venue has been collected."""
 
     def newest(self, venue: str, symbol: Symbol) -> datetime | None:
         """Return the open_time of the newest announced bar."""

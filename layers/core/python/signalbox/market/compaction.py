@@ -36,7 +36,7 @@ class CandleLedger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredDay:
-    """What the lake holds of a day. fault: why its file was bad; that file has been set aside."""
+    """The rows of a day in the lake. fault: why its file was bad; that file has been set aside."""
 
     candles: tuple[Candle, ...]
     fault: DayFault | None

@@ -65,7 +65,7 @@ class _FactOfItself(_OrderEvent):
 
 
 class OrderInitialized(_OrderEvent):
-    """The order was decided and recorded; the pre-trade checks have not judged it yet."""
+    """The order was decided and recorded; the pre-trade checks have not run yet."""
 
     kind: Literal["OrderInitialized"] = "OrderInitialized"
     terms: OrderTerms

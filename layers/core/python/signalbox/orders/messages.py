@@ -35,7 +35,7 @@ AnyOrderEvent = Annotated[OrderEvent, Field(discriminator="kind")]
 
 
 class OrderInstruction(StrEnum):
-    """What a venue is asked to do."""
+    """An instruction to a venue: submit, cancel or replace an order."""
 
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"
@@ -87,7 +87,7 @@ class ExecutionRequested(BusEvent):
 
 
 class ExecutionReported(BusEvent):
-    """What happened to one order at a venue or on the way there, oldest event first."""
+    """Reports the events of one order, at a venue or on the way there, oldest first."""
 
     type: ClassVar[EventType] = EventType.EXECUTION_REPORTED
     account: AccountName
@@ -242,7 +242,7 @@ class ViewedTransfer(FrozenModel):
 
 
 class VenueViewReported(BusEvent):
-    """What a venue shows of an account at one time: `orders.venue_view.VenueView` as a message.
+    """A venue's view of an account at one time: `orders.venue_view.VenueView` as a message.
 
     A large view travels in parts (orders/parts.py). `view` is then the digest of the whole view, which joins the parts.
     """

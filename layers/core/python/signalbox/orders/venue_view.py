@@ -105,7 +105,7 @@ class VenueTransfer:
 
 @dataclass(frozen=True, slots=True)
 class VenueView:
-    """What a venue shows of one account at one time.
+    """One account at one time, as its venue shows it.
 
     orders: every open order, plus the answer for each order that the ledger asked about. trades: all since the request's
     `since`. positions: signed base quantity by symbol; a missing symbol has no position. instruments: of the requested symbols;

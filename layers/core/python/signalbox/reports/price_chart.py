@@ -81,7 +81,7 @@ class Candles:
 
 @dataclass(frozen=True, slots=True)
 class PriceChart:
-    """What one chart shows, of a period that ends where the data or the run ended. currency: of profits."""
+    """The content of one chart. Its period ends where the data or the run ended. currency: of profits."""
 
     start: datetime
     end: datetime

@@ -51,7 +51,7 @@ class ExposureLine(NamedTuple):
 
 
 class ExposureBook(NamedTuple):
-    """The account before the order that is judged. cash: what CASH funding may spend, before working buys are deducted."""
+    """The account before the checked order. cash: the amount that CASH funding may spend, before working buys are deducted."""
 
     lines: Mapping[Symbol, ExposureLine]
     exposures: Mapping[Symbol, Decimal]  # of each line, in quote currency
@@ -75,7 +75,7 @@ class ExposureBook(NamedTuple):
 
 
 class ExposureImpact(NamedTuple):
-    """The facts by which new risk is judged: the account's book, and the order's symbol before and after the order."""
+    """The facts for the checks of new risk: the account's book, and the order's symbol before and after the order."""
 
     book: ExposureBook
     instrument: Instrument

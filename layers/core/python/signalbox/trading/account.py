@@ -33,7 +33,7 @@ class TradingMode(StrEnum):
 
 
 class EntryPolicy(FrozenModel):
-    """How a signal becomes a position: how much to risk and where to put the exits. No defaults: presets name every value.
+    """The sizing and exits of the positions that signals open. No defaults: presets name every value.
 
     "Volatility" is the standard deviation of the return over the signal's horizon (measured in trading/entry_plan.py).
     """

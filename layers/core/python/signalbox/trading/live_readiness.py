@@ -1,4 +1,4 @@
-"""Collects what the ledger knows about a live account's readiness, and refuses new risk while any reason stands against it."""
+"""Collects the ledger's facts about a live account's readiness, and refuses new risk while there is any reason against it."""
 
 from __future__ import annotations
 

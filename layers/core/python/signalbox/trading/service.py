@@ -1,4 +1,4 @@
-"""Takes events and commands to every account they concern: lock, load, apply the bars, take the step, commit.
+"""Applies events and commands to every account that they concern: lock, load, apply the bars, take the step, commit.
 
 It only coordinates the ledger and the pure steps: it decides nothing about money and publishes nothing. A repeated event or
 command is recognised by its natural key and changes nothing. An account's time never runs backwards: late events are handled
@@ -135,7 +135,10 @@ class ReadinessReport:
 
 @dataclass(frozen=True, slots=True)
 class TradingService:
-    """Every account of a stage. `market` is the venue whose candles price accounts that are opened by name."""
+    """Applies events and commands to the accounts of a stage.
+
+    market: the venue whose candles price accounts that are opened by name.
+    """
 
     ledger: TradingLedger
     market: str

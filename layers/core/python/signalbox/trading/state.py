@@ -44,7 +44,7 @@ class TradeState(StrEnum):
 
 @dataclass(frozen=True)  # without slots, as those below: `after` copies one dictionary
 class ExitProgress(Changing):
-    """How far closing a position has come. After each failed attempt comes another, until the position is closed.
+    """The progress of closing a position. After each failed attempt comes another, until the position is closed.
 
     attempts: orders sent so far, stops included; it numbers the next one. failures: exits in a row that ended without a fill.
     retry_at: the next exit is not sent before this; None means send it at once. since: when the position first had to be

@@ -53,7 +53,7 @@ SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND rel
 
 @dataclass(frozen=True, slots=True)
 class RestoreProgress:
-    """How far a restore has come.
+    """The progress of a restore.
 
     differences: between restored accounts and their facts; a single one keeps the ledger closed.
     """

@@ -94,7 +94,7 @@ class AccountOverview:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """Everything about one account in a period (start, end], oldest first. `orders`: decided in it, as they are now."""
+    """All facts about one account in a period (start, end], oldest first. orders: those decided in it, in their current state."""
 
     account: TradingAccount
     start: datetime

@@ -107,7 +107,7 @@ class _TableRows:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What a step changed, as rows. `left`: orders with new events that are no longer in the account state."""
+    """The changes of a step as rows. left: orders with new events that are no longer in the account state."""
 
     account: str
     parts: list[_TableRows]

@@ -145,7 +145,7 @@ def venue_name(client_order_id: str) -> str:
 
 
 def our_name(client_oid: str | None) -> str | None:
-    """Return the id that we gave an order, None for an order of somebody else."""
+    """Return the id that we gave an order, None for an order that we did not send."""
     name = (client_oid or "").replace("-", "").lower()
     return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
 

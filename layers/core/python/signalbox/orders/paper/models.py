@@ -23,7 +23,7 @@ class SpreadModel(Protocol):
 
 
 class LiquidityModel(Protocol):
-    """How much of an order a bar can fill."""
+    """Decides how much of an order a bar can fill."""
 
     def available(self, bar: Candle) -> Decimal | None:
         """Return the most that this bar fills, in base currency; None means no limit."""
