@@ -229,8 +229,7 @@ class CycleDecided(BusEvent):
 
 
 class MarketDataStale(BusEvent):
-    """A symbol's market data is unusable for decisions from this cycle on, until MarketDataRecovered reports that it is usable.
-    """
+    """A symbol's market data is unusable for decisions from this cycle on, until MarketDataRecovered is announced."""
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_STALE
     symbol: SymbolName
