@@ -1,4 +1,4 @@
-"""Adds the stacks to the app in deployment order and passes each what it needs. The stacks describe the resources."""
+"""Adds the stacks to the app in deployment order and connects them. The stacks describe the resources."""
 
 from __future__ import annotations
 

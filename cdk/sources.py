@@ -17,7 +17,7 @@ BUNDLE_ADDRESS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.
 
 
 class SourceMissingError(FileNotFoundError):
-    """Something the templates ship is not in the source tree."""
+    """A file or folder that the templates ship is not in the source tree."""
 
 
 def _existing(path: Path, made_by: str) -> Path:
@@ -44,7 +44,7 @@ def digest(*folders: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceTree:
-    """The repository as the templates see it."""
+    """The parts of the repository that the templates use."""
 
     root: Path = REPOSITORY
 

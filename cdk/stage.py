@@ -1,4 +1,4 @@
-"""The settings that may differ between stages. The templates ask this model, never for the name of a stage.
+"""The settings that may differ between stages. The templates depend on these settings, never on the name of a stage.
 
 A stage's settings are in `cdk/stages/<stage>.toml`, under version control, so that a later deployment cannot forget one. The
 app's context names the stage (`-c stage=dev`) and may override a setting once; `local` also needs `local_endpoints`. The stacks
@@ -137,7 +137,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def service(self) -> str:
-        """Dimension of the metrics of every function: an alarm watches what any of them counts."""
+        """The dimension of all functions' metrics. They share it, so that one alarm watches the count of all functions."""
         return f"{PRODUCT}-{self.name}"
 
     def function_name(self, function: Function) -> str:
@@ -177,7 +177,7 @@ def _endpoints(stage: str, value: object) -> LocalEndpoints | None:
 
 
 def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
-    """Return the stage the context names. Raises StageError, or pydantic.ValidationError for malformed `local_endpoints`."""
+    """Return the stage that the context names. Raises StageError, or pydantic.ValidationError for malformed `local_endpoints`."""
     path = stage_file(str(context.get("stage") or "dev"))
     settings = read_settings(path)
     if wrong := set(settings) & set(_NOT_IN_FILE):

@@ -13,7 +13,7 @@ FOLDER: Final = Path(__file__).resolve().parent / "stages"
 
 
 class StageError(ValueError):
-    """A stage is not described, or cannot be deployed as described. One line per error, each with the remedy."""
+    """A stage has no file, or cannot be deployed with its settings. One line per error, each with the remedy."""
 
 
 def stage_names(folder: Path = FOLDER) -> tuple[str, ...]:
@@ -37,7 +37,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def stage_error(error: ValidationError, model: type[BaseModel], source: str, hidden: Sequence[str] = ()) -> StageError:
-    """Return pydantic's findings as an error with one line each that names the source. hidden: fields that a file cannot set."""
+    """Return pydantic's findings as an error with one line per finding, which names the source.
+
+    hidden: fields that a file cannot set.
+    """
     lines = []
     for finding in error.errors(include_url=False, include_context=False):
         place = [str(part) for part in finding["loc"]]

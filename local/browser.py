@@ -1,4 +1,4 @@
-"""Headless Chromium as a child process, for a PDF of a report, a picture of a page, and the checks of how pages are laid out.
+"""Headless Chromium as a child process, for a PDF of a report, a picture of a page, and the checks of page layouts.
 
 It speaks the DevTools protocol over a pipe, so no port is opened and nothing is installed beside the browser. The browser loads
 files of this machine only: it gets no network (every host name resolves to nothing).
@@ -48,7 +48,7 @@ os.execv(sys.argv[3], sys.argv[3:])"""
 
 
 class BrowserError(DataError):
-    """No Chromium is installed, or it did not do what was asked."""
+    """No Chromium is installed, or a command to it failed."""
 
 
 def find_browser() -> str | None:

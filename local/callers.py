@@ -1,4 +1,4 @@
-"""Who may call a server of this machine: its own programs, under its own names. A page of a browser may not.
+"""Decides who may call a server on this machine: its own programs, under the machine's own names. Web pages may not.
 
 Nothing on the loopback interface is private: every page that is open in a browser can send requests there, and a name that its
 owner points at 127.0.0.1 (DNS rebinding) makes a foreign page look like one of ours. So each request is judged by what only the
@@ -68,7 +68,7 @@ def _is_ours(hosts: list[str], port: int, *, api_names: bool) -> bool:
 
 
 def guarded(application: Application) -> Application:
-    """Return the ASGI application behind `refusal`; whatever it answers lets no other origin read it."""
+    """Return the ASGI application behind `refusal`. No answer of it can be read by another origin."""
 
     async def judged(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:

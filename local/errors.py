@@ -1,14 +1,14 @@
-"""What can go wrong on the operator's side. One clear line each; the command prints it and exits 2.
+"""Errors of the operator's commands. Each has a message of one line; the command prints it and exits with 2.
 
 WorkbenchError
-├── DataError        local.market: candles that are absent, malformed or outside the window asked for
-│   └── ImportFileError local.cli.data.importing.files: a file that is not imported, and why; the others are
-├── AccountFileError local.cli.ftmo.events: an account's event file that cannot be replayed; names the line
-├── ServiceError     local.cloud.postgres, local.cloud.emulator: a child process that did not start or went away
-├── StageUnclearError local.cli.stage: no stage was named and none runs here, or AWS does not say whose account it is
-├── DeployError      local.cloud.deploy: templates that could not be synthesised or deployed
-├── StuckError       local.cloud.watch: a cycle that was not decided in time; names the stage it is stuck in
-└── StateInUseError  local.cloud.up: another workbench holds the same state folder
+├── DataError        local.market: input data are missing, malformed or outside the requested period
+│   └── ImportFileError local.cli.data.importing.files: a file cannot be imported; other files still are
+├── AccountFileError local.cli.ftmo.events: an account's event file cannot be replayed; names the line
+├── ServiceError     local.cloud.postgres, local.cloud.emulator: a child process did not start or ended
+├── StageUnclearError local.cli.stage: no stage was named and none runs here, or AWS does not name the account
+├── DeployError      local.cloud.deploy: templates could not be synthesised or deployed
+├── StuckError       local.cloud.watch: a cycle was not finished in time; names the stage that is stuck
+└── StateInUseError  local.cloud.up: another running workbench uses the same state folder
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class WorkbenchError(SignalboxError):
-    """Anything the workbench raises on purpose."""
+    """Base class of every error that the workbench raises on purpose."""
 
     @property
     def problem(self) -> Problem:
@@ -33,28 +33,28 @@ class WorkbenchError(SignalboxError):
 
 
 class DataError(WorkbenchError):
-    """Candles that are absent, malformed or outside the window asked for."""
+    """Candles or other input data are missing, malformed or outside the requested period."""
 
 
 class AccountFileError(WorkbenchError):
-    """An account's event file that cannot be replayed; names the line."""
+    """An account's event file cannot be replayed; the message names the line."""
 
 
 class ServiceError(WorkbenchError):
-    """A child process that did not start or went away."""
+    """A child process did not start, or ended unexpectedly."""
 
 
 class StageUnclearError(WorkbenchError):
-    """No stage was named and none runs here, or AWS does not say whose account it is."""
+    """No stage was named and none runs here, or AWS does not say which account the credentials belong to."""
 
 
 class DeployError(WorkbenchError):
-    """Templates that could not be synthesised or deployed."""
+    """Templates could not be synthesised or deployed."""
 
 
 class StuckError(WorkbenchError):
-    """A cycle that was not decided in time."""
+    """A cycle was not decided, or not finished, in time."""
 
 
 class StateInUseError(WorkbenchError):
-    """Another workbench holds the same state folder."""
+    """Another running workbench uses the same state folder."""

@@ -1,4 +1,4 @@
-"""Where the workbench keeps things and what it takes from outside. The only reader of `os.environ` in `local`.
+"""The settings of the workbench: its folders, data and AWS access. The only reader of `os.environ` in `local`.
 
 A setting comes from the environment, else from the settings file (`signalbox.toml`: SIGNALBOX_CONFIG, else the working folder,
 else the repository), else from its default. An option of a command goes before all of them. The file holds no secrets.
@@ -28,7 +28,7 @@ PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LI
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting: its key in the file, the environment variables that go before it (the first that is set), and what it is for."""
+    """A setting: its key in the file, the environment variables that override it (the first that is set), and its purpose."""
 
     name: str
     variables: tuple[str, ...]
@@ -70,7 +70,7 @@ class Settings:
 
     @property
     def shared_data(self) -> Path:
-        """Where recorded candles are by convention."""
+        """The conventional folder of recorded candles."""
         return self.repository.parent / "shared" / "data" / "candles"
 
     @property
@@ -80,7 +80,7 @@ class Settings:
 
     @property
     def recorded_candles(self) -> Path | None:
-        """The folder of recorded candles to use when none was named: SIGNALBOX_DATA, else the shared one, else nothing."""
+        """The default folder of recorded candles: SIGNALBOX_DATA, else the shared folder, else None."""
         if self.data is not None:
             nested = self.data / "candles"
             return nested if nested.is_dir() else self.data
@@ -88,12 +88,12 @@ class Settings:
 
 
 def caller_environment() -> dict[str, str]:
-    """Return the caller's whole environment: for the one command that acts with their AWS credentials."""
+    """Return the caller's whole environment, for the only command that acts with their AWS credentials."""
     return dict(os.environ)  # noqa: TID251 - the composition point of the workbench
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings. environ: instead of the process's own; then no file is read but the one that it names."""
+    """Read the settings. environ: replaces the process's environment; then only the settings file that it names is read."""
     env = _environment(environ)
     found = {one.setting.name: one.value for one in read_settings(env, searched=environ is None)}
     base = {name: env[name] for name in PASSED_ON if name in env}
@@ -113,7 +113,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def read_settings(environ: Mapping[str, str] | None = None, *, searched: bool = True) -> tuple[SettingValue, ...]:
-    """Return every setting with its source. searched: look for the file. Raises SignalboxError for a file that is wrong."""
+    """Return every setting with its source. searched: whether to look for the file. Raises SignalboxError for an invalid file."""
     env = _environment(environ)
     path = config_file(env, searched=searched)
     content = {} if path is None else _content(path)
@@ -130,12 +130,12 @@ def config_file(environ: Mapping[str, str] | None = None, *, searched: bool = Tr
 
 
 def show_no_colour() -> None:
-    """Let nothing of this process write colours: the convention of https://no-color.org, which every library here follows."""
+    """Turn off colours for this process and its libraries, by the convention of https://no-color.org that all of them follow."""
     os.environ["NO_COLOR"] = "1"  # noqa: TID251 - the composition point of the workbench
 
 
 def completes_a_word() -> bool:
-    """Whether a shell started this process to complete a word, and reads what it prints."""
+    """Return whether a shell started this process for command-line completion and reads its output."""
     return "_SIGNALBOX_COMPLETE" in os.environ  # noqa: TID251 - as above
 
 

@@ -1,4 +1,4 @@
-"""Columns of a progress bar that say what they show; one without a total shows no total."""
+"""Columns of a progress bar with labelled figures. Without a known total they show none."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class CoverageConfig(_Part):
 
 
 class Weights(_Part):
-    """How the weights of the model families are learnt."""
+    """Settings for learning the weights of the model families."""
 
     shrinkage: Annotated[float, Field(ge=0, le=1)]  # pulls the learnt weights towards equal ones; 1 makes them equal
 
@@ -237,7 +237,7 @@ class TrainConfig(_Part):
 
     @property
     def folds_are_whole(self) -> bool:
-        """Whether the folds fit every family. Only then do they judge the same recipe as the run itself."""
+        """Whether the folds fit every family. Only then do they evaluate the same recipe as the run itself."""
         return set(self.folded) == set(self.families)
 
     @property

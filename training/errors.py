@@ -1,4 +1,4 @@
-"""Errors of training: a request that cannot be met, or a model that is wrong. Bad candles raise MarketDataError.
+"""Errors of training: a request that cannot be carried out, or a wrong model. Bad candles raise MarketDataError.
 
 TrainingError
 ├── ConfigError          a configuration is incomplete or has an unknown key

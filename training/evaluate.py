@@ -24,7 +24,7 @@ from training.progress import Progress, each_of
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequest:
-    """The bundle to judge and the candles to judge it on.
+    """The bundle to evaluate, and the candles to evaluate it on.
 
     start, end: aware instants that bound decisions and their outcomes; None means no bound.
     scores: the folder of scores from earlier runs (kept_scores.py); None scores everything anew.
@@ -99,7 +99,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
 
 
 def read_all(files: Sequence[CandleSeries], start: datetime | None, end: datetime | None, progress: Progress) -> list[Bars]:
-    """Return the bars of every symbol in a period, a None bound being open."""
+    """Return the bars of every symbol in a period. None means no bound."""
     on_progress, bars = each_of(progress, len(files)), []
     for file in files:
         bars.append(read_bars(file, start, end))

@@ -1,4 +1,4 @@
-"""What a SageMaker job needs around `run_train` and `run_evaluate`: its candles, configuration, metrics and log."""
+"""Prepares a SageMaker job for `run_train` and `run_evaluate`: its candles, configuration, metrics and log."""
 
 from __future__ import annotations
 

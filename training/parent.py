@@ -1,4 +1,4 @@
-"""Ends a worker process when the process that started it is gone: a killed command leaves nobody computing for it."""
+"""Ends a worker process when the process that started it is gone, so that a killed command leaves no worker behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training recipe: fit, stop early and weigh, calibrate, freeze thresholds, each on its own period; and its walk-forward.
+"""The training recipe: fit, stop early and weigh, calibrate, freeze thresholds, each on its own period; and the walk-forward.
 
 The weights of the families are learnt on the early-stopping period (weights.py). Of several configurations the one with the
 lowest log loss there is chosen. The test period chooses nothing; the daily returns of every configuration on it are kept for gate
@@ -37,7 +37,7 @@ _HEARD: Final = (SplitName.EARLY_STOPPING, SplitName.CALIBRATION, SplitName.THRE
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Voice:
-    """A fitted member with its logits on the periods that weigh, calibrate and set thresholds."""
+    """A fitted member, with its logits on the periods for weights, calibration and thresholds."""
 
     member: FittedMember
     logits: Mapping[SplitName, Logits]
@@ -160,7 +160,7 @@ def freeze_all(
 
 
 def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: CostModel, making: Making) -> FoldResults:
-    """Return the walk-forward. In each fold everything is fitted, chosen and frozen anew, on what was known by then."""
+    """Return the walk-forward. In each fold everything is fitted, chosen and frozen anew, on the data known by then."""
     folds = config.walk_forward.spans(data.decided_at_ms)
     fitted, repeated = config.for_folds, [job for job in jobs if job[0] in config.folded]
     probability, issued, high = np.full(len(data), np.nan), np.zeros(len(data), np.bool_), np.zeros(len(data), np.bool_)
@@ -185,7 +185,7 @@ def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: Cos
 
 
 def trials_of(frozen: Sequence[FrozenRecipe], test: Dataset | None, folds: FoldResults | None, cost: CostModel) -> Trials:
-    """Return what was tried, with out-of-sample daily returns: from the folds if there are any, else from the test period."""
+    """Return the tried configurations with out-of-sample daily returns: from the folds if there are any, else from the test."""
     if folds is not None:
         return Trials(len(frozen), folds.daily_bps)
     if test is None:

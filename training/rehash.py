@@ -1,4 +1,4 @@
-"""Give a bundle whose feature schema has the former hash (of words) the hash of the computation, if that is proved safe.
+"""Replaces a bundle's former schema hash, of formula texts, by the hash of the computation, if that is proved safe.
 
 The golden vectors are the proof. Their feature rows were computed by the code that trained the bundle, from candles that still
 exist. This code must compute each of those rows from the same candles. Then the models must give the golden probabilities, as on
@@ -29,7 +29,7 @@ ABSOLUTE: Final = 1e-6
 
 
 class RehashError(BundleError):
-    """A bundle keeps its hash: the hash is not the former one, or this code does not compute its golden rows."""
+    """The hash of a bundle is not replaced: it is not the former one, or this code does not reproduce the golden rows."""
 
 
 @dataclass(frozen=True, slots=True)

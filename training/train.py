@@ -1,4 +1,4 @@
-"""One training run, from candles to a verified and judged bundle. recipe.py and the configuration say what is done.
+"""One training run, from candles to a verified and assessed bundle. recipe.py has the steps, the configuration their settings.
 
 The test period is scored once, by the bundle as it will be loaded. Nothing is chosen on it.
 """
@@ -115,7 +115,7 @@ class _Run:
 
 
 def train_bundle(request: TrainRequest, progress: Progress) -> TrainResult:
-    """Train, judge and write one bundle. A run that was killed resumes from its last complete epoch.
+    """Train, assess and write one bundle. A run that was killed resumes from its last complete epoch.
 
     Raises MarketDataError for candles that cannot be used, TrainingError for a request that cannot be met.
     """

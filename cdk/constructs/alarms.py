@@ -1,4 +1,4 @@
-"""Alarms of one shape, always with the operations topic as action. Each metric of an alarm costs money (decision 0090)."""
+"""Defines all alarms alike, with the operations topic as their action. Each metric of an alarm costs money (decision 0090)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The role that training containers run with: candles to read, one prefix to write, their logs, and their image."""
+"""The role of training containers: they may read candles, write below one prefix, write logs, and pull their image."""
 
 from __future__ import annotations
 

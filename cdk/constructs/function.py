@@ -1,4 +1,4 @@
-"""A function: its deployed name, code, layers, log group, a role of its own, and the size it may have.
+"""A function: its deployed name, code, layers, log group, its own role, and its maximum size.
 
 An edge function gets no network; a ledger function gets `network` and with it nothing but the ledger, S3 and two tables
 (docs/architecture.md, principle 1).
@@ -41,7 +41,7 @@ _RETENTION: Final = {
 
 
 class FunctionTooLargeError(ValueError):
-    """A function with its layers would not fit Lambda's limit with the house's reserve."""
+    """A function and its layers exceed Lambda's size limit less our reserve."""
 
 
 def retention(stage: StageConfig) -> aws_logs.RetentionDays:
@@ -51,7 +51,7 @@ def retention(stage: StageConfig) -> aws_logs.RetentionDays:
 
 @dataclass(frozen=True, slots=True)
 class LedgerNetwork:
-    """Where ledger functions run."""
+    """The VPC, subnets and security group of ledger functions."""
 
     vpc: aws_ec2.IVpc
     subnets: aws_ec2.SubnetSelection
@@ -68,7 +68,7 @@ class LedgerAccess:
 
 @dataclass(frozen=True, slots=True)
 class FunctionContext:
-    """What every function of a stage is built with."""
+    """The settings that all functions of a stage share."""
 
     stage: StageConfig
     sources: SourceTree
@@ -76,7 +76,7 @@ class FunctionContext:
 
 
 def require_size(name: Function, parts: Mapping[str, int], *, megabytes: int) -> None:
-    """Raise FunctionTooLargeError, with the bytes of each part, when together they are more than allowed."""
+    """Raise FunctionTooLargeError, which lists the bytes of each part, if together they are more than allowed."""
     if sum(parts.values()) > megabytes * 1_000_000:
         sizes = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts.items())
         raise FunctionTooLargeError(f"{name}: expected at most {megabytes} MB unzipped, got {sizes}")
@@ -174,11 +174,11 @@ class SignalboxFunction(Construct):
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=list(actions), resources=list(resources)))
 
     def allow_idempotency_records(self, table: aws_dynamodb.ITable) -> None:
-        """Let the function remember in a table what it has done, as Powertools' idempotency does."""
+        """Let the function keep Powertools' idempotency records in a table."""
         self.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.table_arn)
 
     def allow_items(self, actions: Sequence[str], table: aws_dynamodb.ITable, keys: Sequence[str]) -> None:
-        """Let the function's role do this to items of a table with these partition keys, and to no other.
+        """Allow the function's role these actions on items of a table with these partition keys only.
 
         As in `allow_events`, a request without a key does not pass: a scan has none.
         """
@@ -194,7 +194,7 @@ class SignalboxFunction(Construct):
         )
 
     def allow_events(self, bus: aws_events.IEventBus, kinds: Sequence[EventType]) -> None:
-        """Let the function put these types of events on the bus, and no other.
+        """Allow the function to put only these types of events on the bus.
 
         A request carries the source and the type of each of its entries. `ForAllValues` refuses one with a foreign value among
         them, but is true of a key that is absent, so `Null` asks for the key to be there.

@@ -57,7 +57,7 @@ class _BuiltBundling:
 
 
 class Layers(Construct):
-    """Layer versions, made when a stack asks for them."""
+    """The layer versions of one stack, each created on first use."""
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig, sources: SourceTree) -> None:
         super().__init__(scope, construct_id)
@@ -67,12 +67,12 @@ class Layers(Construct):
 
     @classmethod
     def of_stack(cls, stack: Stack, *, stage: StageConfig, sources: SourceTree) -> Layers:
-        """Return the layers of a stack, made when its first function asks for them."""
+        """Return the `Layers` of a stack, which its first function creates."""
         made = stack.node.try_find_child("Layers")
         return made if isinstance(made, cls) else cls(stack, "Layers", stage=stage, sources=sources)
 
     def of(self, *names: LayerName) -> tuple[Layer, ...]:
-        """Return the layers; a stack has one version of each, however many functions ask."""
+        """Return the given layers. All functions of a stack share one version of each."""
         for name in names:
             if name not in self._made:
                 self._made[name] = self._layer(name)

@@ -22,7 +22,7 @@ _REPORTS_KEPT: Final = Duration.days(4)
 
 
 class AgentMailbox(Construct):
-    """The queues and the key. They are named after stage and account, so that every side can derive the names.
+    """The queues and the key. Their names are derived from stage and account, so that every side can compute them.
 
     hidden_seconds: how long a report stays hidden while the function handles it. The key is no state: a lost key is made again.
     """

@@ -1,4 +1,4 @@
-"""Queues: encrypted, TLS only. A dead-letter queue keeps its messages for the longest time and alarms at the first one."""
+"""Queues: encrypted, TLS only. A dead-letter queue keeps messages as long as SQS allows; the first one sets off its alarm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job on a schedule: it runs on time or not at all, is retried while that makes sense, and lost runs go to a dead-letter queue.
+"""A job on a schedule: it runs on time or not at all, is retried up to a maximum age, and lost runs go to a dead-letter queue.
 
 The Scheduler only passes the event to Lambda: its retries and dead letters cover that step alone. Lambda then keeps an event for
 up to six hours and runs it late, unless the function's event-invoke configuration limits the event's age. Both put lost events

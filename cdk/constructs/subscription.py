@@ -26,13 +26,13 @@ PATIENT_RECEIVES: Final = 20  # deliveries before a message is a dead letter, wh
 
 
 def events_of(*kinds: EventType, detail: Mapping[str, Any] | None = None) -> aws_events.EventPattern:
-    """Return the pattern of our events of these types. detail: what their content has to match, too."""
+    """Return the pattern of our events of these types. detail: a pattern that their content must match too."""
     return aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in kinds], detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDelivery:
-    """How messages come from a queue to its function.
+    """The settings of delivery from a queue to its function.
 
     visibility_seconds: None means VISIBILITY_FACTOR times the function's timeout. delay_seconds: initial delay of each message.
     """
@@ -45,7 +45,7 @@ class QueueDelivery:
 
     @classmethod
     def patient(cls, function: SignalboxFunction, *, batch_size: int = 1, delay_seconds: int = 0) -> QueueDelivery:
-        """Return the one that shows a message again soon after a crash, and often before it is a dead letter."""
+        """Return settings that redeliver a message soon after a crash, and often before it becomes a dead letter."""
         return cls(
             batch_size=batch_size,
             maximum_receives=PATIENT_RECEIVES,
@@ -55,7 +55,7 @@ class QueueDelivery:
 
 
 class FunctionQueue(Construct):
-    """A queue that one function is fed from, one batch an invocation; it answers which messages come again."""
+    """A queue that feeds one function with one batch per invocation. The function returns the messages to deliver again."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ def subscribe(
     undelivered: aws_sqs.IQueue,
     group: str | None = None,
 ) -> None:
-    """Put the events that match one of `patterns` (by rule name) into a queue; in a FIFO queue all of them get the group `group`.
+    """Send events that match one of `patterns` (by rule name) to a queue. In a FIFO queue all of them are in the group `group`.
 
     undelivered: the queue for events that could not be delivered for a day, or for lack of permission.
 

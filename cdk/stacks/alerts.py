@@ -1,4 +1,4 @@
-"""Alerts go to Telegram in order. Each chat has its own queue order, so a slow chat delays no other."""
+"""Sends alerts to Telegram. They keep their order within each chat, and a slow chat delays no other."""
 
 from __future__ import annotations
 

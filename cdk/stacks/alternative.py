@@ -1,4 +1,4 @@
-"""Alternative data: every quarter of an hour, what is published beside candles becomes files of the lake; no cycle waits."""
+"""Alternative data: every quarter of an hour, newly published values become files of the lake. No cycle waits for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOLDERS: Final = ("alt", "quarantine")  # of signalbox.adapters.lake.alternativ
 
 
 class AlternativeStack(FunctionStack):
-    """collect_alternative and its clock."""
+    """collect_alternative and its schedule."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "alternative", description="collection of alternative data")

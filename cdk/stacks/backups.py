@@ -1,4 +1,4 @@
-"""Backups: every night, the ledger becomes a dump in a bucket; and the function that restores one, when it is asked to."""
+"""Backups: a dump of the ledger in a bucket every night, and the function that restores one on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SILENT_HOURS: Final = 26  # a night, and the tries after a failed one
 
 
 class BackupsStack(FunctionStack):
-    """dump_database and its clock, and restore_database.
+    """dump_database and its schedule, and restore_database.
 
     The one may read everything in the database and write below one folder of the bucket. The other may read that folder; its
     login is whoever's calls it, as migrate_database's is.

@@ -1,4 +1,4 @@
-"""What all stacks have in common: name, tags, protection, no look-ups."""
+"""The base of all stacks: name, tags, protection, no look-ups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from signalbox.contracts import PRODUCT, StackOutput
 
 
 class SignalboxStack(Stack):
-    """One concern of one stage, for whatever account and region it is deployed to."""
+    """One concern of one stage. The template is the same for every account and region."""
 
     def __init__(self, scope: Construct, stage: StageConfig, concern: str, *, description: str, stateful: bool = False) -> None:
         super().__init__(
@@ -28,7 +28,7 @@ class SignalboxStack(Stack):
 
     @property
     def state_removal(self) -> RemovalPolicy:
-        """What happens to stateful resources that leave the template."""
+        """The removal policy of stateful resources that are no longer in the template."""
         return RemovalPolicy.RETAIN if self.config.retain_state else RemovalPolicy.DESTROY
 
     def output(self, key: StackOutput, value: str) -> None:

@@ -1,4 +1,4 @@
-"""The bot: an HTTP API that Telegram calls, a queue, the function that answers, and the one that reads the ledger for it."""
+"""The bot: an HTTP API for Telegram's calls, a queue, the function that answers, and the one that reads the ledger for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ALARMS: Final = (
 
 
 class ChatStack(FunctionStack):
-    """telegram_webhook with its API and queue, telegram_bot, and query_ledger, which may read and writes nothing."""
+    """telegram_webhook with its API and queue, telegram_bot, and query_ledger, which may only read."""
 
     def __init__(self, scope: Construct, platform: Platform, *, trading: TradingStack) -> None:
         super().__init__(scope, platform, "chat", description="the bot")

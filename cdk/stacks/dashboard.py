@@ -1,4 +1,4 @@
-"""One dashboard per stage: does the cycle run, what does it decide, what failed. It refers to everything by name."""
+"""One dashboard per stage: whether the cycle runs, its decisions, and failures. It refers to all resources by name."""
 
 from __future__ import annotations
 

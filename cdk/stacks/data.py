@@ -1,4 +1,7 @@
-"""State: the ledger in PostgreSQL, the buckets, the tables of the edge. Physical names are CloudFormation's."""
+"""State: the ledger in PostgreSQL, the buckets, and the tables of the edge functions.
+
+CloudFormation chooses the physical names.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngine
 
 
 class DataStack(SignalboxStack):
-    """All state whose loss would hurt: the ledger, the buckets, and the tables of the edge functions."""
+    """All durable state: the ledger, the buckets, and the tables of the edge functions."""
 
     def __init__(
         self, scope: Construct, stage: StageConfig, *, network: NetworkStack, alarm_topic: aws_sns.ITopic, sources: SourceTree
@@ -98,7 +101,7 @@ class DataStack(SignalboxStack):
         return aws_ssm.StringParameter.value_for_string_parameter(scope, database_parameter_name(self.config.name, which))
 
     def database_environment(self, scope: Construct, user: str) -> dict[Env, str]:
-        """Return the variables with which a ledger function of a stack reaches PostgreSQL as a user."""
+        """Return the environment variables with which a ledger function connects to PostgreSQL as a user."""
         local = self.config.endpoints
         return {
             Env.DATABASE_HOST: local.database_host if local else self._parameter(scope, DatabaseParameter.ADDRESS),

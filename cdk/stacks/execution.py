@@ -1,4 +1,4 @@
-"""Released orders go to live venues, and their results come back: execute_orders and the mailboxes of MetaTrader 5."""
+"""Sends released orders to live venues and returns their results: execute_orders and the mailboxes of MetaTrader 5."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ALARMS_OF_AGENTS: Final = (
 
 
 class ExecutionStack(FunctionStack):
-    """execute_orders with its queue, the mailbox of each MetaTrader 5 account, and the queue that looks for its answers."""
+    """execute_orders with its queue, the mailbox of each MetaTrader 5 account, and the queue of checks for agents' answers."""
 
     def __init__(self, scope: Construct, platform: Platform, *, trading: TradingStack) -> None:
         super().__init__(scope, platform, "execution", description="orders at live venues")

@@ -21,7 +21,7 @@ from signalbox.contracts import Metric
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What every stack of functions is built on."""
+    """The shared resources of every stack with functions."""
 
     context: FunctionContext
     data: DataStack
@@ -46,7 +46,10 @@ class FunctionStack(SignalboxStack):
         retries: int = 2,
         enabled: bool = True,
     ) -> None:
-        """Run a function on a schedule of the stage. maximum_age, retries: as JobSchedule. enabled: if the stage's are."""
+        """Run a function on a schedule of the stage. maximum_age, retries: as JobSchedule.
+
+        It runs only if the stage's schedules are enabled.
+        """
         messaging = self.platform.messaging
         JobSchedule(
             self,
@@ -81,7 +84,7 @@ class FunctionStack(SignalboxStack):
         periods: int = 1,
         period: Duration | None = None,
     ) -> None:
-        """Alarm when the metric shows nothing for this many periods, of five minutes if None; no data is nothing too."""
+        """Alarm when the metric is 0 or has no data for this many periods, each of five minutes unless given."""
         TopicAlarm(
             self,
             construct_id,
@@ -95,7 +98,7 @@ class FunctionStack(SignalboxStack):
         )
 
     def import_name(self, bucket: aws_s3.IBucket) -> str:
-        """Return how cdk-nag names a bucket of the data stack in findings about this stack."""
+        """Return the name of a data-stack bucket in cdk-nag's findings about this stack."""
         imported: dict[str, str] = self.resolve(self.platform.data.export_value(bucket.bucket_arn))
         return imported["Fn::ImportValue"]
 

@@ -16,7 +16,7 @@ _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
 
 
 class LakeStack(FunctionStack):
-    """compact_candles and its clock."""
+    """compact_candles and its schedule."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "lake", description="the lake of candles")

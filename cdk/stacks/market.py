@@ -12,7 +12,7 @@ from signalbox.contracts import CYCLE_MINUTES, Env, Function, Metric
 
 
 class MarketStack(FunctionStack):
-    """collect_candles and its clock."""
+    """collect_candles and its schedule."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "market", description="collection of candles")

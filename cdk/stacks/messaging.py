@@ -1,4 +1,4 @@
-"""The event bus, the way of the ledger's events to it, the schedules' group, and the relay of what a crash left behind."""
+"""The event bus, the path of the ledger's events to it, the schedule group, and the relay of events that a crash left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OUTBOX_AGE_SECONDS = 180  # three runs of the relay
 
 
 class MessagingStack(SignalboxStack):
-    """The event bus and what publishes to it."""
+    """The event bus and the functions that publish the ledger's events on it."""
 
     def __init__(self, scope: Construct, context: FunctionContext, *, data: DataStack) -> None:
         super().__init__(scope, context.stage, "messaging", description="event bus and outbox relay")

@@ -1,4 +1,4 @@
-"""The topic for alarms, and the alarm that some function failed.
+"""The topic for alarms, and the alarm on a failure of any function.
 
 The topic is not encrypted at rest: CloudWatch may not use the account's default key, and a key of its own would cost more than
 all messages do. A message has an alarm's name, its description and numbers, and leaves as a mail anyway (decision 0110).

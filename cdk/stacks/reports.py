@@ -16,7 +16,7 @@ _FOLDER: Final = "reports"  # of signalbox.reports.publishing
 
 
 class ReportsStack(FunctionStack):
-    """publish_reports and its clock."""
+    """publish_reports and its schedule."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "reports", description="reports of the accounts")

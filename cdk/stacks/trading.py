@@ -1,4 +1,4 @@
-"""Applies signals, venue reports, commands and the passing of time to accounts."""
+"""Applies signals, venue reports, commands and deadlines to accounts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _ALARMS: Final = (
 
 
 class TradingStack(FunctionStack):
-    """manage_orders with its queue and its API, monitor_risk with its clock."""
+    """manage_orders with its queue and its API, and monitor_risk with its schedule."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "trading", description="accounts, orders and their risk")

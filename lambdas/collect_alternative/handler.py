@@ -1,4 +1,4 @@
-"""collect_alternative (edge): every quarter of an hour, adds what sources beside candles published to the lake."""
+"""collect_alternative (edge): every quarter of an hour, adds newly published data beside candles to the lake."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ metrics = Metrics()
 def make_handler(
     dump: Callable[[datetime], tuple[str, DumpManifest]],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
-    """Return the Lambda handler for a dump. It counts a dump only when the manifest, which is written last, is there."""
+    """Return the Lambda handler for a dump. It counts a dump only after its manifest, which comes last, is written."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

@@ -37,7 +37,7 @@ MAX_WAIT_SECONDS = 60  # the messages behind it in its group wait too; docs/live
 
 
 class UnexpectedRequestError(ValueError):
-    """An event arrived that this function does not handle."""
+    """An event arrived that this function does not handle: a rule of the event bus is wrong."""
 
 
 def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:

@@ -16,7 +16,7 @@ logger = Logger()
 
 
 def make_handler(app: ForwardEvents) -> Callable[[dict[str, Any], LambdaContext], None]:
-    """Return the Lambda handler for a composition. What it raises lets Lambda hand over the whole batch again."""
+    """Return the Lambda handler for a composition. After an error Lambda delivers the whole batch again."""
 
     @logger.inject_lambda_context
     def handler(event: dict[str, Any], _context: LambdaContext) -> None:

@@ -26,7 +26,7 @@ metrics = Metrics()
 
 
 class UnexpectedMarketEventError(ValueError):
-    """An event arrived that this function does not handle."""
+    """An event arrived that this function does not handle: a rule of the event bus is wrong."""
 
 
 def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:

@@ -1,4 +1,4 @@
-"""monitor_risk (ledger): every minute, checks each account against new prices, its rules, and data that is missing."""
+"""monitor_risk (ledger): every minute, applies new prices to each account, checks its rules, and reports missing data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""query_ledger (ledger, read only): answers one question in the name of a person, with what that person may see."""
+"""query_ledger (ledger, read only): answers one question of a person with what that person may see."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ metrics = Metrics()
 
 
 def make_handler(app: QueryLedger) -> Callable[[Mapping[str, object], LambdaContext], dict[str, Any]]:
-    """Return the Lambda handler for a composition. What it raises, a ledger that does not answer above all, fails the call."""
+    """Return the Lambda handler for a composition. An error, such as that of a ledger that does not answer, fails the call."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

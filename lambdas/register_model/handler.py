@@ -1,4 +1,4 @@
-"""register_model (ledger): records a finished training as a model version, and a finished evaluation as a judgement of one.
+"""register_model (ledger): records a finished training as a model version, and a finished evaluation of one.
 
 It is called by SageMaker's events through a queue, by a pipeline as its last step, and by `signalbox jobs register` with such an
 event.

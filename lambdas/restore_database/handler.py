@@ -1,4 +1,7 @@
-"""restore_database (ledger): restores a dump as the schema's owner. `signalbox restore` alone invokes it, until it is done."""
+"""restore_database (ledger): restores a dump as the schema's owner.
+
+Only `signalbox restore` invokes it, repeatedly until the restore is done.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ RESERVE_MS: Final = 180_000  # kept for the last part, the comparison of account
 
 
 def make_handler(restore: Restore) -> Callable[[Mapping[str, Any], LambdaContext], dict[str, Any]]:
-    """Return the Lambda handler for a restore. It answers how far it is before its time is up; who calls it calls again."""
+    """Return the Lambda handler for a restore. Before its time is up it returns its progress, and the caller invokes it again."""
 
     @logger.inject_lambda_context(log_event=False)
     def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""telegram_webhook (edge): takes Telegram's updates over HTTP, lets in who is listed, and queues them. Strangers get silence."""
+"""telegram_webhook (edge): takes Telegram's updates over HTTP and queues those of listed people.
+
+Strangers get no answer from the bot.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _COUNTED: Final = {
 
 
 def make_handler(app: TelegramWebhook) -> Callable[[Mapping[str, Any], LambdaContext], dict[str, int]]:
-    """Return the Lambda handler for a composition. Whoever has no secret gets 403, everybody else 200, whatever they sent."""
+    """Return the Lambda handler for a composition. A call without the secret gets 403, every other one 200."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

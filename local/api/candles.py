@@ -68,7 +68,7 @@ def features(
 def read(
     data: Path | str | None, start: datetime | str | None, end: datetime | str | None, symbols: Sequence[str] | None
 ) -> list[Bars]:
-    """Return the bars of a period, a series a symbol. Raises DataError, MarketDataError."""
+    """Return the bars of a period, one series per symbol. Raises DataError, MarketDataError."""
     first, last = instant(start), instant(end)
     if first is not None and last is not None and first >= last:
         raise DataError(f"start: expected an instant before end ({last.isoformat()}), got {first.isoformat()}")
@@ -82,7 +82,7 @@ def read(
 
 
 def folder_of(data: Path | str | None) -> Path:
-    """Return the folder of candles that is meant. Raises DataError if none is set."""
+    """Return the folder of candles: the given one, or the configured one. Raises DataError if none is set."""
     found = load_settings().recorded_candles if data is None else Path(data)
     if found is None:
         raise DataError(
@@ -92,7 +92,7 @@ def folder_of(data: Path | str | None) -> Path:
 
 
 def instant(value: datetime | str | None) -> datetime | None:
-    """Return an aware UTC instant; without a zone it is UTC. Raises DataError for a text that is none."""
+    """Return an aware UTC instant; a text without a zone is UTC. Raises DataError if it is no instant."""
     if value is None:
         return None
     try:

@@ -26,7 +26,9 @@ from training.progress import NoProgress
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What an account did over a period. Amounts are exact Decimals in the account's currency; `.astype(float)` before plotting.
+    """The results of an account over a period.
+
+    Amounts are exact Decimals in the account's currency; `.astype(float)` before plotting.
 
     headline: the first line of the report. summary: the figures of `signalbox backtest --json` (docs/backtest.md).
     trades: a row a closed trade: symbol, side, stage, leg (why it was left), decided_at, opened_at, closed_at (UTC), quantity
@@ -66,7 +68,7 @@ def score(
     start: datetime | str | None = None,
     end: datetime | str | None = None,
 ) -> pd.DataFrame:
-    """Return what a model says of every five-minute decision with start < decided_at <= end, by time, then by symbol.
+    """Return a model's scores of all five-minute decisions with start < decided_at <= end, by time, then by symbol.
 
     bundle: a folder with a manifest. data, start, end: as of `candles`. Scores of earlier runs are looked up in the state folder.
     Columns: symbol, decided_at (UTC), probability_up (float64, calibrated), direction (BUY, SELL, HOLD), outcome (float64, simple

@@ -127,7 +127,7 @@ def run_backtest_bench(options: BacktestBenchOptions) -> BacktestBench:
 
 
 def bench_signals(grid: BarGrid, every: int) -> list[SignalGenerated]:
-    """Return a signal of each symbol every so many minutes, the symbols one cycle apart, their sides by turns."""
+    """Return a signal of each symbol every `every` minutes. Symbols follow each other by one cycle, and sides alternate."""
     found = []
     for at in range(-(-ENTRY_BARS // every) * every, grid.minutes - _HORIZON, every):
         for row, symbol in enumerate(grid.symbols):
@@ -158,7 +158,7 @@ def bench_signals(grid: BarGrid, every: int) -> list[SignalGenerated]:
 
 
 def agrees(own: TradeRow, other: dict[str, Any]) -> bool:
-    """Whether a trade ended by one order in one minute. At a timeout we fill at the next open, the peer at the close."""
+    """Return whether both engines ended a trade by the same exit in the same minute."""
     if own.leg.value != other["leg"]:
         return False
     minutes = -(-to_ms(own.closed_at) // MINUTE_MS) - other["closed_ms"] // MINUTE_MS

@@ -39,7 +39,7 @@ _HEAVY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """A function's start. cpu: seconds on this machine; init: at the function's share of the reference. Plain: no bytecode."""
+    """A function's cold start in seconds. cpu: on this machine; init: at the function's memory; plain: without bytecode."""
 
     function: str
     is_ledger: bool
@@ -54,7 +54,7 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What a template says of a function."""
+    """The settings of a function in its template."""
 
     function: Function
     megabytes: int
@@ -63,7 +63,7 @@ class Deployed:
 
 
 def deployed_functions(settings: Settings) -> list[Deployed]:
-    """Return the functions of the stage `local`, by name, with placeholders for what only a deployment knows."""
+    """Return the functions of the stage `local`, by name, with placeholders for values that only a deployment has."""
     found = []
     for stack in read_stacks(synthesise(settings)):
         resources: dict[str, Any] = json.loads(stack.template_file.read_text(encoding="utf-8"))["Resources"]
@@ -118,7 +118,7 @@ def _start(settings: Settings, one: Deployed, cache: Path, script: str, *, write
 
 
 def run_cold_start_bench(functions: Sequence[Function], repeats: int, *, json_output: bool) -> bool:
-    """Measure and print; return whether every ledger function keeps to the goal with what is shipped."""
+    """Measure and print; return whether every ledger function meets the goal with the shipped package."""
     found = list(measure(load_settings(), functions or tuple(Function), repeats))
     if json_output:
         print(json.dumps({"goal_seconds": GOAL_SECONDS, "functions": [asdict(one) for one in found]}, indent=2))

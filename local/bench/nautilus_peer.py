@@ -33,7 +33,7 @@ FEE: Final = Decimal("0.000325")
 
 
 def main(folder: Path) -> None:
-    """Run the engine and print what it did."""
+    """Run the engine and print its trades and times."""
     given = json.loads((folder / "orders.json").read_text())
     bars = np.load(folder / "bars.npz")
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True)))
@@ -89,7 +89,7 @@ def _bar_type(name: str) -> BarType:
 
 
 class Brackets(Strategy):
-    """Sends each bracket at the close of the bar before its entry, and closes a position that is open at its deadline."""
+    """A strategy that sends each bracket at the close of the bar before its entry, and closes positions at their deadlines."""
 
     def __init__(self, instruments: dict[str, Any], orders: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Brackets(Strategy):
         self._open: dict[str, dict[str, Any]] = {}
 
     def on_start(self) -> None:
-        """Ask for the bars of every symbol."""
+        """Subscribe to the bars of every symbol."""
         for name in self._instruments:
             self.subscribe_bars(_bar_type(name))
 

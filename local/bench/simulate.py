@@ -38,7 +38,7 @@ class SimulateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A violation: its seed, the broken invariant, the smallest schedule found that breaks it, and its story."""
+    """A violation: its seed, the broken invariant, the smallest schedule found that breaks it, and the steps of that schedule."""
 
     seed: int
     violation: Violation

@@ -1,4 +1,4 @@
-"""What a benchmark account does in one transaction: take the venue's reports of its last batch and submit the next.
+"""The step of a benchmark account in one transaction: apply the venue's reports on its last batch and submit the next batch.
 
 Both are steps of the product (`trading.venue_reports.report`, `trading.operator_orders.submit`). Every order has a full life:
 initialised, checked with the earlier orders already working, released, announced for the venue, submitted, accepted, filled,

@@ -24,7 +24,10 @@ def candles_of(data: Path | None, settings: Settings) -> Path:
 
 
 def check_covers(folder: Path, start: datetime | None, end: datetime | None) -> None:
-    """Raise DataError that names the candles there are, unless some lie in the period; MarketDataError for a folder without."""
+    """Check that candles lie in the period.
+
+    Raises DataError that names the period with candles, MarketDataError if there are none.
+    """
     from signalbox.adapters.lake.series import find_series  # noqa: PLC0415 - pyarrow
 
     series_of = find_series(folder)
@@ -53,7 +56,7 @@ def check_bundle(path: Path, option: str = "BUNDLE") -> None:
 def scored_candles(
     bundle: Path, data: Path | None, settings: Settings, *, start: str | None, end: str | None
 ) -> tuple[Path, datetime | None, datetime | None]:
-    """Return the candles that a bundle is scored on, and the bounds of the period. Raises DataError, MarketDataError."""
+    """Return the folder of candles to score a bundle on, and the bounds of the period. Raises DataError, MarketDataError."""
     first, last = parse_bounds(start, end)
     folder = candles_of(data, settings)
     check_bundle(bundle)
@@ -62,7 +65,7 @@ def scored_candles(
 
 
 def account_name(name: str) -> str:
-    """Return the name of an account. Raises DataError for a text that can be none, before it becomes part of an address."""
+    """Return the name of an account. Raises DataError for an impossible name, before it becomes part of a URL."""
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - not for every command
 
     from signalbox.orders.messages import AccountName  # noqa: PLC0415 - pydantic
@@ -76,14 +79,14 @@ def account_name(name: str) -> str:
 
 
 def symbol_name(text: str, option: str = "--symbol") -> str:
-    """Return a symbol in capitals. Raises DataError for a text that can be none."""
+    """Return a symbol in capitals. Raises DataError for a text that cannot be a symbol."""
     if not re.fullmatch(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", found := text.upper()):
         raise DataError(f"{option}: expected a symbol such as BTC-USD, got {text!r}")
     return found
 
 
 def out_folder(path: Path, option: str = "--out") -> Path:
-    """Return a folder that files can be written to, made where it is not there. Raises DataError that names the option."""
+    """Return a folder for output files, which is created if needed. Raises DataError that names the option."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

@@ -49,7 +49,7 @@ def risk(
     ] = 2_000,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Run the pre-trade checks in memory and with facts from a durable PostgreSQL, compared with a plain implementation."""
+    """Time the pre-trade checks, alone and with facts read from a durable PostgreSQL, against a plain implementation."""
     from local.bench.risk import RiskBenchOptions, run_risk_bench  # noqa: PLC0415 - heavy packages, only where needed
 
     run_risk_bench(RiskBenchOptions(rounds, postgres_rounds, json_output=json_output))

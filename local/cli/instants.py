@@ -39,7 +39,7 @@ def parse_bounds(start: str | None, end: str | None) -> tuple[datetime | None, d
 
 
 def parse_period(start: str | None, end: str | None) -> tuple[datetime, datetime]:
-    """Return --start and --end; what is not given is now. Raises DataError as parse_bounds."""
+    """Return --start and --end; the default of both is now. Raises DataError as parse_bounds."""
     first, last = parse_bounds(start, end)
     now = datetime.now(UTC)
     return first or now, last or now

@@ -30,12 +30,12 @@ def connection_source(database: str | None, settings: Settings, *, name: str, ti
 
 
 def settings_and_password(database: str) -> tuple[DatabaseSettings, str]:
-    """Return how a connection string's database is reached, with libpq's own password. Raises DataError as above."""
+    """Return the settings in a connection string, and the password that libpq finds. Raises DataError for an unusable string."""
     return _parsed(database), _password_of_libpq()
 
 
 def require_reachable(stage: str | None, database: str | None, settings: Settings) -> None:
-    """Raise DataError for the ledger of a deployed stage: it answers inside its own network alone."""
+    """Raise DataError for the ledger of a deployed stage, which can only be reached from inside its network."""
     named = settings.stage if stage is None else stage
     if database is None and named not in {None, STAGE}:
         raise DataError(f"the ledger of stage {named} answers only inside its own network: open a tunnel and give --database")

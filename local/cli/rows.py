@@ -20,7 +20,7 @@ PLACES: Final = 8  # decimals shown of an amount
 
 
 def print_rows(name: str, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print rows with equal keys. name: what the rows are, in the plural. about: facts that all rows share."""
+    """Print rows with equal keys. name: of the rows, in the plural. about: facts that all rows share."""
     if as_json:
         sys.stdout.write(json.dumps({**about, name: [dict(row) for row in rows]}, default=_exact) + "\n")
         return

@@ -1,4 +1,4 @@
-"""Which stage a command uses, and in whose AWS account: one rule for all commands.
+"""Decides which stage and AWS account a command uses, by the same rule for all commands.
 
 `--stage`, else the setting `stage` (SIGNALBOX_STAGE, signalbox.toml), else the running local cloud, else an error that lists the
 choices. Before a command changes something in AWS, it shows account, region and stage.
@@ -23,7 +23,10 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 def stage_of(given: str | None, settings: Settings) -> str:
-    """Return the stage that is meant. Raises StageUnclearError that names the choices when nothing says which."""
+    """Return the stage that was given or set, else that of the running local cloud.
+
+    Raises StageUnclearError that lists the choices.
+    """
     named = settings.stage if given is None else given  # an empty one is a variable that a script did not set
     if named is not None:
         if _NAME.fullmatch(named) is None:
@@ -74,7 +77,7 @@ def aws_session(settings: Settings) -> Session:
 
 
 def announce(stage: str, session: Session, *, is_urgent: bool = False) -> None:
-    """Show account, region and stage on standard error before something changes there. Nothing for the local cloud.
+    """Show account, region and stage on standard error before something changes there. For the local cloud it shows nothing.
 
     is_urgent: for a halt, which is sent even if the account cannot be identified. Otherwise raises StageUnclearError.
     """

@@ -1,4 +1,4 @@
-"""What the accounts did in a replay: read from the ledger, as numbers for `summary.json`."""
+"""The results of the accounts in a replay, read from the ledger, as numbers for `summary.json`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AccountRecord:
 
     @property
     def account(self) -> TradingAccount:
-        """Whose it is."""
+        """The account's name."""
         return self.facts.account
 
     @property
@@ -102,7 +102,7 @@ class Accounts:
         )
 
     def record(self, start: datetime, end: datetime) -> tuple[AccountRecord, ...]:
-        """Return what every account did in (start, end]."""
+        """Return the record of every account in (start, end]."""
         return tuple(self._record(account.account, start, end) for account in self._reader.accounts())
 
     def state(self, name: str, at: datetime) -> AccountState:

@@ -1,4 +1,4 @@
-"""The stage `local` as a cloud assembly: synthesised once per state of the sources, read as stacks and assets in order.
+"""The stage `local` as a cloud assembly: synthesised anew only when the sources change, and read as stacks and assets in order.
 
 The addresses of the local cloud change with every start, the templates need not: they are synthesised with placeholders, which
 `Stack.template` replaces when it is deployed. So a second run finds its assembly in `.signalbox/assembly` and starts at once.
@@ -61,7 +61,10 @@ class Stack:
 
 
 def synthesise(settings: Settings) -> Path:
-    """Return the folder of the assembly, made now unless these sources were synthesised before. Raises DeployError."""
+    """Return the folder of the assembly. It is synthesised now unless these sources were synthesised before.
+
+    Raises DeployError.
+    """
     folder = settings.state / "assembly"
     target = folder / _fingerprint(settings.repository)
     if (target / "manifest.json").exists():

@@ -60,7 +60,7 @@ class JobTiming:
         return self.function_arn.split(":function:", 1)[1].partition(":")[2] or LATEST
 
     def due(self, instant: datetime) -> bool:
-        """Whether it fires in the minute of `instant`."""
+        """Whether the schedule fires in the minute of `instant`."""
         return is_due(self.expression, instant, self.timezone)
 
     def resolved_input(self, instant: datetime, attempt: int, execution_id: str) -> str:
@@ -85,19 +85,19 @@ class AsynchronousRuns:
     on_failure_arn: str | None = None
 
     def end_of(self, runs: int) -> str | None:
-        """Return why an event is given up whose last of `runs` runs failed; None: it is run again."""
+        """Return why an event is given up after its last of `runs` runs failed; None if it is run again."""
         if runs > self.retries:
             return "RetriesExhausted"
         return "EventAgeExceeded" if sum(RETRY_WAITS[:runs]) > self.max_age_seconds else None
 
 
 class FunctionFailedError(WorkbenchError):
-    """A run ended in an error of the function, or of its runtime."""
+    """A run ended with an error of the function or its runtime."""
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """What became of one firing: the function's answer, or the last error when it went to the dead-letter queue."""
+    """The result of one firing: the function's answer, or its last error if the event went to the dead-letter queue."""
 
     schedule: str
     instant: datetime
@@ -128,7 +128,7 @@ class LocalClock:
         return tuple(s for s in self.schedules if s.due(instant))
 
     def fire(self, schedule: JobTiming, instant: datetime) -> Firing:
-        """Hand over the event of `instant`, and run it until it answers well or is given up."""
+        """Invoke the function for the event of `instant` until a run succeeds or the event is given up."""
         started, execution_id, error = time.monotonic(), str(uuid4()), ""
         attempts = 0
         while True:

@@ -1,4 +1,4 @@
-"""AWS schedule expressions: is one due at this minute? `cron(minutes hours day-of-month month day-of-week year)`, `rate(n unit)`.
+"""AWS schedule expressions: `cron(minutes hours day-of-month month day-of-week year)` and `rate(n unit)`.
 
 Follows https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html. `L`, `W` and `#` are refused, not guessed.
 """
@@ -36,11 +36,11 @@ UNITS: Final = {
 
 
 class ScheduleExpressionError(WorkbenchError):
-    """An expression that this module does not understand."""
+    """A schedule expression is invalid or not supported."""
 
 
 def is_due(expression: str, instant: datetime, timezone: str = "UTC") -> bool:
-    """Return whether the schedule fires in the minute of `instant`. `at(...)` and sub-minute rates do not exist here.
+    """Return whether the schedule fires in the minute of `instant`. `at(...)` and rates below a minute are not supported.
 
     A rate is counted from the epoch, so that every replay of an instant agrees. Raises ScheduleExpressionError.
     """

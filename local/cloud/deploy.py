@@ -25,7 +25,7 @@ CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUT
 
 @dataclass(frozen=True, slots=True)
 class DeployFailure:
-    """The first thing that went wrong in a stack."""
+    """The first failure in a stack."""
 
     resource: str
     kind: str

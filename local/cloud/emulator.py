@@ -1,4 +1,4 @@
-"""The embedded AWS: `ministack` as a guarded child, bound to the loopback interface, without the caller's credentials."""
+"""The AWS emulator: `ministack` as a guarded child process on the loopback interface, without the caller's credentials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """Its one address."""
+        """The address of all its services."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
@@ -40,7 +40,7 @@ class Emulator:
         return self._service is not None and self._service.alive
 
     def start(self) -> None:
-        """Start and wait for the health endpoint. Raises ServiceError with the end of its log, or if any page could call it."""
+        """Start and wait for the health endpoint. Raises ServiceError with the end of its log, or if web pages could call it."""
         scratch = self._folder / "tmp"  # function code is unpacked here; nothing in it outlives a run
         shutil.rmtree(scratch, ignore_errors=True)
         private_folder(scratch)

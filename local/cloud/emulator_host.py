@@ -1,4 +1,4 @@
-"""The emulator's main module: ministack behind `local.callers` and without its own schedule ticker.
+"""The emulator's main module: runs ministack behind the checks of `local.callers`, and without its own scheduler.
 
 ministack answers every origin with `Access-Control-Allow-Origin: *` and looks at no `Host`: a page in a browser could create and
 invoke functions, which is code on this machine. It also fires Scheduler schedules by the wall clock and leaves their context

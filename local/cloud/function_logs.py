@@ -1,4 +1,4 @@
-"""What the deployed functions logged: their lines, and the metrics inside them (embedded metric format).
+"""Reads the logs of the deployed functions: their lines, and the metrics inside them (embedded metric format).
 
 The emulator stores function logs but makes no metrics of them, so the numbers are added up here, from the same lines that
 CloudWatch would read.

@@ -1,4 +1,4 @@
-"""Runs one service and never lets it outlive its owner. A script of its own, standard library only: it must start in no time.
+"""Runs one service and ends it when its owner ends. A separate script on the standard library alone, so that it starts at once.
 
     python guard.py --stop-signal INT --grace 10 [--user NAME] -- COMMAND ...
 
@@ -35,7 +35,7 @@ def _kill_group(pid: int) -> None:
 
 
 def main() -> int:
-    """Start the command, wait for its end or for the owner's, leave nothing behind."""
+    """Start the command, wait until it or the owner ends, and end everything that it started."""
     parser = argparse.ArgumentParser(description="run a service until stdin closes")
     parser.add_argument("--stop-signal", default="TERM", choices=["TERM", "INT", "QUIT"])
     parser.add_argument("--grace", type=float, default=10.0, help="seconds")

@@ -1,4 +1,4 @@
-"""The local cloud: PostgreSQL, the emulator, the deployed stage `local`, and the two stand-ins it talks to."""
+"""The local cloud: PostgreSQL, the emulator, the deployed stage `local`, and the stand-ins for the exchange and Telegram."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REPLAY_BURST: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the local cloud listens on 127.0.0.1."""
+    """The ports on which the local cloud listens at 127.0.0.1."""
 
     emulator: int
     exchange: int
@@ -51,7 +51,7 @@ class Ports:
 
     @classmethod
     def choose(cls, before: Mapping[str, int], *, emulator: int | None = None) -> Self:
-        """Return the ports used before where they are still free, else free ones."""
+        """Return the ports used before if they are still free, otherwise other free ones."""
         chosen = {}
         for name in ("emulator", "exchange", "telegram"):
             old = emulator if name == "emulator" and emulator is not None else before.get(name)
@@ -64,7 +64,7 @@ class Ports:
 
 
 class LocalCloud:
-    """Everything a cycle needs on one machine. A context manager: leaving it ends every process.
+    """Everything that a cycle needs on one machine. It is a context manager, which ends every process when it is left.
 
     durable: keep the state of both services in `folder` for the next start (`up`); else start from nothing (`demo`).
     """
@@ -158,7 +158,7 @@ class LocalCloud:
 
     @cached_property
     def decisions(self) -> DecisionReader:
-        """Everything in the ledger about one decision, read only."""
+        """Reads everything in the ledger about one decision."""
         return DecisionReader(self._source)
 
     @cached_property
@@ -168,7 +168,7 @@ class LocalCloud:
 
     @cached_property
     def logs(self) -> FunctionLogs:
-        """What the functions logged."""
+        """The logs of the functions."""
         return FunctionLogs(self.emulator.client("logs"))
 
     @cached_property
@@ -178,7 +178,7 @@ class LocalCloud:
 
     @cached_property
     def watch(self) -> Watch:
-        """Sees where a cycle stands."""
+        """Observes the progress of a cycle."""
         watch = Watch(self.emulator, self.ledger, self.outputs)
         watch.watch_schedules(tuple({s.dead_letter_arn for s in self.clock.schedules if s.dead_letter_arn is not None}))
         return watch

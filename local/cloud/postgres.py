@@ -60,7 +60,7 @@ class LocalPostgres:
 
     @property
     def settings(self) -> DatabaseSettings:
-        """How the schema's owner reaches it."""
+        """The connection settings of the schema's owner."""
         return DatabaseSettings(
             host=str(self.socket_folder), port=PORT, name=DATABASE_NAME, user=ADMIN_DATABASE_USER, sslmode="disable"
         )

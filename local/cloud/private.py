@@ -1,4 +1,4 @@
-"""Keeps the state private to its owner: folders 0700, files 0600. It has secrets, ledgers and the code of functions."""
+"""Keeps the state private to its owner: folders 0700, files 0600. It contains secrets, ledgers and the code of functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def tighten(folder: Path) -> None:
-    """Close everything below a folder, and the folder, to others: what an earlier version left, too. Links are not followed."""
+    """Make a folder and everything below it private, including what an earlier version left there. Links are not followed."""
     private_folder(folder)
     for path, folders, files in os.walk(folder):
         for name in (*folders, *files):

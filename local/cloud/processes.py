@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """Turn SIGTERM into the KeyboardInterrupt that Ctrl-C is, so that both clean up alike."""
+    """Turn SIGTERM into KeyboardInterrupt, as Ctrl-C raises, so that both clean up alike."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""`signalbox trace`: one cycle end to end, from what the functions logged and what the ledger holds of it.
+"""`signalbox trace`: one cycle end to end, from the functions' logs and the ledger's rows.
 
 From a running `signalbox up` both are read directly. A demo's cloud ends with it, so the demo writes a recording,
 `logs/trace.jsonl`: the log lines and ledger rows of each cycle.
@@ -33,12 +33,12 @@ _OF_THE_LOGGER: Final = frozenset(  # what Powertools adds to every line; the re
 
 
 class TraceError(WorkbenchError):
-    """Nothing to trace: no running cloud and no recording, or nothing of that instant in them."""
+    """There is nothing to trace: neither a running cloud nor a recording, or neither has anything of that instant."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedLine:
-    """A line of a function. `at`: the clock of the machine, which is not the market's in a replay."""
+    """A log line of a function. at: by the machine's clock, which differs from market time in a replay."""
 
     at: str
     function: str
@@ -96,7 +96,7 @@ def trace_recorded(recording: Path, at: datetime | None) -> Trace:
 
 
 def record_trace(logs: FunctionLogs, reader: DecisionReader, decisions: Iterable[datetime], recording: Path) -> None:
-    """Write what a later `trace_recorded` reads. decisions: the cycles to record rows of."""
+    """Record logs and rows for a later `trace_recorded`. decisions: the cycles whose rows are recorded."""
     recording.parent.mkdir(parents=True, exist_ok=True)
     with recording.open("w", encoding="utf-8") as file:
         for function, line in _lines(logs):
@@ -142,7 +142,7 @@ def _names(line: dict[str, Any], orders: set[str]) -> bool:
 
 
 def trace_text(trace: Trace) -> str:
-    """Return a trace for people: a line a step, its time first."""
+    """Return a trace for people: one line per step, beginning with its time."""
     lines = [f"{trace.correlation_id}", f"logs ({len(trace.lines)} lines, the machine's clock)"]
     lines += _columns([(line.at[11:23], line.function, line.message, _facts(line.facts)) for line in trace.lines])
     lines.append(f"ledger ({len(trace.rows)} rows, the market's clock)")

@@ -67,7 +67,7 @@ class _Ticker:
         self._never = threading.Event()
 
     def run(self) -> None:
-        """Catch up the running cycle, then tick until interrupted."""
+        """Run the current cycle at once, then fire the schedules until interrupted."""
         with ThreadPoolExecutor(max_workers=8, thread_name_prefix="schedule") as pool:
             pool.submit(self._fire, self._collect, cycle_of(_now()))
             minute = _now().replace(second=0, microsecond=0)

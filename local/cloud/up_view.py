@@ -1,4 +1,4 @@
-"""What the operator sees of `signalbox up`: a live screen in a terminal, a line an event anywhere else.
+"""Shows `signalbox up` to the operator: a live screen in a terminal, otherwise one line per event.
 
 Counts are of the ledger, so that they survive a restart: signals and cycles of the last 24 hours. Alerts are counted by the
 messenger's stand-in, which forgets them when it ends; `AlertCount` keeps how many it had sent.
@@ -46,17 +46,17 @@ class UpCycle:
 
 
 class UpView(AbstractContextManager["UpView"], Protocol):
-    """Shows what the running local cloud does. Called from several threads."""
+    """Shows the events of the running local cloud. Called from several threads."""
 
     def say(self, text: str) -> None:
-        """Something that stays on the screen."""
+        """Show a message that stays on the screen."""
 
     def cycle(self, facts: UpCycle) -> None:
         """Show a decided cycle. Called again once its orders are complete."""
 
 
 class AlertCount:
-    """How many alerts were sent since the state began."""
+    """Counts the alerts since the state folder was created."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,7 +66,7 @@ class AlertCount:
             self._before = 0
 
     def total(self, sent: int) -> int:
-        """Return the count with those of this run, and keep it."""
+        """Add the alerts of this run, store the count and return it."""
         found = self._before + sent
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps({"alerts": found}))

@@ -1,4 +1,4 @@
-"""Waits for the local cloud to do its part, and says which stage is stuck when it does not."""
+"""Waits until the local cloud has finished a cycle, and says which stage is stuck if it does not finish in time."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNot
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """Messages of one queue: waiting (delayed ones too) and being handled."""
+    """The number of messages in one queue: waiting (including delayed ones) and being handled."""
 
     waiting: int
     in_flight: int
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left in it."""
+        """Whether no message is left in the queue."""
         return self.waiting == 0 and self.in_flight == 0
 
 
 class Watch:
-    """Sees the stages of a cycle: collected, queued, decided, published, traded, alerted."""
+    """Observes the stages of a cycle: collected, queued, decided, published, traded, alerted."""
 
     def __init__(self, emulator: Emulator, ledger: LedgerReader, outputs: Mapping[str, str]) -> None:
         self._sqs, self._tables = emulator.client("sqs"), emulator.client("dynamodb")
@@ -94,7 +94,7 @@ class Watch:
         return {name: count for name, count in found.items() if count}
 
     def until_decided(self, cycle_at: datetime, *, seconds: float) -> None:
-        """Return once the cycle is decided. Raises StuckError that names where it stopped."""
+        """Return once the cycle is decided. Raises StuckError that names the stage at which it stopped."""
         self._until(lambda: self._is_decided(cycle_at), f"the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC was not decided", seconds)
 
     def on_their_way(self) -> int:

@@ -1,4 +1,4 @@
-"""Choice of the candle source: `--data DIR`, else SIGNALBOX_DATA, the shared folder, a live exchange, or a simulator."""
+"""Chooses the candle source: `--data DIR`, else SIGNALBOX_DATA, the shared folder, a live exchange, or a simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A candle source as a feed for the exchange stand-in. It caches bars, so that a live exchange serves each minute once."""
+"""Feeds the exchange stand-in from a candle source. It caches bars, so that a live exchange serves each minute once."""
 
 from __future__ import annotations
 

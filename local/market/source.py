@@ -32,7 +32,7 @@ class CandleHistory(Protocol):
 
     @property
     def name(self) -> str:
-        """A few words on what this is, for the output and the summary."""
+        """A short description of the source, for the output and the summary."""
 
     def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:
         """Return the period that is covered for all of the symbols."""

@@ -1,4 +1,4 @@
-"""The trading ledger of one simulated account: keeps the promises of `trading.ports` in memory, without replaying events.
+"""The trading ledger of one simulated account: implements `trading.ports` in memory, without replaying events.
 
 A load returns what PostgreSQL would: open orders, those that count for open trades, and the orders that were asked for.
 Everything else must be in the account state, or it is lost. That is part of the simulation.

@@ -1,4 +1,4 @@
-"""The edge's durable records, kept in memory: `orders.venue_port.SendLog` and `ReplacementLog` in one class."""
+"""The execution function's durable records, in memory: `orders.venue_port.SendLog` and `ReplacementLog` in one class."""
 
 from __future__ import annotations
 

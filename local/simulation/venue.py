@@ -113,7 +113,7 @@ class TrueOrder:
 
 @dataclass(slots=True)
 class SimulatedVenue:
-    """The venue. The caller sets `now`. violations: forbidden things that have happened."""
+    """The venue. The caller sets `now`. violations: forbidden events so far."""
 
     choices: Choices
     now: datetime
@@ -295,7 +295,7 @@ class SimulatedVenue:
         return f"{side} {quantity} rests at {price}"
 
     def app_takes_back(self) -> None:
-        """Cancel the orders that were left in the app."""
+        """Cancel the orders that a person left in the app."""
         for order in self.orders.values():
             if order.purpose is Purpose.APP and order.left:
                 order.status = VenueStatus.CANCELED
@@ -315,14 +315,14 @@ class SimulatedVenue:
         return order.jumped and order.triggered_at is not None and self.now - order.triggered_at > BARS_JUMPED
 
     def to_protect(self) -> Decimal:
-        """Return how much of the trade must be protected, without what an order in the app holds or what others traded there."""
+        """Return how much of the trade must be protected, less quantities that an order in the app holds or others traded."""
         if self.side is None or not self.owed:
             return ZERO
         ours = (self.position - self.foreign) * self.side.sign
         return max(min(self.owed, ours) - self.held_in_app(), ZERO)
 
     def held_in_app(self) -> Decimal:
-        """Return how much of the position an order in the app holds."""
+        """Return how much of the position an order placed in the app reserves."""
         if not self.holds_coins:
             return ZERO
         return sum((o.left for o in self.orders.values() if o.purpose is Purpose.APP and o.side is Side.SELL), ZERO)

@@ -1,4 +1,4 @@
-"""One schedule: an account whose entry is on its way, a misbehaving venue, people who interfere, and then a quiet phase.
+"""Runs one schedule: an account with a sent entry, a misbehaving venue, people who interfere, and then a quiet phase.
 
 Everything between the people and the venue is real: `TradingService` with its steps on the ledger's side, `execute` and `query`
 on the edge's. Messages take time, may arrive twice, and may overtake each other; the edge may stop for a while. People buy and

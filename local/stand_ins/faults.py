@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 
 class VenueFault(StrEnum):
-    """What the exchange does instead of a correct answer."""
+    """Faults of the exchange: what it does instead of answering correctly."""
 
     SERVER_ERROR = "SERVER_ERROR"  # 500
     RATE_LIMITED = "RATE_LIMITED"  # 429
@@ -28,7 +28,7 @@ class VenueFault(StrEnum):
 
 
 class MessengerFault(StrEnum):
-    """What Telegram does instead of accepting a message."""
+    """Faults of Telegram: what it does instead of accepting a message."""
 
     RATE_LIMITED = "RATE_LIMITED"  # 429 with parameters.retry_after
     FORBIDDEN = "FORBIDDEN"  # 403, the bot was blocked
@@ -42,7 +42,7 @@ class MessengerFault(StrEnum):
 
 
 class TradingFault(StrEnum):
-    """What the exchange does instead of executing an instruction and confirming it."""
+    """Faults of trading: what the exchange does instead of executing an instruction and confirming it."""
 
     SERVER_ERROR = "SERVER_ERROR"  # 500, nothing done
     SERVER_ERROR_AFTER = "SERVER_ERROR_AFTER"  # done, then 500

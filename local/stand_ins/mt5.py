@@ -1,4 +1,6 @@
-"""A stand-in for a MetaTrader 5 terminal, connected to the stand-in of a broker's server: the package functions the agent calls.
+"""A stand-in for a MetaTrader 5 terminal, connected to the stand-in of a broker's server.
+
+It has the functions of the MetaTrader5 package that the agent calls.
 
 As in https://www.mql5.com/en/docs/python_metatrader5 it uses floats, a broker's clock that is not UTC, and `None` with a
 `last_error`. A closed terminal answers None to everything. A disconnected one shows its last data and sends nothing.
@@ -21,7 +23,7 @@ COMMENT_LENGTH: Final = 31
 
 
 class TerminalFault(StrEnum):
-    """What the next `order_send` does instead of its normal work."""
+    """A fault: what the next `order_send` does instead of its normal work."""
 
     NONE = "NONE"  # no fault
     REQUOTE = "REQUOTE"  # 10004, nothing done

@@ -110,7 +110,7 @@ class BrokerServer:
         self._end(self._resting(ticket), OrderStatus.EXPIRED)
 
     def quote(self, symbol: str, bid: float, ask: float) -> None:
-        """Change the price. First the orders, stops and targets that it passes are traded."""
+        """Change the price. Orders, stops and targets that it passes trade first."""
         self.prices[symbol] = (bid, ask)
         for position in [p for p in self._positions if p.symbol == symbol]:
             is_long = position.type == Holding.BUY
@@ -182,7 +182,7 @@ class BrokerServer:
     # The server
 
     def carry_out(self, request: Mapping[str, Any], *, half: bool) -> tuple[Retcode, int]:
-        """Execute a trade request; with `half`, only half of it, as if the market had no more. Return the code and the ticket."""
+        """Execute a trade request, with `half` only half of it, as in a thin market. Return the code and the ticket."""
         action = request["action"]
         if action == Action.REMOVE:
             return self._remove(request)

@@ -1,4 +1,4 @@
-"""What Telegram refuses of a message that a bot sends: lengths, entities, photos, replies, and too many at once.
+"""Telegram's checks of the messages that a bot sends: lengths, entities, photos, replies, and rate limits.
 
 Limits: core.telegram.org/bots/api (sendMessage, sendPhoto, MessageEntity, ReplyParameters) and core.telegram.org/bots/faq, "My
 bot is hitting limits". Lengths are counted in UTF-16 code units, in which entities are placed too.
@@ -30,12 +30,12 @@ _ALONE: Final = frozenset({"code", "pre"})  # may neither contain others nor lie
 
 
 class OutgoingRefusedError(Exception):
-    """The description of a 400."""
+    """A message is refused with status 400. The text is the description in Telegram's answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a message of a bot holds, after every check."""
+    """The checked content of a bot's message."""
 
     text: str
     entities: tuple[Mapping[str, Any], ...] = ()
@@ -148,7 +148,7 @@ def _reply(raw: Any, known: Sequence[int]) -> int | None:
 
 @dataclass
 class Rates:
-    """How many messages a bot may send: in all a second, and to one chat a second and a minute."""
+    """The rate limits of a bot: messages per second in total, and per second and minute to one chat."""
 
     in_all: int = 30
     chat_a_second: int = 1
@@ -157,7 +157,7 @@ class Rates:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self, chat_id: str, now: datetime) -> int | None:
-        """Return the seconds to wait before another message to a chat; None: it may be sent, and is counted."""
+        """Return the seconds to wait before another message to a chat. None means that it may be sent now; it is then counted."""
         with self._lock:
             while self._sent and self._sent[0][0] <= now - timedelta(minutes=1):
                 self._sent.popleft()

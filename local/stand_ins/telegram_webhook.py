@@ -1,4 +1,4 @@
-"""The inbound side of the stand-in: a webhook that it calls with what people type and press, in the shapes of the Bot API.
+"""The inbound side of the stand-in: it calls a webhook with typed messages and pressed buttons, in the format of the Bot API.
 
 `setWebhook` refuses what Telegram refuses: an address without https or on another port than four, a secret of other characters.
 Addresses of this machine are the exception; `via` is where the emulator answers for the names of its HTTP APIs. Telegram repeats
@@ -28,12 +28,12 @@ _OURS: Final = re.compile(r"(?:[a-z0-9]+\.execute-api\.)?(?:localhost|127\.0\.0\
 
 
 class WebhookRefusedError(ValueError):
-    """What setWebhook was given is refused, in Telegram's words."""
+    """The arguments of setWebhook are refused. The text is Telegram's description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where updates go."""
+    """The address and settings to which updates are sent."""
 
     url: str
     secret: str | None = None
@@ -41,7 +41,7 @@ class Webhook:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Webhook | None:
-        """Return the webhook of a request, None for an empty address, which removes it. Raises WebhookRefusedError."""
+        """Return the webhook in a request; None for an empty address, which removes the webhook. Raises WebhookRefusedError."""
         url = str(fields.get("url", ""))
         if not url:
             return None
@@ -124,7 +124,7 @@ def pressed(query: str, user: int, message: Mapping[str, Any], data: str) -> dic
 
 
 def keyboard_fault(markup: Any) -> str | None:
-    """Return what is wrong with an inline keyboard, None for a valid one."""
+    """Return the fault of an inline keyboard, None for a valid one."""
     rows = markup.get("inline_keyboard") if isinstance(markup, Mapping) else None
     if not isinstance(rows, Sequence) or not all(isinstance(row, Sequence) for row in rows):
         return "can't parse reply keyboard markup JSON object"

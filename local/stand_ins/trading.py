@@ -135,7 +135,7 @@ class TradingStandIn(ExchangeStandIn):
             self._fills.append(next(f for f in self._fills if f.trade_id == trade_id))
 
     def then(self, request: str, do: Callable[[], object]) -> None:
-        """Call `do` right after the next answer to a request of this kind, such as `GET /orders`, as if the venue traded on."""
+        """Call `do` right after the next answer to a request such as `GET /orders`, as if the venue changed in between."""
         self._then.append((request, do))
 
     def move_money(self, kind: str, currency: str, amount: Decimal, *, completed: bool = True) -> str:

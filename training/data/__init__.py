@@ -1,1 +1,1 @@
-"""From candles to decisions: rows with features and labels, and the periods they are divided into."""
+"""Turns candles into decisions with features and labels, and divides them into periods."""

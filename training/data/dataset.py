@@ -177,7 +177,7 @@ def _fill(own: NDArray[np.float32], matrix: FeatureMatrix) -> NDArray[np.bool_]:
 
 
 def rows_in_a_run(open_time_ms: NDArray[np.int64], complete: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return (n,) int64: how many complete rows, one a minute without a gap, end at each row; 0 at an incomplete row."""
+    """Return (n,) int64: the length of the gapless run of complete rows that ends at each row; 0 at an incomplete row."""
     row = np.arange(complete.shape[0])
     begins = np.ones(complete.shape[0], dtype=np.bool_)
     begins[1:] = (np.diff(open_time_ms) != MINUTE_MS) | ~complete[:-1]

@@ -1,4 +1,4 @@
-"""Chronological periods, cut by time over all symbols together, so that no row knows a minute of a later period.
+"""Chronological periods. All symbols are cut at the same times, so that no row contains a minute of a later period.
 
 The order is train → early stopping → calibration → thresholds → test, with one day of embargo before each period but the first. A
 row belongs to a period only if its whole label window (horizon plus entry lag) ends inside it. walk_forward.py makes the folds.
@@ -45,7 +45,7 @@ DEFAULT_SHARES: Final[Mapping[SplitName, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Half-open: start <= decided_at, and the label window ends at or before `end`. Milliseconds since the epoch."""
+    """One period: decisions from `start` on whose label window ends at or before `end`. Milliseconds since the epoch."""
 
     start_ms: int
     end_ms: int

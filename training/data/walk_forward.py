@@ -1,4 +1,4 @@
-"""Walk-forward folds: each fold retrains on all that was known, freezes everything, and is tested on the period that follows.
+"""Walk-forward folds: each fold retrains on all data so far, freezes the model, and is tested on the period that follows.
 
 The test periods of the folds have equal length, do not overlap, and cover the newest half of the days. Inside a fold the periods
 are those of splits.py. `WalkForward` is also a scikit-learn splitter; pass the decision times as `groups`.

@@ -1,1 +1,1 @@
-"""From decisions to fitted members: the model families, their weights and calibration, and their ONNX files."""
+"""Fits members to decisions: the model families, their weights and calibration, and their ONNX files."""

@@ -1,4 +1,4 @@
-"""The temperature, fitted on the calibration period only, and the thresholds, fitted on the period after it."""
+"""Fits the temperature on the calibration period only, and the thresholds on the period after it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ RUN_FILE: Final = "run.json"
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What must be equal for a run to resume: sha256 of the configuration, sha256 of the data, and the code version."""
+    """Identifies a run. A run resumes only if it is equal: sha256 of the configuration and the data, and the code version."""
 
     configuration: str
     data: str

@@ -39,7 +39,7 @@ def booster_to_onnx(booster: xgb.Booster, features: int, name: str) -> bytes:
 
 
 def export_members(members: Mapping[str, FittedMember], data: Dataset) -> tuple[dict[str, bytes], float]:
-    """Return the graph of each member, by name, and the largest difference of a probability from the member's own.
+    """Return the graph of each member, by name, and the largest difference between a graph's probability and its member's.
 
     Raises ExportParityError if a difference is above 1e-5.
     """

@@ -1,4 +1,4 @@
-"""The one interface of all model families: a `Family` fits `FittedMember`s. Other modules do not know what is inside them.
+"""The interface of all model families: a `Family` fits `FittedMember`s. No other module depends on the kind of model.
 
 XGBoost is in trees.py. LSTM and Transformer are in `training.fit.neural`, the only package that imports torch.
 """
@@ -84,7 +84,7 @@ def _quiet(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """The seed, the callbacks and the checkpoints of a fit. The callbacks do not change the result.
+    """The context of a fit: seed, callbacks and checkpoints. The callbacks do not change the result.
 
     place: the name of the fit within the run ("whole", "fold-0"). detail: called with a few words on what is happening now.
     checkpoints: the fit resumes from what they hold.

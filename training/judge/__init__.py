@@ -1,1 +1,1 @@
-"""A frozen model on a period: the signals it issued, what they earned, and the verdicts of the gates."""
+"""Evaluates a frozen model on a period: its issued signals, their returns, and the verdicts of the gates."""

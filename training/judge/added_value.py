@@ -1,4 +1,4 @@
-"""Whether more features make a model better, on data that no model was fitted on.
+"""Measures whether additional features improve a model, on data that no model was fitted on.
 
 Two boosters of the same settings are fitted on an expanding past and scored on the days after it, one on the features of a
 schema, one on these and the additional ones. The figure is how much smaller the log loss of a decision is with them, with an
@@ -41,7 +41,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
 
 
 class AddedValueVerdict(StrEnum):
-    """What the measurement says."""
+    """The verdict of the measurement."""
 
     ADDS = "ADDS"  # decisions are better with the additional features
     NONE = "NONE"  # no difference was found that chance does not explain
@@ -50,7 +50,10 @@ class AddedValueVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddedValue:
-    """gain: log loss per decision without minus with the features, in nats. coverage: share of rows with any additional value."""
+    """The result. gain: fall of the log loss per decision with the features, in nats.
+
+    coverage: share of rows with any feature.
+    """
 
     verdict: AddedValueVerdict
     gain: Estimate
@@ -63,7 +66,7 @@ class AddedValue:
 
 
 def measure_added_value(data: Dataset, additional: NDArray[np.float32], *, folds: int = FOLDS) -> AddedValue:
-    """Return what additional features add. additional: (n, a) float32, a row a decision of `data`; NaN where unknown.
+    """Measure the value of additional features. additional: (n, a) float32, one row per decision of `data`; NaN where unknown.
 
     Raises MarketDataError for too few days, or without any additional value.
     """

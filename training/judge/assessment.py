@@ -1,4 +1,4 @@
-"""The one way to judge a bundle, used by `signalbox train` and `signalbox evaluate`: figures, curves, gates, report."""
+"""Assesses a bundle for `signalbox train` and `signalbox evaluate` alike: figures, curves, gates and report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.judge.stability import Stability, by_month
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """The judgement of a frozen model on one period."""
+    """The assessment of a frozen model on one period."""
 
     manifest: BundleManifest
     span: Span

@@ -20,7 +20,7 @@ DAYS_OF_WEEK: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Issued signals of about the same confidence."""
+    """The share of hits among issued signals of about the same confidence."""
 
     confidence: float  # mean
     precision: Estimate

@@ -40,7 +40,7 @@ class TierReport:
 
     @property
     def weakest_lift(self) -> tuple[str, Estimate]:
-        """The rule that is hardest to beat, judged by the lower bound of the lift."""
+        """The rule that is hardest to beat: the one with the smallest lower bound of the lift."""
         name = min(self.lift, key=lambda rule: self.lift[rule].low)
         return name, self.lift[name]
 

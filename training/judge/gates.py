@@ -40,13 +40,13 @@ class GateResult:
 
     @property
     def verdict_text(self) -> str:
-        """The verdict as it is shown. One on the model's own training data is marked as in-sample."""
+        """The verdict as text. A verdict on the model's own training data is marked as in-sample."""
         return f"{self.verdict.value} (in-sample)" if self.in_sample else self.verdict.value
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The figures that the gates are judged on."""
+    """The figures from which the verdicts of the gates follow."""
 
     evaluation: ModelEvaluation
     integrity: Integrity

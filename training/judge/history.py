@@ -1,4 +1,4 @@
-"""How a bundle was made: the periods it has seen, the number of configurations tried, and their returns.
+"""Reads how a bundle was made: the periods it has seen, the number of configurations tried, and their returns.
 
 All of it is in files whose sha256 the manifest records. What a bundle does not record is unknown, and the stricter case is
 assumed.

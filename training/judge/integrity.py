@@ -87,7 +87,7 @@ def _closed_by(bars: Bars, newest_open_ms: int) -> Bars:
 
 
 def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
-    """Return bars in which a coin decides the direction of every minute; sizes, volumes and times are kept.
+    """Return bars in which a coin toss decides the direction of every minute; sizes, volumes and times are kept.
 
     Each bar is mirrored, or not, around the close before it, in logarithms.
     """

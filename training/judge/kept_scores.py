@@ -85,7 +85,7 @@ def days_of(data: Dataset, day_ms: int) -> list[NDArray[np.int64]]:
 
 
 def key_of(data: Dataset, rows: NDArray[np.int64], window_bars: int) -> bytes:
-    """Return the digest of all that the graphs see of some decisions of one symbol: the rows, and where the windows end."""
+    """Return the digest of the graphs' input for some decisions of one symbol: the rows, and where the windows end."""
     bar = data.bar[rows]
     first, last = int(bar.min()) - (window_bars - 1), int(bar.max())
     seen = data.tensor[first : last + 1]

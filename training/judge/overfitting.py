@@ -1,4 +1,4 @@
-"""Gate G5: could trying often enough have produced this result? Deflated Sharpe ratio, probability of backtest overfitting.
+"""Gate G5: is the result just luck after many trials? Deflated Sharpe ratio, probability of backtest overfitting.
 
 Sources: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014); Bailey, Borwein, Lopez de Prado, Zhu, The Probability of
 Backtest Overfitting (2017), combinatorially symmetric cross-validation. Sharpe ratios are of daily returns, not annualised.
@@ -98,7 +98,7 @@ def deflated_sharpe(returns: NDArray[np.float64], luck: float) -> float:
 
 
 def overfitting_probability(daily: NDArray[np.float64], blocks: int = BLOCKS) -> float:
-    """Return how often the best configuration of one half of the blocks is at or below the median in the other half.
+    """Return how often the best configuration of one half of the blocks ranks at or below the median in the other half.
 
     daily: (days, configurations >= 2). `blocks` is even. Ratios come from sums by block, so all halves are judged at once.
     """

@@ -1,4 +1,4 @@
-"""Gate G6: does the skill last? The same model month by month, or the same recipe fold by fold."""
+"""Gate G6: does the skill last? Compares the same model month by month, or the same recipe fold by fold."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StabilityPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """All periods of one kind. reason: why they cannot be judged, or None."""
+    """The stability over all periods of one kind. reason: why it cannot be evaluated, or None."""
 
     kind: str  # "fold" or "month"
     periods: tuple[StabilityPeriod, ...]

@@ -1,1 +1,1 @@
-"""What a training run writes: the bundle, its report page, and the record in mlflow."""
+"""Writes the output of a training run: the bundle, its report page, and the record in mlflow."""

@@ -1,4 +1,4 @@
-"""Charts of an evaluation: inline SVG on the plane of every page (reports/plane.py)."""
+"""Charts of an evaluation: inline SVG, drawn with reports/plane.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`report.html` of an assessment, for a trader: first in plain words whether the model qualifies, then why."""
+"""`report.html` of an assessment, for a trader: first whether the model qualifies, then why."""
 
 from __future__ import annotations
 

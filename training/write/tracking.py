@@ -1,4 +1,4 @@
-"""Records a run in mlflow while it goes on, in a folder or on a server. A failure of tracking never costs a model.
+"""Records a run in mlflow while it runs, in a folder or on a server. A failure of tracking never stops the training.
 
 Any failure is reported once; then tracking ends and training goes on.
 """

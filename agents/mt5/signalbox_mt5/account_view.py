@@ -1,4 +1,4 @@
-"""The terminal's state of the account as one view for the ledger: orders, levels, trades, positions, rules and money."""
+"""Builds the ledger's view of the account from the terminal: orders, levels, trades, positions, rules and money."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal knows of the account, read once: orders, deals and positions, and who owns them.
+"""A snapshot of the account at the terminal: orders, deals and positions, and who owns them.
 
 An order of ours is recognised by its magic number: our mark in the highest byte, then the first 56 bits of the client order id.
 Our orders can thus be told apart from those of a person or another program, even if the journal was lost. The comment has 31
@@ -154,7 +154,7 @@ class TerminalBook:
 
     @exactly
     def order(self, name: str | None, orders: Sequence[Any], contract: Contract, asked: Decimal | None) -> VenueOrder:
-        """Return the ledger's order that one or several orders of the terminal make up.
+        """Return one or several orders of the terminal as one order of the ledger.
 
         A market order that closed several positions has one order at the terminal for each. A resting order whose size was
         changed has a first order and its replacement; its quantity is what both filled plus what the replacement has left.

@@ -82,7 +82,7 @@ _FIELDS: Final[Mapping[str, Judge]] = {
 
 
 class Record:
-    """One record of the terminal, of any kind. Reading a field raises VenueSilentError if its value cannot be."""
+    """One record of the terminal, of any kind. Reading a field raises VenueSilentError if its value is impossible."""
 
     __slots__ = ("_found",)
 
@@ -110,7 +110,7 @@ def _shown(value: Any) -> str:
 
 
 class BoundedTerminal:
-    """A terminal whose answers are bounded. It has the same functions."""
+    """A wrapper with the functions of a terminal that checks their answers."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal

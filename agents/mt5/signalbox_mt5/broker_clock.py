@@ -1,4 +1,6 @@
-"""The broker's clock. The terminal's times are the broker's wall-clock time, and nothing says how far that is from UTC.
+"""The broker's clock.
+
+The terminal's times are the broker's wall-clock time, and the terminal does not say how far that is from UTC.
 
 The offset is read from moving prices. The newest price is current, so its time minus our clock, rounded to half an hour, is the
 time zone. While a market is closed its last price grows older, and the broker's clock seems to move west by half an hour every
@@ -68,7 +70,7 @@ class BrokerClock:
         return zone
 
     def utc(self, broker_ms: int) -> datetime:
-        """Return a broker time in UTC, but no later than now: what is shown has happened, whatever the server stamps on it.
+        """Return a broker time in UTC, but no later than now: what is shown has happened, even if its time stamp is ahead.
 
         Raises VenueSilentError if the zone is unknown because no price was ever current.
         """

@@ -1,4 +1,4 @@
-"""`--check`: checks this machine and says how to correct what is wrong. Sends no order and takes no command.
+"""`--check`: checks this machine and says how to correct each fault. Sends no order and takes no command.
 
 It reads attributes of the queues, which the agent's policy allows. It neither receives nor sends a message.
 """

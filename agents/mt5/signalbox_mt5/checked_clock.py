@@ -1,4 +1,4 @@
-"""The machine's clock, checked against the clock of the queues. It decides the age of commands, and anyone can set it.
+"""The machine's clock, checked against the queues' clock, because the age of commands depends on it and anyone can set it.
 
 Each answer of the queues carries their time. While both clocks agree, the machine's own is used, because it has milliseconds. If
 they differ by more than CLOCK_TOLERANCE, the queues' time is used, because AWS sets it.
@@ -27,7 +27,7 @@ class CheckedClock:
         return self._own() + self._correction
 
     def hear(self, theirs: datetime) -> None:
-        """Use the time of an answer that has just arrived."""
+        """Note the queues' time from an answer that has just arrived."""
         self.off = self._own() - theirs
         was_right = not self._correction
         self._correction = -self.off if abs(self.off) > CLOCK_TOLERANCE else timedelta(0)

@@ -1,4 +1,4 @@
-"""agent.toml: which account, which terminal and which queues. It is read once at the start."""
+"""Reads agent.toml, which names the account, the terminal and the queues, once at the start."""
 
 from __future__ import annotations
 

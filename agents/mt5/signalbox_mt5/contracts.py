@@ -1,4 +1,4 @@
-"""How the terminal trades a symbol, from `symbol_info`: steps and limits of size and price, filling, and what may be opened.
+"""The broker's rules for a symbol, from `symbol_info`: steps and limits of size and price, filling, and the allowed directions.
 
 Our quantities are in base currency; divided by the contract size they give lots. An order that opens risk is refused unless it
 fits exactly. An order that reduces is rounded down to what can be traded, because a ledger may hold less than one step and the
@@ -65,7 +65,10 @@ class Contract:
 
     @classmethod
     def unknown(cls, name: str) -> Contract:
-        """Return a placeholder for a symbol outside our configuration: it keeps the broker's name, in lots."""
+        """Return a placeholder for a symbol outside our configuration.
+
+        It keeps the broker's name, and its quantities are in lots.
+        """
         return cls(name, name, Decimal(1), ZERO, ZERO, ZERO, ZERO)
 
     @exactly

@@ -1,4 +1,4 @@
-"""What the agent has done, in one append-only file: one line per fact, on disk before the agent acts on it.
+"""The agent's record of its work in one append-only file: one line per fact, on disk before the agent acts on it.
 
 A line is JSON. After a power cut the last line may be incomplete; it is dropped. Any other damage stops the agent, because a
 damaged journal cannot say what was sent. A second agent on the same journal would not know what the first one is sending, so a
@@ -30,7 +30,7 @@ class JournalError(SignalboxError):
 
 
 class JournalKind(StrEnum):
-    """Which of a position's two levels one of our orders stands for."""
+    """Which of a position's two levels, stop or target, represents one of our orders."""
 
     STOP = "sl"
     TARGET = "tp"
@@ -38,7 +38,7 @@ class JournalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PositionProtection:
-    """An order of the ledger that is not an order at the terminal, but the stop or target level of positions.
+    """An order of the ledger that exists at the terminal only as the stop or target level of positions.
 
     positions: their identifiers, which never change. A protection is released if the level was removed or another order took its
     place.
@@ -64,7 +64,7 @@ class Kept:
 
 
 class Journal:
-    """A SendLog in a file, with the levels that orders stand for and the waiting commands. One agent in one process uses it."""
+    """A SendLog in a file, with the position levels that represent orders, and the waiting commands. One process uses it."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the journal. Raises JournalError."""
@@ -113,7 +113,7 @@ class Journal:
             self._write({"did": "handle", "sequence": sequence})
 
     def take(self, sequence: int, text: str, since: datetime) -> None:
-        """Record a command before it is acknowledged. From here on it will be executed, whatever happens to the queue."""
+        """Record a command before it is acknowledged. From then on it will be executed, even if the queue loses it."""
         if sequence > self.command_sequence:
             self._write({"did": "take", "sequence": sequence, "text": text, "since": since.isoformat()})
 
@@ -133,7 +133,7 @@ class Journal:
         self._write({"did": "ask", "id": client_order_id, "quantity": str(quantity)})
 
     def protect(self, protection: PositionProtection) -> None:
-        """Record that an order stands for a level of these positions, in place of any earlier order."""
+        """Record that a level of these positions represents an order, in place of any earlier order."""
         self._write(
             {
                 "did": "protect",
@@ -148,11 +148,11 @@ class Journal:
         )
 
     def release(self, client_order_id: str) -> None:
-        """Record that an order stands for no level any more."""
+        """Record that no level represents an order any more."""
         self._write({"did": "release", "id": client_order_id})
 
     def claim(self, deal: int, client_order_id: str) -> None:
-        """Record for which order a deal by stop or target was reported. It is never reported for another."""
+        """Record the order for which a deal by stop or target was reported. It is never reported for another."""
         if self.claims.get(deal) != client_order_id:
             self._write({"did": "claim", "deal": deal, "id": client_order_id})
 

@@ -41,7 +41,7 @@ def kind_of(terms: OrderTerms) -> JournalKind | None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An order that stands for a level, as the ledger knows it."""
+    """The ledger's terms of an order that a level represents."""
 
     client_order_id: str
     entry: str
@@ -58,7 +58,10 @@ class Wanted:
 
     @classmethod
     def by(cls, request: ExecutionRequested) -> Wanted:
-        """Return the level that a request asks for, with its changes. If it names no entry, that of its own decision is used."""
+        """Return the level that a request asks for, including its changes.
+
+        If it names no entry, that of its own decision is used.
+        """
         terms = request.terms
         kind = JournalKind.STOP if terms.type is OrderType.STOP else JournalKind.TARGET
         price = (
@@ -70,13 +73,13 @@ class Wanted:
 
 
 class PositionLevels:
-    """Sets, moves and removes levels, and reports the state of the orders that stand for them."""
+    """Sets, moves and removes levels, and reports the state of the orders that they represent."""
 
     def __init__(self, terminal: Terminal, journal: Journal) -> None:
         self._terminal, self._journal = terminal, journal
 
     def put(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> None:
-        """Set the level on every position of the entry. Raises VenueRefusedError without a position, and what `ask` raises."""
+        """Set the level on every position of the entry. Raises VenueRefusedError without a position, and the errors of `ask`."""
         open_ = book.positions_of_entry(wanted.entry, contract.name)
         if not open_ and not self._adopt_traded(wanted, book, contract):
             raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: entry {wanted.entry} has no open position")
@@ -105,7 +108,7 @@ class PositionLevels:
         return self._journal.protections.get(wanted.client_order_id)
 
     def take_away(self, protection: PositionProtection, book: TerminalBook) -> None:
-        """Remove the level if an order is still attached to it. Raises what `ask` raises."""
+        """Remove the level if an order is still attached to it. Raises the errors of `ask`."""
         if not protection.is_released:
             for position in self._open(protection, book):
                 self._set(position, protection.kind, ZERO, protection.client_order_id)
@@ -153,7 +156,7 @@ class PositionLevels:
         return name
 
     def is_level_deal(self, deal: Any) -> bool:
-        """Whether a level of a position made this deal."""
+        """Return whether a stop or target level made this deal."""
         return deal.reason in {DealReason.SL, DealReason.TP}
 
     def _adopt_traded(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> bool:

@@ -32,7 +32,7 @@ class CommandMailbox(Protocol):
         """Remove a command that is done or kept in the journal."""
 
     def put_back(self, delivery: MailboxMessage, seconds: int) -> None:
-        """Have a command delivered again, but not before this many seconds."""
+        """Let the queue deliver a command again, after at least this many seconds."""
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
         """Send a report."""

@@ -1,4 +1,4 @@
-"""What a return code of `order_send` means: done, to be tried again later, refused, or unknown.
+"""Translates the return codes of `order_send`: done, to be retried later, refused, or unknown.
 
 Codes and their wording: https://www.mql5.com/en/docs/constants/errorswarnings/enum_trade_return_codes. After a code in UNKNOWN
 the request may have been carried out; such an order is looked up and never sent again. After a code in LATER nothing was done,
@@ -81,7 +81,7 @@ class LastError(IntEnum):
 
 
 class Outcome(StrEnum):
-    """What is known about the result of a request."""
+    """The known result of a request."""
 
     DONE = "done"
     LATER = "later"
@@ -138,7 +138,7 @@ _NEVER_LEFT: Final = {  # values of last_error after which the request certainly
 
 
 def outcome_of(code: int) -> Outcome:
-    """Return what a return code means."""
+    """Return the outcome that a return code means."""
     if code in DONE:
         return Outcome.DONE
     if code in LATER:

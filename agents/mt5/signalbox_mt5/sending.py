@@ -1,4 +1,4 @@
-"""Sends one request to the terminal and reports the outcome in the terminal's own words."""
+"""Sends one request to the terminal and reports the outcome with the terminal's text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TerminalReply:
     retry_after: int = SILENCE_RETRY
 
     def require_taken(self, name: str) -> None:
-        """Raise unless the request was carried out. Every error contains the terminal's words."""
+        """Raise the matching error unless the request was carried out. Every error contains the terminal's text."""
         match self.outcome:
             case Outcome.DONE:
                 return
@@ -75,7 +75,10 @@ def ask(terminal: Terminal, request: Mapping[str, Any]) -> TerminalReply:
 def ask_at_price(
     terminal: Terminal, request: Mapping[str, Any], price: Callable[[], float], *, clock: Callable[[], datetime], before: datetime
 ) -> TerminalReply:
-    """Send a market order at the current price. Retry at once if the broker says the price is gone and nothing was done."""
+    """Send a market order at the current price.
+
+    Retry at once if the broker says that the price has changed and nothing was done.
+    """
     reply = ask(terminal, {**request, "price": price()})
     for _ in range(PRICE_TRIES - 1):
         if reply.code not in PRICE_MOVED or clock() >= before:

@@ -60,7 +60,7 @@ class UnansweredError(AccountsError):
 
 @dataclass(frozen=True, slots=True)
 class OrdersApi:
-    """The orders API of a stage, and the identity for its requests. `via`: the address to call, if it differs from `url`."""
+    """The orders API of a stage, and the identity for its requests. via: the address to call if it differs from `url`."""
 
     url: str
     session: Session
@@ -171,7 +171,7 @@ def stack_outputs(
 
 
 def show(found: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:
-    """Print an answer as one line of JSON, or for people, with every text of others kept on one line."""
+    """Print an answer as one line of JSON, or as text for people in which each foreign text stays on one line."""
     print(json.dumps(found) if as_json else render({key: _on_its_line(value) for key, value in found.items()}))
 
 

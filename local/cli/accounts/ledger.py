@@ -1,4 +1,4 @@
-"""What an account did, read from the ledger: trades, orders, equity, compliance record and open lots. It only reads."""
+"""Reads an account's history from the ledger: trades, orders, equity, compliance record and open lots. It only reads."""
 
 from __future__ import annotations
 

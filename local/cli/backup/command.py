@@ -54,13 +54,13 @@ class DumpDone:
 
 @dataclass(frozen=True, slots=True)
 class Backups:
-    """Backups of whichever ledger is named. now: of dumps, and of the halts that a restore sets."""
+    """Dumps and restores the named ledger. now: the time of dumps, and of the halts that a restore sets."""
 
     settings: Settings
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def dump(self, out: Path | None, stage: str | None, database: str | None) -> DumpDone:
-        """Dump a ledger. Raises BackupError, LedgerError, WorkbenchError; then there is no dump."""
+        """Dump a ledger. After BackupError, LedgerError or WorkbenchError there is no dump."""
         at = self.now().replace(microsecond=0)
         if deployed := self._deployed(stage, database):
             if out is not None:
@@ -79,7 +79,7 @@ class Backups:
     def restore(
         self, source: str, stage: str | None, database: str | None, *, replace_all: bool, rebuild_accounts: bool
     ) -> RestoreProgress:
-        """Restore a dump, to the end. Raises BackupError, LedgerError, WorkbenchError; then repeat the call."""
+        """Restore a dump completely. After BackupError, LedgerError or WorkbenchError repeat the call to resume it."""
         if deployed := self._deployed(stage, database):
             return self._restore_deployed(deployed, source, replace_all=replace_all, rebuild_accounts=rebuild_accounts)
         store = self._store(source)

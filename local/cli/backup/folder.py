@@ -1,4 +1,4 @@
-"""The files of a dump in a folder of this machine: each is written beside its name first, then renamed."""
+"""The files of a dump in a folder of this machine. Each is written under a temporary name and then renamed."""
 
 from __future__ import annotations
 

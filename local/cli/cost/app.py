@@ -52,7 +52,7 @@ def stage_templates(settings: Settings, stage: str) -> dict[str, Any]:
 
 
 def synthesise_templates(settings: Settings, stage: str, out: Path) -> None:
-    """Write a stage's templates, without what only a deployment needs. Raises DeployError with the fault."""
+    """Write a stage's templates, without the assets that only a deployment needs. Raises DeployError with the fault."""
     from local.errors import DeployError  # noqa: PLC0415 - as above
 
     command = [sys.executable, "cdk/app.py", "-c", f"stage={stage}", "--templates-only", "--out", str(out)]

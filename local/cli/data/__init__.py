@@ -1,1 +1,1 @@
-"""`signalbox collect` and `signalbox data`: store candles in a lake, and show what a folder of candles has and lacks."""
+"""`signalbox collect` and `signalbox data`: store candles in a lake, and report on the coverage of a folder of candles."""

@@ -1,4 +1,4 @@
-"""A progress bar of a data command in a terminal. It is gone when the command ends."""
+"""The progress bar of a data command in a terminal. It disappears when the command ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import Progress, ProgressColumn
 
 
 class BarView:
-    """A context manager, so that the terminal is left as it was. Without a terminal there is no bar."""
+    """A progress bar as a context manager, which restores the terminal at its end. Without a terminal it shows nothing."""
 
     def __init__(self, console: Console, *columns: ProgressColumn, task: str) -> None:
         self._console = console

@@ -32,7 +32,7 @@ _SCHEMA: Final = pa.schema([pa.field("open_time", pa.timestamp("ms", tz="UTC")),
 def run_data_export(
     folder: Path, out: Path, *, form: str, start: datetime | None, end: datetime | None, json_output: bool
 ) -> int:
-    """Write a file for each symbol and return the exit code. Raises DataError for a form there is not, MarketDataError."""
+    """Write a file for each symbol and return the exit code. Raises DataError for an unknown file format, MarketDataError."""
     if form not in FORMATS:
         raise DataError(f"--format: expected {' or '.join(FORMATS)}, got {form}")
     write = _WRITERS[form]

@@ -1,4 +1,4 @@
-"""The facts of a series as the commands print them. Instants are ISO 8601 in UTC; a gap is its first and last missing minute."""
+"""The quality of a series as JSON and as text. Instants are ISO 8601 in UTC; a gap is its first and last missing minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.market.row_faults import FAULT_WORDS, RowFaultCount
 
 
 def quality_json(quality: SeriesQuality) -> dict[str, Any]:
-    """Return the facts of one series."""
+    """Return the quality of one series."""
     return {
         "rows": quality.rows,
         "first": None if quality.first is None else quality.first.isoformat(),
@@ -34,7 +34,7 @@ def fault_json(one: RowFaultCount) -> dict[str, Any]:
 
 
 def fault_text(one: RowFaultCount) -> str:
-    """Return the same as words: `3 rows off the minute, first 2024-03-01 12:00:30`."""
+    """Return the same as text: `3 rows off the minute, first 2024-03-01 12:00:30`."""
     count = "1 row" if one.rows == 1 else f"{one.rows:,} rows"
     first = "" if one.first is None else f", first {one.first:%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC")
     return f"{count} {FAULT_WORDS[one.fault]}{first}"

@@ -26,7 +26,7 @@ from signalbox.market.lake import SYNTHETIC, DayKey, SeriesKey, days_between
 
 
 def run_data_sample(out: Path, *, days: int, seed: int, json_output: bool) -> int:
-    """Write whole UTC days that end at a fixed one, so that a seed and a number of days always give the same files.
+    """Write whole UTC days up to a fixed date, so that the same seed and number of days always give the same files.
 
     Raises DataError for a folder that holds a lake of a market: candles of a simulator do not belong beside those.
     """

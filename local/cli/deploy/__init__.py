@@ -1,1 +1,1 @@
-"""`signalbox deploy`: brings a stage into an AWS account, from an empty account to the first alarm."""
+"""`signalbox deploy`: deploys a stage to an AWS account, from an empty account to a test alarm."""

@@ -20,7 +20,7 @@ _INVALID: Final = frozenset({"InvalidClientTokenId", "UnrecognizedClientExceptio
 
 
 class NotReadyError(WorkbenchError):
-    """The account is not ready for the stage; the message says what to do."""
+    """The AWS account is not ready for the stage; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AccountFinding:
-    """A fact about the account. `blocks`: the deployment would fail because of it."""
+    """A fact about the AWS account. blocks: whether the deployment would fail because of it."""
 
     text: str
     blocks: bool = False
@@ -64,7 +64,7 @@ def target_of(session: Any) -> Target:
 
 
 def findings(session: Any, target: Target, stage: str) -> tuple[AccountFinding, ...]:
-    """Return what blocks a deployment, and what will make it slow. Raises NotReadyError if AWS cannot be asked."""
+    """Return what blocks a deployment, and what slows it down. Raises NotReadyError if AWS does not answer."""
     try:
         return (*_bootstrap(session, target), *_executions(session), *_stuck(session, stage))
     except (ClientError, BotoCoreError) as error:

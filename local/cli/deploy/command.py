@@ -1,4 +1,4 @@
-"""Deploys a stage to an AWS account in one command. Every step first asks AWS what is done already, so the command can repeat.
+"""Deploys a stage to an AWS account in one command. Every step first asks AWS what is done already, so it can be repeated.
 
 CloudFormation knows what is deployed, and Secrets Manager what is set. This machine stores no progress, only a lock that keeps
 two deployments from running here at once. `--dry-run` needs no network and no credentials.
@@ -45,15 +45,15 @@ class Person(Protocol):
         """Show a line."""
 
     def agrees(self, question: str) -> bool:
-        """Return whether they answer yes."""
+        """Return whether the person answers yes."""
 
     def secret(self, question: str) -> str:
-        """Return what they type without showing it; empty means later."""
+        """Return what the person types, without showing it; an empty text means that they give it later."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageDeployment:
-    """What a deployment needs. `run` runs a command in the repository and returns its exit status."""
+    """A deployment of a stage. run: runs a command in the repository and returns its exit status."""
 
     settings: Settings
     stage: str

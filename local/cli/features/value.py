@@ -34,7 +34,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ValueOptions:
-    """assume_lag: minutes after its publication at which a value counts as known; None for when it was known."""
+    """What to measure. assume_lag: minutes from a value's publication until it counts as known; None: use the recorded time."""
 
     data: Path
     alternative: Path

@@ -99,7 +99,7 @@ def _window(signals: Sequence[Signal]) -> tuple[datetime, datetime]:
 
 
 def with_ledger(signals: Sequence[Signal], found: Mapping[Symbol, Bars], reader: LedgerReader, venue: str) -> dict[Symbol, Bars]:
-    """Return the bars found, plus the ledger's bars for each UTC day and symbol of which none were found."""
+    """Return the found bars, plus the ledger's bars for each UTC day and symbol without any."""
     start, end = _window(signals)
     together = {}
     for symbol in symbols_of(signals):
@@ -155,7 +155,7 @@ def _finder(lake: str, venue: str, settings: Settings) -> FindOfVenue:
     series = every_series(Path(lake))
 
     def find(market: str, symbol: Symbol) -> CandleSeries | None:
-        """Return the market's series; the only one of the symbol if the market is the ledger's own."""
+        """Return the series of a symbol at a market. If the market is the ledger's own, the symbol's only series will do."""
         found = [one for one in series if one.symbol == symbol]
         exact = [one for one in found if isinstance(one, LakeSeries) and one.key.venue == market]
         if exact or market != venue:

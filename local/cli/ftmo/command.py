@@ -1,4 +1,4 @@
-"""`signalbox ftmo simulate`: replays an account from a file under one rule set; shows breaches and how each day went.
+"""`signalbox ftmo simulate`: replays an account from a file under one rule set; shows breaches and the figures of each day.
 
 It prints and writes nothing until the whole file has been read and checked.
 """

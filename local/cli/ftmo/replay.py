@@ -1,4 +1,4 @@
-"""What a file of events did to an account under one rule set: status, breaches, days, and the equity after each event.
+"""Replays a file of events on an account under one rule set: status, breaches, days, and the equity after each event.
 
 In JSON, money and shares are strings of exact decimals (the best day's share is rounded to six places), and times carry the
 offset of the rules' time zone.
@@ -24,7 +24,7 @@ SHARE_PLACES: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class FtmoReplay:
-    """What a file of events did to an account. `curve` is the equity after each event."""
+    """The result of a replay. curve: the equity after each event."""
 
     rules: FtmoRules
     capital: Decimal
@@ -43,7 +43,7 @@ class FtmoReplay:
 
 
 def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | None = None) -> FtmoReplay:
-    """Return what the events of a file did. Raises AccountFileError with the line of an impossible event."""
+    """Replay the events of a file. Raises AccountFileError with the line of an impossible event."""
     try:
         account = FtmoAccount(rules, capital, phase=phase)
     except KeyError as error:

@@ -51,7 +51,7 @@ def package(  # noqa: PLR0917 - typer passes by keyword
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Pack the code of the jobs and put it where they look for it."""
+    """Pack the code of the jobs and upload it to where they load it from."""
     from local.cli.jobs.command import load_plan, run_package  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

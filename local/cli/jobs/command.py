@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from local.cli.jobs.package import package_code
-from local.cli.jobs.view import job_facts, list_facts, show_job, show_jobs
+from local.cli.jobs.view import job_facts, listed_job, show_job, show_jobs
 from local.cli.stage import announce, aws_session, stage_of
 from local.errors import WorkbenchError
 from local.settings import STAGE, load_settings
@@ -37,7 +37,7 @@ class JobsError(WorkbenchError):
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """The options of every command in the group. `stage`: as given on the command line; a plan names its own."""
+    """The options of every command in the group. stage: as given on the command line; without it the plan names the stage."""
 
     stage: str | None
     plan: Path | None
@@ -153,7 +153,7 @@ def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None
     with aws_errors_reported():
         found = _jobs().training_jobs(prefix, at_most=at_most)
     if options.as_json:
-        print(json.dumps([list_facts(one, stage) for one in found]))
+        print(json.dumps([listed_job(one, stage) for one in found]))
     else:
         show_jobs(found, stage)
 
@@ -169,7 +169,7 @@ def run_show(name: str, *, as_json: bool) -> None:
 
 
 def run_register(options: JobsOptions, name: str) -> None:
-    """Register a finished job in the library, as its event would have done. For an event that was lost or arrived too early.
+    """Register a finished job in the library, as its event would have done. Use it if the event was lost or arrived too early.
 
     Raises SignalboxError; JobsError for a job that still runs or has another role, or if the function fails.
     """
@@ -193,7 +193,7 @@ def run_register(options: JobsOptions, name: str) -> None:
 def run_package(
     options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None, cuda_trees: bool = False
 ) -> None:
-    """Pack the code, and upload it to where jobs look for it or write it to a file. Raises SignalboxError."""
+    """Pack the code, and upload it to where jobs load it from or write it to a file. Raises SignalboxError."""
     package = package_code(repository, wheels, cuda_trees=cuda_trees)
     facts: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
     facts["trees"] = "cuda" if cuda_trees else "cpu"

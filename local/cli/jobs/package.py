@@ -37,7 +37,7 @@ class CodePackage:
 
 
 def package_code(repository: Path, wheels: Path | None = None, *, cuda_trees: bool = False) -> CodePackage:
-    """Return the archive. cuda_trees: ask for XGBoost built for CUDA.
+    """Return the archive. cuda_trees: require XGBoost built for CUDA.
 
     Raises WorkbenchError if an entry point is missing, or if the folder of wheels lacks what XGBoost needs.
     """

@@ -1,4 +1,4 @@
-"""Which XGBoost a job gets: `xgboost-cpu` or the build for CUDA. Both install the module `xgboost`, so a job needs exactly one.
+"""Chooses a job's XGBoost: `xgboost-cpu` or the build for CUDA. Both install the module `xgboost`, so a job needs exactly one.
 
 pip sees two unrelated packages and would let one overwrite the other, so the folder of wheels is checked before it is shipped.
 """

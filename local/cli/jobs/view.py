@@ -1,4 +1,4 @@
-"""How the operator sees jobs: facts for --json, and the same facts as tables."""
+"""Shows jobs to the operator: their facts as JSON for --json, and as tables."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from signalbox.library.parameters import TOOL_PREFIX
 from signalbox.library.training_jobs import CODE_CHANNEL
 
 
-def list_facts(job: JobSummary, stage: str) -> dict[str, Any]:
-    """Return the facts of one job in a list."""
+def listed_job(job: JobSummary, stage: str) -> dict[str, Any]:
+    """Return one job of a list as a JSON-ready object."""
     return {
         "job": job.name,
         "purpose": _purpose(job.name, stage),
@@ -37,7 +37,7 @@ def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
     for name in ("purpose", "status", "created", "minutes"):
         table.add_column(name)
     for one in jobs:
-        facts = list_facts(one, stage)
+        facts = listed_job(one, stage)
         minutes = "" if facts["minutes"] is None else f"{facts['minutes']:.1f}"
         table.add_row(one.name, facts["purpose"], one.status, f"{one.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC", minutes)
     Console().print(table)

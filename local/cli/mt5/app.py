@@ -60,7 +60,7 @@ def rotate(
     now: Annotated[bool, typer.Option("--now", help="Replace the old key at once, because somebody else has it.")] = False,  # noqa: FBT002
     stage: Stage = None,
 ) -> None:
-    """Replace an account's key: first without an option, which makes the next key, then with --finish."""
+    """Replace an account's key in two steps: without an option it makes the next key; --finish makes that the only valid one."""
     from local.cli.mt5.command import begin_rotation, finish_rotation, replace_at_once  # noqa: PLC0415 - as above
 
     if finish and now:

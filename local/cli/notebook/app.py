@@ -1,4 +1,4 @@
-"""`signalbox notebook` as typer sees it; it runs in `command.py`."""
+"""Declares `signalbox notebook` for typer; command.py runs it."""
 
 from __future__ import annotations
 

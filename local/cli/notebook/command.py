@@ -27,7 +27,7 @@ class NotebookFacts:
 
 
 def run_notebook(out: Path, facts: NotebookFacts, *, opens: bool, as_json: bool) -> None:
-    """Write the notebooks that are not there yet, say which, and open the folder in Jupyter."""
+    """Write the notebooks that do not exist yet, print their names, and open the folder in Jupyter."""
     written, kept = [], []
     for template in sorted(TEMPLATES.glob("*.md")):
         path = out / f"{template.stem}.ipynb"

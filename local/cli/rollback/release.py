@@ -1,4 +1,4 @@
-"""The release of a stage: which version of each function its alias points to, what it was before, and the way back.
+"""The release of a stage: the version of each function that its alias points to, the version before, and the rollback.
 
 All functions go back together, since functions of one release are only tested with each other. Decision 0104.
 """
@@ -63,7 +63,7 @@ class Release:
         self._write("under-way", "yes")
 
     def succeeded(self) -> None:
-        """Note that a deployment has ended: the next one writes down its own way back."""
+        """Note that a deployment has succeeded, so that the next one records its own versions to go back to."""
         self._write("under-way", "no")
 
     def is_second(self) -> bool:
@@ -71,7 +71,7 @@ class Release:
         return bool(self._remembered())
 
     def back(self) -> dict[str, tuple[str, str]]:
-        """Point the aliases to the recorded versions. Return, for each alias that moved, its old and new version.
+        """Point the aliases to the recorded versions. Return the old and new version of each alias that changed.
 
         Raises DeployError if nothing was recorded, or a version is gone; then no alias has moved, or the command can be
         repeated.
@@ -91,7 +91,7 @@ class Release:
         return moves
 
     def ringing(self) -> frozenset[str]:
-        """Return the names of the stage's alarms that ring now."""
+        """Return the names of the stage's alarms that are in the state ALARM."""
         with _reported(f"the alarms of stage {self.stage} cannot be read"):
             pages = (
                 self._client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{PRODUCT}-{self.stage}-")
@@ -101,7 +101,7 @@ class Release:
             )
 
     def watch(self, before: frozenset[str], say: Callable[[str], None]) -> frozenset[str]:
-        """Watch the alarms for three cycles; return those that ring and did not ring before, as soon as there is one."""
+        """Watch the alarms for three cycles. Return early, with the new alarms, once any goes off that is not in `before`."""
         say(f"watching the alarms for {WATCHED // timedelta(minutes=1)} minutes; one that begins to ring takes the release back")
         for _ in range(int(WATCHED.total_seconds() / POLL_SECONDS)):
             self.wait(POLL_SECONDS)

@@ -40,7 +40,7 @@ def rotate(
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
     leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else knows the key: replace it twice.")] = False,  # noqa: FBT002
 ) -> None:
-    """Replace a signing key of the functions. The key before it stays accepted, so nothing is stopped; no key is shown."""
+    """Replace a signing key of the functions. The previous key stays accepted, so that nothing stops; no key is shown."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3
     from local.cli.secrets.command import SecretsError  # noqa: PLC0415 - as above
     from local.cli.secrets.rotation import KEYS, rotate_key  # noqa: PLC0415 - as above

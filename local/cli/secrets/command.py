@@ -113,7 +113,7 @@ def merged(before: Mapping[str, Any], field: SecretField, value: object) -> dict
 
 
 def missing_in(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is still wrong with a secret, as its function will find it: places and faults, never values."""
+    """Return the faults that the secret's function would still find in it: places and reasons, never values."""
     try:
         if name == "telegram":
             return read_settings(TelegramSecret.model_validate(content).alerts).problems

@@ -1,4 +1,4 @@
-"""Replaces one of the two keys that sign the functions' messages to each other. Nothing is stopped for it (decision 0070).
+"""Replaces one of the two keys that sign the functions' messages to each other, while they keep running (decision 0070).
 
 One write moves the key to `previous` and puts a new one into `current`. The new key signs; the one before it stays accepted until
 the next replacement. So a second replacement comes no sooner than every message under the first key has ended. A key that
@@ -64,7 +64,7 @@ def rotate_key(client: DynamoDBClient, outputs: Mapping[str, str], name: str, no
 
 @dataclass(frozen=True, slots=True)
 class LastChange:
-    """When a key was replaced the last time: the instant, and the text that stands for it in the item."""
+    """When a key was last replaced: the instant, and its text as stored in the item."""
 
     at: datetime
     text: str

@@ -1,1 +1,1 @@
-"""`signalbox signals`: what was decided, and how it turned out."""
+"""`signalbox signals`: the decided signals and their outcomes."""

@@ -1,4 +1,4 @@
-"""`signalbox signals`: what was decided, and how it turned out. It only reads the ledger.
+"""`signalbox signals`: the decided signals and their outcomes. It only reads the ledger.
 
 An outcome is the price move from the decision to a later minute, before costs. If that minute was not recorded, or the exchange
 skipped it, the outcome is unknown and counts as neither right nor wrong.
@@ -136,7 +136,7 @@ def _trades(source: ConnectionSource, symbol: str, at: datetime) -> list[dict[st
 
 
 def signal_row(one: Signal) -> dict[str, Any]:
-    """Return what a signal is, without its features."""
+    """Return a signal as a row, without its features."""
     return {
         "decided_at": one.decided_at,
         "symbol": one.symbol,

@@ -1,4 +1,4 @@
-"""`signalbox telegram ...` as typer sees it; it runs in `simulate.py` and `setup.py`."""
+"""Declares `signalbox telegram ...` for typer; `simulate.py` and `setup.py` run it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def simulate(
 
 @telegram_app.command("setup")
 def setup(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """Check the token, set webhook and menus, and send a test message; say in plain words what is wrong."""
+    """Check the token, set webhook and menus, and send a test message; explain what is wrong."""
     from local.cli.telegram.setup import run_setup  # noqa: PLC0415 - boto3 and the messenger's types
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
@@ -81,7 +81,7 @@ def remove(
     user: Annotated[int, typer.Argument(help="The person's number, which `signalbox telegram people` shows after telegram:")],
     stage: Stage = None,
 ) -> None:
-    """Take a person off the bot's list: at once after a lost phone."""
+    """Remove a person from the bot's list, for example after they lost their phone. It takes effect within 30 seconds."""
     from local.cli.telegram.setup import run_remove  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""The bot's ledger on this machine: the orders API of a stage in the operator's own name, and the ledger's rows."""
+"""The bot's ledger on this machine: it calls a stage's orders API in the operator's own name, and reads the ledger's rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class OperatorLedger(BotLedger):
-    """The ledger as the operator of this terminal may see it."""
+    """The bot's ledger in the name of this terminal's operator."""
 
     def __init__(self, api: OrdersApi, source: ConnectionSource) -> None:
         self._api, self._source = api, source

@@ -1,4 +1,4 @@
-"""`signalbox telegram setup`, `invite`, `people`, `remove`, `group`: the bot of a stage, in the operator's own name.
+"""`signalbox telegram setup`, `invite`, `people`, `remove`, `group`: manage a stage's bot with the operator's AWS identity.
 
 Set-up stops at the first thing that is wrong and says what to do about it. It may be run again: each step sets what should be.
 """
@@ -40,14 +40,14 @@ class TelegramSetupError(WorkbenchError):
 
 @dataclass(frozen=True)
 class StageBot:
-    """A deployed stage, as the bot's commands need it."""
+    """The parts of a deployed stage that these commands use."""
 
     outputs: Mapping[str, str]
     client: Callable[[str], Any]
 
     @property
     def people(self) -> DynamoPeople:
-        """Who may speak to the bot."""
+        """The people who may speak to the bot."""
         return DynamoPeople(self.client("dynamodb"), self.outputs[StackOutput.CHAT_TABLE])
 
     def secret(self, which: StackOutput) -> str:
@@ -212,7 +212,7 @@ def run_remove(user: int, stage: str | None, settings: Settings) -> None:
 
 
 def run_group(chat: int, stage: str | None, settings: Settings, *, remove: bool) -> None:
-    """List a group, or take it off the list. Raises DataError."""
+    """Let the bot's people use it in a group, or end that. Raises DataError if the group is not listed."""
     _, bot = stage_bot(stage, settings)
     if chat >= 0:
         raise DataError(f"expected the id of a group, which is below 0, got {chat}")

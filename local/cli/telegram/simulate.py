@@ -26,7 +26,7 @@ PROMPT: Final = "you> "
 
 
 class KeptCommands(PendingCommands):
-    """Commands that wait for their button, in this process."""
+    """PendingCommands in the memory of this process."""
 
     def __init__(self) -> None:
         self._kept: dict[str, PendingCommand] = {}

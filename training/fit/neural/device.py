@@ -1,4 +1,4 @@
-"""Where networks compute and in which precision. Both are detected or measured, and reported."""
+"""Chooses the device and the precision of the networks. Both are detected or measured, and reported."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class NeuralMember:
         return logits
 
     def to_onnx(self, name: str) -> bytes:  # noqa: ARG002 - from the port; the exporter names graphs itself
-        """Return the graph from torch's TorchScript exporter: one LSTM node a layer, equal bytes for equal weights (ADR 0026)."""
+        """Return the graph of torch's TorchScript exporter: one LSTM node per layer, equal bytes for equal weights (ADR 0026)."""
         buffer, example = io.BytesIO(), torch.zeros(2, self.window_bars, self.features)
         with warnings.catch_warnings():
             # silences "legacy" and "a batch size other than 1": the batch size is free, and parity is checked for several sizes

@@ -1,4 +1,4 @@
-"""Training loop of one network. The state after an epoch is all that the next epoch depends on.
+"""Training loop of one network. Each epoch depends only on the state after the one before, so an interrupted run can resume.
 
 A run that was killed therefore resumes from its last complete epoch and ends with the same weights. The order of the rows and the
 learning rate of an epoch are functions of the seed and the epoch's number. Dropout, the only other random part, uses torch's
@@ -45,7 +45,7 @@ class Rows:
 
     @classmethod
     def of(cls, data: Dataset, source: DeviceRows, window_bars: int, stride: int, *, weighted: bool) -> Rows:
-        """Return the decisions of a period. weighted: weigh them by the uniqueness of their labels; else all weigh the same."""
+        """Return the decisions of a period. weighted: whether their weights are the uniqueness of their labels, or all equal."""
         tick = data.decided_at_ms // (DECISION_MINUTES * MINUTE_MS)
         weight = uniqueness_weights(data) if weighted else np.ones(len(data), np.float32)
         label, phase = (torch.from_numpy(array).to(source.device) for array in (data.label, tick % stride))
@@ -189,7 +189,7 @@ def load_state(content: bytes, device: torch.device, name: str) -> dict[str, Any
 
 
 def train_network(trainer: Trainer, train: Rows, stopping: Rows, making: Making, name: str, *, about: str) -> Trained:
-    """Run the epochs that are left and write a checkpoint after each. about: the network's name in the progress display."""
+    """Run the remaining epochs and write a checkpoint after each. about: the network's name in the progress display."""
     kept = making.checkpoints.read(f"{name}.pt")
     if kept is not None:
         trainer.restore(load_state(kept, trainer.device, f"{name}.pt"))

@@ -37,7 +37,10 @@ class Standardise(nn.Module):
 
 
 class LstmNetwork(nn.Module):
-    """Stacked LSTM over the window. Both directions see only the past. The head reads the last states of the top layer."""
+    """Stacked LSTM over the window. Both directions see the window alone, no later bar.
+
+    The head reads the top layer's last states.
+    """
 
     def __init__(self, config: LstmConfig, rows: NDArray[np.float32]) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An action that somebody requested without the role it needs. `account` is empty for a request about no single account."""
+    """A request that was refused because the caller lacks the role for it. `account` is empty if it is about no single one."""
 
     account: str
     principal: str
@@ -51,7 +51,9 @@ _CHAT_USER: Final = re.compile(r"telegram:\d{1,20}", re.ASCII)
 
 
 def principal_of(text: str) -> str:
-    """Return the one name under which somebody may get a role. Raises ValueError for a text that identifies nobody for certain.
+    """Return the name under which a caller may be granted a role.
+
+    Raises ValueError for a text that does not identify one for certain.
 
     A role is named without its path, because its sessions do not show the path. A session of a role is refused, because the
     person who assumes the role chooses the session's name, unless IAM Identity Center does.

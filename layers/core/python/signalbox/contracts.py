@@ -112,7 +112,7 @@ def database_user(function: Function) -> str:
 
 
 class DatabaseParameter(StrEnum):
-    """What the Parameter Store says of the instance that is the ledger; a restored one is written there."""
+    """Parameters in Parameter Store that name the ledger's database instance. After a restore they name the restored one."""
 
     ADDRESS = "Address"
     RESOURCE_ID = "ResourceId"  # what rds-db:connect names

@@ -60,7 +60,7 @@ class BusEvent(FrozenModel, ABC):
 
     @property
     def caused_at(self) -> datetime | None:
-        """When the decision behind this event was made: a cycle's or a person's command. None if no decision caused it."""
+        """The time of the cycle or of the person's command that led to this event; None if neither did."""
         instant: datetime | None = getattr(self, "cycle_at", None) or getattr(self, "decided_at", None)
         return instant
 
@@ -229,7 +229,7 @@ class CycleDecided(BusEvent):
 
 
 class MarketDataStale(BusEvent):
-    """From this cycle on a symbol cannot be decided; later cycles refuse it too until MarketDataRecovered."""
+    """A symbol's market data is unusable for decisions from this cycle on, until MarketDataRecovered is announced."""
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_STALE
     symbol: SymbolName
@@ -305,7 +305,10 @@ class UnreadableEventError(SignalboxError, ValueError):
 
 
 class InstantAheadError(SignalboxError, ValueError):
-    """An event claims a time after it was sent. Time never runs backwards, so it would end every deadline before that time."""
+    """An event's time is after its sending.
+
+    Accounts never go back in time, so accepting it would end every deadline before that time.
+    """
 
 
 def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
@@ -338,7 +341,7 @@ class ScheduledJob(FrozenModel):
 
 
 def parse_event(detail_type: object, detail: object) -> Event:
-    """Return the event of a bus message, whatever its parts are. Raises UnreadableEventError and nothing else."""
+    """Return the event of a bus message. For a message of any other content it raises UnreadableEventError and nothing else."""
     kind = _BY_TYPE.get(detail_type) if isinstance(detail_type, str) else None
     if kind is None or not isinstance(detail, dict):
         what = f"{type(detail).__name__} of type {str(detail_type)[:60]!r}"

@@ -1,4 +1,4 @@
-"""Upper limits for data from outside, each with its reason. Data is judged by the size it declares, before memory is allocated.
+"""Upper limits for data from outside, each with its reason. The declared size of data is checked before memory is allocated.
 
 A compressed megabyte can become gigabytes, and a header of eighty bytes can ask for terabytes. A function that runs out of memory
 is killed together with the model in use. Every limit is several times what the largest honest file needs.

@@ -77,7 +77,7 @@ def read_problem(document: Any) -> Problem | None:
 
 
 def invalid_values(error: ValidationError, *, skip: int = 0) -> tuple[InvalidValue, ...]:
-    """Return what pydantic found wrong. skip: leading places that are not of the request, as the tag of a union."""
+    """Return the invalid values that pydantic found. skip: how many leading parts of their places are not in the request."""
     return tuple(
         InvalidValue(pointer=pointer_to(*one["loc"][skip:]), detail=_MEMBER.sub(r"\1", one["msg"])) for one in error.errors()
     )

@@ -30,7 +30,7 @@ MINIMUM_KEY_BYTES: Final = 32  # the digest's length: a shorter key would be wea
 
 
 class SealError(SignalboxError, ValueError):
-    """A sealed event is refused: UnsealedError | UnknownKeyError | ForgedError | OverdueError. Messages never quote a key."""
+    """A sealed event is refused; the subclass says why. Messages never quote a key."""
 
 
 class UnsealedError(SealError):
@@ -42,7 +42,7 @@ class UnknownKeyError(SealError):
 
 
 class ForgedError(SealError):
-    """The signature does not match: somebody else made it, or the event was changed on its way."""
+    """The signature does not match: another sender made it, or the event was changed on its way."""
 
 
 class OverdueError(SealError):

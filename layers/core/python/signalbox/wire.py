@@ -1,4 +1,4 @@
-"""The one place that reads JSON from outside. Input over the limits of size, depth or text raises one kind of error.
+"""The one place that reads JSON from outside. Input above the limits of size, depth or text raises WireError.
 
 Everything that another machine wrote passes through here first: a queue's message, an HTTP body, an event of the bus, an agent's
 envelope, a messenger's answer. It refuses text that is too large or nested too deeply, an object with the same key twice, numbers
@@ -77,12 +77,12 @@ def one_line(text: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    r"""Return a text of others for a terminal: what would break its line, its direction or the screen is written as `\u000a`."""
+    r"""Return a foreign text for one line of a terminal: control characters and changes of direction are escaped (`\u000a`)."""
     return _NOT_IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def readable(text: str) -> str:
-    """Return a text with a replacement mark for each character that `parse` would refuse, so that no message is lost over one."""
+    """Return a text with U+FFFD for each character that `parse` would refuse, so that the rest of the message is not lost."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

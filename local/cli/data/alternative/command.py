@@ -32,7 +32,7 @@ _SYMBOL: Final = re.compile(r"[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\Z")
 
 @dataclass(frozen=True, slots=True)
 class AlternativeRequest:
-    """What to collect. since: None means behind the newest stored value."""
+    """What to collect. since: None means from the newest stored value on."""
 
     out: Path
     sources: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a lake holds of alternative data, for `signalbox data report`. It changes nothing."""
+"""Reports on a lake's alternative data for `signalbox data report`. It changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signalbox.alternative.observations import MarketObservation, ObservationQua
 
 @dataclass(frozen=True, slots=True)
 class AlternativeFacts:
-    """The facts of each series, and why files could not be read."""
+    """The quality of each series, and why files could not be read."""
 
     series: tuple[ObservationQuality, ...]
     bad_files: tuple[str, ...]
@@ -42,7 +42,7 @@ def read_observations(lake: Path) -> tuple[tuple[MarketObservation, ...], tuple[
 
 
 def alternative_facts(folder: Path) -> AlternativeFacts:
-    """Return the facts of a lake, given its root or its `candles` folder."""
+    """Return the facts about the alternative data of a lake, given its root or its `candles` folder."""
     root = folder.parent if folder.name == "candles" else folder
     found, bad = read_observations(root)
     return AlternativeFacts(assess_observations(found), bad)

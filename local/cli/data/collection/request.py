@@ -1,4 +1,4 @@
-"""The request of `signalbox collect`, parsed once: symbols, venue and a period, which may be given as an age."""
+"""Parses the arguments of `signalbox collect`: symbols, venue and a period, which may be given as an age."""
 
 from __future__ import annotations
 

@@ -38,10 +38,10 @@ class CollectView(Protocol):
     """Receives the progress of a run."""
 
     def begin(self, days: int, done: int) -> None:
-        """The run covers `days` days, of which `done` are on disk."""
+        """Note that the run covers `days` days, of which `done` are on disk already."""
 
     def day(self, outcome: DayOutcome, rows_per_second: float) -> None:
-        """One more day is on disk."""
+        """Note that one more day is on disk."""
 
     def phase(self, text: str) -> None:
         """Show what the run is doing."""
@@ -49,7 +49,7 @@ class CollectView(Protocol):
 
 @dataclass(slots=True)
 class CollectedSymbol:
-    """One symbol: what this run did, and what the lake holds for the period."""
+    """The result for one symbol: what this run fetched, and what the lake holds for the period."""
 
     series: SeriesKey
     days: int
@@ -87,7 +87,7 @@ SHOWN_REFUSALS = 5
 def run_collection(
     request: CollectRequest, *, source: CandleSource, lake: Lake, view: CollectView, timer: Callable[[], float] = time.monotonic
 ) -> CollectResult:
-    """Collect and verify. Raises VenueError for an unknown venue or symbol; any other failure is in the result."""
+    """Collect and verify. Raises VenueError for an unknown venue or symbol; the result reports any other failure."""
     began = timer()
     results, pending = [], {}
     ending, error = CollectionEnding.OK, None

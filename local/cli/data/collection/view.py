@@ -1,4 +1,4 @@
-"""Progress of a collection: a bar with rate and remaining time in a terminal, otherwise a line now and then."""
+"""Shows the progress of a collection: in a terminal a bar with rate and remaining time, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADVICE: Final = {
 
 
 class ConsoleView(BarView):
-    """A CollectView on a console. A context manager, so that it leaves the terminal as it was."""
+    """A CollectView on a console. It is a context manager, which restores the terminal at its end."""
 
     def __init__(self, console: Console) -> None:
         self._total = self._done = 0

@@ -1,1 +1,4 @@
-"""`signalbox data import`: candle files that people have into a lake. Start at `run.py`; what is ambiguous: `columns.py`."""
+"""`signalbox data import`: imports people's candle files into a lake.
+
+Start at `run.py`; `columns.py` decides what ambiguous columns mean.
+"""

@@ -1,6 +1,6 @@
-"""Which column is what. A column that can be read in two ways is not chosen: the command asks for an option that says it.
+"""Assigns a meaning to each column. If a column has two possible meanings, the command requires an option that states it.
 
-Two things decide money here: whether a volume is in base or in quote currency, and what zone a time without one is in.
+Two wrong guesses would cost money: whether a volume is in base or in quote currency, and the zone of a time that states none.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PLAIN_NAMES: Final = frozenset({"volume", "vol", "v"})
 
 @dataclass(frozen=True, slots=True)
 class ColumnOptions:
-    """What the operator said of the columns."""
+    """The options that state the meaning of columns."""
 
     base_volume: str | None = None
     quote_volume: str | None = None
@@ -51,7 +51,7 @@ NO_COLUMN_OPTIONS: Final = ColumnOptions()
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """What each column is taken for: places in the file's columns.
+    """The meaning of each column, as column numbers of the file.
 
     quote_volume: the column of volume in quote currency; it is divided by the bar's typical price when there is no `volume`.
     """
@@ -66,7 +66,7 @@ class ColumnPlan:
 
     @property
     def shown(self) -> str:
-        """The plan as words: `open_time as time, open, high, low, close, volume in base currency`."""
+        """The plan as text: `open_time as time, open, high, low, close, volume in base currency`."""
         parts = [f"{self.names[self.time]!s} as open time"]
         parts += [_as(self.names[place], what) for place, what in zip(self.prices, PRICES, strict=True)]
         if self.volume is not None:
@@ -83,7 +83,7 @@ def _as(name: str, what: str) -> str:
 
 
 def plan_columns(names: Sequence[str], symbol: str | None, options: ColumnOptions, *, knows_volume: bool) -> ColumnPlan:
-    """Return what each column is. Raises ImportFileError that says what is missing, or which option decides.
+    """Return the meaning of each column. Raises ImportFileError that names the missing column, or the option that decides.
 
     symbol: BTC-USD, by whose currencies a volume's name is read. knows_volume: the form says that `volume` is in base currency.
     """

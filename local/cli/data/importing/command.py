@@ -1,4 +1,4 @@
-"""The command: reads, writes, tells. Exit codes: see EXIT_CODES; 2 when no file is read."""
+"""`signalbox data import`: reads files, writes days and prints the result. Exit codes: see EXIT_CODES; 2 if no file is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feather files (Arrow IPC), judged by their record batches before a buffer is unpacked.
+"""Reads Feather files (Arrow IPC). The declared sizes of a record batch are checked before a buffer is unpacked.
 
 A compressed buffer begins with its unpacked length, and Arrow allocates that much. The places of the buffers are in each batch's
 metadata, a FlatBuffer. Format: https://arrow.apache.org/docs/format/Columnar.html (Message.fbs, RecordBatch, BodyCompression).
@@ -32,7 +32,10 @@ class FeatherTable:
                 raise ImportFileError(f"column {one.name[:30]!r} is {str(one.type)[:40]}; expected numbers, texts and times")
 
     def blocks(self, places: Sequence[int]) -> Iterator[list[Any]]:
-        """Yield these columns, block by block. Raises ImportFileError for what declares too much, and Arrow's own errors."""
+        """Yield these columns, block by block.
+
+        Raises ImportFileError for a file that declares too much, and Arrow's own errors.
+        """
         left, rows = MAX_RECORDED_UNPACKED_BYTES, 0
         for message in _batches(self._content):
             left -= unpacked_bytes(message.metadata.to_pybytes(), message.body)
@@ -49,7 +52,7 @@ class FeatherTable:
 
 
 def is_plain(kind: Any) -> bool:
-    """Return whether each row of a column has a value of its own. A view is a reference: 200,000 rows may share a megabyte."""
+    """Return whether each row of a column holds its own value. Views do not: 200,000 rows may refer to the same megabyte."""
     return not (pa.types.is_nested(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
 
 
@@ -75,7 +78,7 @@ def _batches(content: Any) -> Iterator[Any]:
 
 
 def unpacked_bytes(metadata: bytes, body: Any) -> int:
-    """Return how many bytes the buffers of a record batch unpack to. Raises ImportFileError for metadata that is none."""
+    """Return how many bytes the buffers of a record batch unpack to. Raises ImportFileError for invalid metadata."""
     try:
         header_type, batch = _record_batch(metadata)
         if header_type != _RECORD_BATCH:

@@ -1,4 +1,4 @@
-"""Files from outside, opened as bounded streams: what a path holds, and what an archive holds. Nothing is ever unpacked to disk.
+"""Finds files from outside in folders and archives, and opens them as bounded streams. Nothing is ever unpacked to disk.
 
 So a name in an archive is only ever shown. An archive is judged by its directory, a stream by what it really gives.
 """
@@ -30,7 +30,7 @@ _CHECKSUM: Final = re.compile(rb"([0-9a-fA-F]{64})\s+\*?([^\r\n/\\]{1,255})\s*")
 
 
 class ImportFileError(DataError):
-    """A file that is not read, and why. The others are."""
+    """A file cannot be imported; the message says why. Other files still are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,18 @@ class ImportFile:
 
     @property
     def ending(self) -> str:
-        """The kind of its content, by its name: .csv, .json, .feather or .parquet."""
+        """The format of the content, according to its name: .csv, .json, .feather or .parquet."""
         name = (self.member or self.path.name).lower().removesuffix(".gz")
         return ".csv" if name.endswith(".txt") else f".{name.rpartition('.')[2]}"
 
     @property
     def named(self) -> PurePosixPath:
-        """The name that says what it holds, with the folders it lies in; of a file in an archive its own."""
+        """The path that names symbol, timeframe and venue. A file in an archive contributes its own name, not the archive's."""
         return PurePosixPath(*self.path.parent.parts, PurePosixPath(self.member).name if self.member else self.path.name)
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Open as a stream of at most MAX_IMPORT_TEXT_BYTES; more raises ImportFileError while it is read."""
+        """Open the content as a stream. Reading more than MAX_IMPORT_TEXT_BYTES raises ImportFileError."""
         try:
             if self.member is not None:
                 with _zip(self.path) as archive, archive.open(self.member) as stream:
@@ -73,7 +73,7 @@ class ImportFile:
 
 
 class PieceStream(io.RawIOBase):
-    """A stream that gives what `piece` returns."""
+    """A stream of the bytes that `piece` returns."""
 
     @abstractmethod
     def piece(self, size: int) -> bytes:
@@ -92,7 +92,7 @@ class PieceStream(io.RawIOBase):
 
 
 class Utf8Stream(PieceStream):
-    """A stream that ends in ImportFileError at bytes that are no UTF-8: what reads it then never meets any."""
+    """A stream that raises ImportFileError at invalid UTF-8, so that its reader never gets any."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -109,7 +109,7 @@ class Utf8Stream(PieceStream):
 
 
 class _Bounded(PieceStream):
-    """A stream that ends in an error behind so many bytes, whatever its archive declared."""
+    """A stream that raises ImportFileError after MAX_IMPORT_TEXT_BYTES, whatever its archive declares."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._left = stream, MAX_IMPORT_TEXT_BYTES
@@ -125,14 +125,17 @@ class _Bounded(PieceStream):
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
-    """What some paths hold: files to read, and the names of the others with the reason."""
+    """The files below some paths: those to read, and the names of the ignored ones with the reason."""
 
     files: tuple[ImportFile, ...]
     ignored: tuple[tuple[str, str], ...]
 
 
 def find_files(paths: Sequence[Path]) -> FoundFiles:
-    """Return the files of these paths, folders with all below them, sorted. Raises DataError for a path that does not exist."""
+    """Return the files of these paths, sorted; a folder includes everything below it.
+
+    Raises DataError for a path that does not exist.
+    """
     files: list[ImportFile] = []
     ignored: list[tuple[str, str]] = []
     for path in paths:

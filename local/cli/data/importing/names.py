@@ -1,4 +1,4 @@
-"""What the name and the place of a file say of it: symbol, timeframe, venue. Unknown stays None; nothing is guessed.
+"""Reads symbol, timeframe and venue from the name and the folders of a file. What they do not say stays None.
 
 Sources: Binance's public data (BTCUSDT-1m-2024-03.zip below data/spot or data/futures/um), CryptoDataDownload
 (Binance_BTCUSDT_2024_minute.csv), freqtrade (BTC_USDT-1m.feather in user_data/data/binance), Kaggle
@@ -35,7 +35,10 @@ _TIMEFRAME: Final = re.compile(r"(?<![A-Z0-9])(\d{1,2})[-_ ]?(S|SEC|M|MIN|T|H|HO
 
 @dataclass(frozen=True, slots=True)
 class NameFacts:
-    """What is known before a file is opened. `kind`: whose form the name has; `refusal`: why it cannot be candles for us."""
+    """The facts in a file's name.
+
+    kind: the source whose naming scheme it follows; refusal: why its content cannot be imported.
+    """
 
     kind: str
     symbol: str | None = None
@@ -46,7 +49,7 @@ class NameFacts:
 
 
 def facts_of_name(path: PurePath) -> NameFacts:
-    """Return what a file's name and folders say. `path`: with its folders, because one may be named `futures`."""
+    """Return the facts in a file's name and folders. path: includes the folders, because one may be named `futures`."""
     stem = _stem(path.name)
     folders = [part.lower() for part in path.parts[:-1]]
     venue = next((name for name in reversed(folders) if name in VENUES), None)
@@ -76,7 +79,7 @@ def facts_of_name(path: PurePath) -> NameFacts:
 
 
 def split_pair(pair: str, quotes: tuple[str, ...] = _QUOTES) -> str | None:
-    """Return BTC-USDT for BTCUSDT, BTC/USDT or BTC-USDT; None when the quote is unknown, or the pair can be read in two ways."""
+    """Return BTC-USDT for BTCUSDT, BTC/USDT or BTC-USDT; None if the quote currency is unknown or the pair is ambiguous."""
     upper = pair.strip().upper()
     if parts := re.fullmatch(r"([A-Z0-9]{1,20})[-/_:]([A-Z0-9]{1,20})", upper):
         return f"{parts[1]}-{parts[2]}"

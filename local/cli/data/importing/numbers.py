@@ -20,7 +20,7 @@ _LONGEST: Final = 80  # characters of a number; a longer text is none
 
 
 def number_texts(column: Any) -> tuple[Any, NDArray[np.float64]]:
-    """Return a column as canonical texts and as float64, both (n,); what is no number that the lake keeps is NaN and null.
+    """Return a column as canonical texts and as float64, both (n,); a value that the lake cannot keep is NaN and null.
 
     column: an Arrow array of texts, integers or floats. A float gives its shortest text: 0.1 stays 0.1, also from float32.
     """

@@ -1,4 +1,4 @@
-"""What a file is, before any of it is written: whose form it has, its symbol and venue, and what each column is taken for."""
+"""Recognises a file before any of it is imported: its format, symbol and venue, and the meaning of each column."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEWEST: Final = 3  # rows by which a timeframe is told
 
 @dataclass(frozen=True, slots=True)
 class RecognisedFile:
-    """A file that will be read, and as what. `shown_time`: what its times are."""
+    """A file that will be read, with the meaning of its content. shown_time: the format of its times."""
 
     file: ImportFile
     kind: str
@@ -34,7 +34,7 @@ class RecognisedFile:
 
 
 def recognise(file: ImportFile, request: ImportRequest) -> RecognisedFile:
-    """Return what a file is. Raises ImportFileError that says why it is not read, or which option decides."""
+    """Recognise a file. Raises ImportFileError that says why it cannot be imported, or which option decides."""
     name = facts_of_name(file.named)
     if name.refusal:
         raise ImportFileError(f"holds {name.refusal} ({name.kind})")
@@ -65,7 +65,7 @@ def recognise(file: ImportFile, request: ImportRequest) -> RecognisedFile:
 
 
 def places_of(plan: ColumnPlan) -> tuple[int, ...]:
-    """Return the columns that are read: time, open, high, low, close, volume (base or quote), and the symbol if there is one."""
+    """Return the numbers of the columns to read: time, open, high, low, close, volume (base or quote), and symbol if present."""
     volume = plan.volume if plan.volume is not None else plan.quote_volume
     if volume is None:
         raise ImportFileError("no column for volume")

@@ -1,4 +1,4 @@
-"""What `signalbox data import` was asked to do."""
+"""The arguments of `signalbox data import`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local.cli.data.importing.columns import NO_COLUMN_OPTIONS, ColumnOptions
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """A checked request. symbol, venue, time_zone: what the operator said where the files do not say it.
+    """Checked arguments. symbol, venue, time_zone: used for files that do not state them.
 
     replace: a bar of a file takes the place of the lake's where the two differ. empty_minutes: by the operator's word the venue
     publishes no bar of a minute without a trade. dry_run: nothing is written.

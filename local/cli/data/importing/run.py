@@ -1,4 +1,4 @@
-"""One import: files are recognised, then read block by block into whole days of the lake. Nothing is held but the day in hand.
+"""One import: recognises files, then reads them block by block into whole days of the lake. Only the current day is in memory.
 
 What the lake has stays: rows are added, and a row that differs is a conflict that is told. So a repeated run changes nothing, and
 an interrupted one leaves whole days, which the next run finds.
@@ -56,21 +56,21 @@ class ImportView(Protocol):
     """Receives the progress of a run."""
 
     def recognised(self, found: RecognisedFile) -> None:
-        """A file will be read as this."""
+        """Note that a file will be read, and how."""
 
     def refused(self, name: str, reason: str) -> None:
-        """A file will not be read."""
+        """Note that a file will not be read."""
 
     def begin(self, total_bytes: int) -> None:
-        """So many bytes are to be read."""
+        """Note how many bytes will be read."""
 
     def progress(self, done_bytes: int, name: str, rows_per_second: float) -> None:
-        """So many bytes are read, the newest of the file of this name."""
+        """Note how many bytes are read, and the name of the current file."""
 
 
 @dataclass
 class ImportedSeries:
-    """What one series got from its files."""
+    """The result for one series."""
 
     series: SeriesKey
     files: list[str] = field(default_factory=list)
@@ -91,25 +91,25 @@ class ImportedSeries:
 
     @cached_property
     def present(self) -> NDArray[np.int64]:
-        """The minutes the files hold, sorted, each once. Asked for when all of them are read."""
+        """The minutes in the files, sorted, each once. Only valid after all files are read."""
         found = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *self.minutes]))
         once: NDArray[np.int64] = found[np.concatenate([np.ones(min(len(found), 1), dtype=np.bool_), np.diff(found) != 0])]
         return once
 
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:
-        """The minutes absent between the first and the last of the files."""
+        """The missing minutes between the first and the last minute of the files."""
         return find_gaps(self.present)
 
     def refuse(self, words: str, rows: int, first: str) -> None:
-        """Count rows that are not taken."""
+        """Count rows that are not imported."""
         before, earliest = self.faults.get(words, (0, first))
         self.faults[words] = (before + rows, earliest)
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What one run did."""
+    """The result of one run."""
 
     request: ImportRequest
     series: tuple[ImportedSeries, ...]
@@ -121,7 +121,7 @@ class ImportResult:
 
 
 def run_import(request: ImportRequest, lake: Lake, view: ImportView, timer: Callable[[], float] = time.monotonic) -> ImportResult:
-    """Import and return what was done. Raises DataError when no file of the paths is read."""
+    """Import the files and return the result. Raises DataError if no file below the paths can be read."""
     began = timer()
     taken, refused = _recognised(request, view)
     run = _Run(request, view, refused, timer)
@@ -171,14 +171,14 @@ class _Run:
 
     @property
     def ending(self) -> ImportEnding:
-        """How a run ended that was not broken off."""
+        """The ending of a run that was not interrupted."""
         if self._refused or any(one.bad_days for one in self.results.values()):
             return ImportEnding.REFUSED
         clashing = any(one.conflict_rows for one in self.results.values()) and not self._request.replace
         return ImportEnding.CONFLICTS if clashing else ImportEnding.OK
 
     def read(self, one: RecognisedFile, writer: _DayWriter) -> None:
-        """Read one file into the lake. What is wrong with it is told, and the others go on."""
+        """Read one file into the lake. Its errors are reported, and other files are not affected."""
         result = self.results.setdefault(one.series, ImportedSeries(one.series))
         _note(result, one)
         try:
@@ -293,7 +293,10 @@ class _Pending:
         self._texts = [pa.array([], pa.string())] * 5
 
     def add(self, times: NDArray[np.int64], texts: list[Any]) -> Iterator[_DayRows]:
-        """Yield every day but the one in which these rows end, as its number since the epoch, times and texts in order."""
+        """Add rows, and yield each complete day: its number since the epoch, its times and its texts.
+
+        The last day waits for more rows.
+        """
         if not len(times):
             return
         last = int(times[-1]) // DAY_MS
@@ -306,7 +309,7 @@ class _Pending:
         yield from _by_day(times[~waits], [column.filter(rest) for column in texts])
 
     def rest(self) -> Iterator[_DayRows]:
-        """Yield what still waits."""
+        """Yield the days that still wait for rows."""
         yield from _by_day(self._times, self._texts)
 
 
@@ -399,7 +402,7 @@ class _DayWriter:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, fresh: FreshDay, result: ImportedSeries) -> None:
-        """Give a day to a writer."""
+        """Start to write a day in another thread."""
         if self._request.dry_run or not len(fresh.times):
             return
         if fresh.key in self._running:

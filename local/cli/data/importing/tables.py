@@ -1,4 +1,4 @@
-"""The tables in files: CSV, arrays of JSON, Feather (Arrow IPC) and Parquet as blocks of columns, each block bounded.
+"""Reads tables from CSV, JSON arrays, Feather (Arrow IPC) and Parquet as bounded blocks of columns.
 
 CSV and JSON are read as text, so that a price keeps its digits. An array of arrays of JSON is CSV with other brackets and is read
 as such. Parquet and Feather are judged by what they declare before a page or buffer is unpacked.
@@ -34,7 +34,7 @@ _SHOWN_ROWS: Final = 3
 
 @dataclass(slots=True)
 class TextForm:
-    """The form of a text file: what is skipped, what separates, the names if the file has them."""
+    """The form of a text file: the lines to skip, the separator, and the column names if the file has them."""
 
     kind: str
     skip: int
@@ -45,7 +45,7 @@ class TextForm:
 
 @dataclass(slots=True)
 class TableFile:
-    """One table: the names of its columns, the form in words, and its blocks. `ragged`: lines with another number of columns."""
+    """One table: the names of its columns, its format as text, and its blocks. ragged: lines with a wrong number of columns."""
 
     names: tuple[str, ...]
     kind: str
@@ -56,7 +56,7 @@ class TableFile:
 
 
 def open_table(file: ImportFile, given_names: Sequence[str] = ()) -> TableFile:
-    """Return the table in a file. Raises ImportFileError for a file that holds none."""
+    """Return the table in a file. Raises ImportFileError if the file holds none."""
     match file.ending:
         case ".parquet":
             return _parquet(file)

@@ -1,4 +1,4 @@
-"""A column of times as milliseconds since 1970: Unix times in any unit, ISO 8601 texts, Arrow timestamps.
+"""Converts a column of times to milliseconds since 1970: Unix times in any unit, ISO 8601 texts, Arrow timestamps.
 
 The unit of a number is read from its size, row by row: from 2001 to 2286 seconds have 10 digits, milliseconds 13, micro- and
 nanoseconds 16 and 19, so that they never meet. Binance's spot files changed from milliseconds to microseconds in 2025.
@@ -28,9 +28,9 @@ _OFFSET_END: Final = r"[+-]\d\d:?\d\d$"
 
 
 class TimeReader:
-    """Reads the blocks of one file, and remembers what it took them for.
+    """Reads the times in the blocks of one file, and counts the formats that it found.
 
-    zone: of times that state none; None where neither the form nor the operator says it, and then such a time is refused.
+    zone: of times that state none. If neither the file's format nor an option says it, it is None and such a time is refused.
     """
 
     def __init__(self, name: str, zone: str | None) -> None:
@@ -39,11 +39,11 @@ class TimeReader:
 
     @property
     def shown(self) -> str:
-        """What was read: `microseconds since 1970 (44,640 rows)`."""
+        """The formats that were read: `microseconds since 1970 (44,640 rows)`."""
         return ", ".join(f"{what} ({rows:,} rows)" for what, rows in self._seen.items())
 
     def read(self, column: Any) -> NDArray[np.int64]:
-        """Return milliseconds, (n,), UNREADABLE where there is no time. Raises ImportFileError for what is ambiguous."""
+        """Return milliseconds, (n,), UNREADABLE for a value that is no time. Raises ImportFileError for ambiguous times."""
         kind = column.type
         if pa.types.is_dictionary(kind):
             column, kind = column.cast(kind.value_type), kind.value_type
@@ -132,7 +132,7 @@ class TimeReader:
 
 
 def check_zone(zone: str) -> str:
-    """Return a zone's name. Raises ImportFileError for one that there is not."""
+    """Return the name of a time zone. Raises ImportFileError for an unknown one."""
     if zone.upper() in {"UTC", "Z", "GMT", "ETC/UTC", "+00:00"}:
         return "UTC"
     try:

@@ -1,4 +1,4 @@
-"""An import on the terminal: what was recognised, how far it is, and what came of it."""
+"""Shows an import on the terminal: the recognised files, the progress, and the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ADVICE: Final = {
 
 
 class ImportConsole(BarView):
-    """ImportView on a console. A context manager, so that the terminal is left as it was."""
+    """ImportView on a console. It is a context manager, which restores the terminal at its end."""
 
     def __init__(self, console: Console) -> None:
         self._shown: dict[tuple[str, ...], int] = {}
@@ -75,7 +75,7 @@ class ImportConsole(BarView):
 
 
 def show_result(console: Console, result: ImportResult) -> None:
-    """Print what was imported, what was not and why, and what to do."""
+    """Print what was imported, what was not and why, and the remedy."""
 
     def say(text: str) -> None:
         _say(console, text)

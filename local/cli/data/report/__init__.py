@@ -1,1 +1,4 @@
-"""`signalbox data report`: what a folder of candles has and lacks. Start at `command.py`; rules: `signalbox.market.quality`."""
+"""`signalbox data report`: reports on the coverage and faults of a folder of candles.
+
+Start at `command.py`; rules: `signalbox.market.quality`.
+"""

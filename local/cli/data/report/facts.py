@@ -1,4 +1,4 @@
-"""The facts of a folder of candles, a lake or recorded files. Faults are counted, not raised."""
+"""Collects the facts about a folder of candles, a lake or recorded files. Faults are counted, not raised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from signalbox.market.quality import SeriesQuality, assess, find_outages, newest
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
-    """One symbol. `error` says why nothing of it could be read; its quality then describes zero rows."""
+    """The facts about one symbol. error: why none of it could be read; its quality then describes zero rows."""
 
     symbol: Symbol
     name: str
@@ -38,7 +38,10 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
-    """Every symbol of a folder. `outages` are minutes missing in all of them; staleness is measured from `now`."""
+    """The facts about every symbol of a folder. outages: minutes missing in all of them.
+
+    now: the instant that staleness refers to.
+    """
 
     folder: Path
     now: datetime

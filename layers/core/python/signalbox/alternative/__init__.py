@@ -1,1 +1,4 @@
-"""Data beside candles: what it says, when it was published and when it was known. Nothing here decides a cycle."""
+"""Data beside candles, such as funding rates: values with the times of their publication and arrival.
+
+No cycle decides on them.
+"""

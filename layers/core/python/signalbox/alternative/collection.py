@@ -34,7 +34,7 @@ class RawObservation:
 
 
 class ObservationSource(Protocol):
-    """Where values come from."""
+    """A source of values."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class ObservationSource(Protocol):
 
     @property
     def kinds(self) -> Sequence[ObservationKind]:
-        """What it has."""
+        """The kinds of values that it has."""
 
     def fetch(self, kind: ObservationKind, subject: str, since: datetime, until: datetime) -> Sequence[RawObservation]:
         """Return the values with since <= observed_at <= until, in any order. Raises VenueError."""
@@ -65,10 +65,10 @@ class ObservationLake(Protocol):
     """Files of observations."""
 
     def days(self, source: str, kind: ObservationKind) -> Sequence[ObservationDay]:
-        """Return the days there are files of, oldest first."""
+        """Return the days that have a file, oldest first."""
 
     def read(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
-        """Return a day's observations; none without a file that can be read. A bad file is set aside."""
+        """Return a day's observations; none if no file is readable. A bad file is set aside."""
 
     def write(self, day: ObservationDay, observations: Sequence[MarketObservation]) -> None:
         """Replace a day's file as one step."""

@@ -143,7 +143,7 @@ class _Series:
         return _mean([one.at(at, _outdated(kind)) for one in self._steps[kind]], at)
 
     def log_change(self, kind: ObservationKind, at: NDArray[np.int64], span: int) -> _Values:
-        """Return the mean over sources of each one's log change. Sources count in units of their own."""
+        """Return the mean of the sources' log changes. A log change, because each source counts in its own unit."""
         with np.errstate(invalid="ignore", divide="ignore"):
             changes = [np.log(one.at(at, _outdated(kind)) / one.at(at - span, _outdated(kind))) for one in self._steps[kind]]
         return _mean([np.where(np.isfinite(change), change, np.nan) for change in changes], at)

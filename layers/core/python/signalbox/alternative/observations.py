@@ -1,4 +1,4 @@
-"""What is observed beside candles, and what was known of it at an instant.
+"""Values observed beside candles, and which version of each was known at an instant.
 
 An observation says what a value was (`observed_at`), when its source published it, and when we knew it. A value is used from
 `known_at` on, never before: history that was fetched later was not known then. A source that publishes another value for the same
@@ -24,11 +24,11 @@ MAX_TEXT: Final = 80  # characters of a subject or item
 
 
 class ObservationError(SignalboxError):
-    """An observation that breaks its own contract."""
+    """An observation with invalid values, such as one known before it was published."""
 
 
 class ObservationKind(StrEnum):
-    """What a value says. Sizes are in base currency."""
+    """What a value measures. Sizes are in base currency."""
 
     FUNDING_RATE = "funding_rate"  # what longs pay shorts at `observed_at`, as a fraction: 0.0001 is 0.01 %
     OPEN_INTEREST = "open_interest"  # of the perpetual in the source's own unit, so only its changes compare between sources
@@ -42,7 +42,10 @@ class ObservationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindRules:
-    """step: time between two values of a regular series, None for events. late_after: since publication; known later is late."""
+    """The timing of a kind. step: between two values of a regular series; None for events.
+
+    late_after: a value that becomes known longer after its publication is late.
+    """
 
     step: timedelta | None
     late_after: timedelta
@@ -67,8 +70,7 @@ class MarketObservation:
     """One version of one value. Instants are UTC. subject: a symbol, or WHOLE_MARKET. item: tells values of one instant apart.
 
     Raises ObservationError if a text is empty or too long, the value is not a bounded number, or the instants are in an
-    impossible order: a value is known when it was published at the earliest, and published when it happened at the earliest
-    unless its kind is announced ahead.
+    impossible order: no value is known before it is published, or published before it happens unless its kind is announced ahead.
     """
 
     source: str
@@ -95,7 +97,7 @@ class MarketObservation:
 
     @property
     def key(self) -> ObservationKey:
-        """What the value is of. Versions share it."""
+        """The natural key of the value, which all its versions share."""
         return (self.source, self.kind, self.subject, self.item, self.observed_at)
 
     @property
@@ -105,7 +107,7 @@ class MarketObservation:
 
 
 def merge(kept: Sequence[MarketObservation], fetched: Iterable[MarketObservation]) -> tuple[MarketObservation, ...]:
-    """Return the kept versions and those fetched that say something new, sorted by what they are of and when they were known.
+    """Return the kept versions and the fetched ones that differ from them, sorted by key and by when they were known.
 
     A fetched value that equals the newest version is no news. A version that was known before the newest one is out of order and
     is dropped: it would change what was known.
@@ -135,7 +137,10 @@ def as_known(observations: Iterable[MarketObservation], at: datetime) -> tuple[M
 
 @dataclass(frozen=True, slots=True)
 class ObservationQuality:
-    """The facts of one source's series of one kind and subject. missing: absent steps between the first and the last value."""
+    """How complete and how late one source's series of one kind and subject is.
+
+    missing: absent steps between its first and last value.
+    """
 
     source: str
     kind: ObservationKind
@@ -150,7 +155,7 @@ class ObservationQuality:
 
 
 def assess_observations(observations: Iterable[MarketObservation]) -> tuple[ObservationQuality, ...]:
-    """Return the facts of every series, sorted by source, kind and subject."""
+    """Return the quality of every series, sorted by source, kind and subject."""
     series: dict[tuple[str, ObservationKind, str], list[MarketObservation]] = {}
     for one in observations:
         series.setdefault((one.source, one.kind, one.subject), []).append(one)

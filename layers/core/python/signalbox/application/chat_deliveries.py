@@ -1,4 +1,7 @@
-"""Carries out the deliveries to one chat: in order, several in one message, each begun before it is sent and sent once."""
+"""Sends the deliveries to one chat in order, several in one message.
+
+Each is recorded as begun before it is sent, and sent once.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ UNKNOWN: Final = "whether it arrived is unknown, and it is not sent to the chat 
 
 
 class DeliveryState(StrEnum):
-    """How one delivery ended for now."""
+    """How an attempt at one delivery ended."""
 
     SENT = "SENT"
     DUPLICATE = "DUPLICATE"  # it was sent before
@@ -40,7 +43,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """How one delivery ended for now. seconds: until it should be tried again; None: nobody said."""
+    """How an attempt at one delivery ended. seconds: until the next attempt; None if the messenger asked for no pause."""
 
     state: DeliveryState
     seconds: int | None = None
@@ -82,7 +85,10 @@ class ChatDeliveries:
     moved: list[Move] = field(default_factory=list)  # chats whose new id was met
 
     def carry_out(self, batch: Sequence[Delivery], found: dict[int, DeliveryResult]) -> None:
-        """Add the results of deliveries to the same chat by their place. Those without one come again."""
+        """Carry out deliveries to the same chat, and add their results to `found` by place.
+
+        Those without a result are delivered again.
+        """
         began = self.clock()
         ready, held = self._released(batch, began)
         first = {one.alert_id: place for place, one in reversed(list(enumerate(ready)))}

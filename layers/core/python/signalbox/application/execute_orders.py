@@ -77,10 +77,13 @@ class AgentMailboxes(Protocol):
         """Whether a queue holds reminders to check that a command was answered."""
 
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Return an agent's report on this account and note its answers. Raises SignalboxError if the agent did not write it."""
+        """Return an agent's report on this account, and record which command it answers.
+
+        Raises SignalboxError if the report is not from the account's agent.
+        """
 
     def check(self, text: str) -> ExpectedAnswer | None:
-        """Check a command for its answer; if there is none, halt the account and return the command.
+        """Check that the agent answered a command. If it did not, halt the account and return the command.
 
         Raises WireError, ValueError.
         """
@@ -91,7 +94,7 @@ def _sleep(wait: timedelta) -> None:
 
 
 class ViewNotDueError(VenueBusyError):
-    """A view is requested for a later moment and waits for it in its queue."""
+    """A request for a venue view is not due yet. It stays in its queue until then."""
 
 
 def _require_due(request: VenueViewRequested, now: datetime) -> None:
@@ -175,7 +178,7 @@ class ExecuteOrders:
         return query(request, venue, sends, chains=sends)
 
     def pass_on(self, account: str, envelope: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Announce an agent's report and note its answers. Raises EnvelopeError if the account's agent did not write it."""
+        """Announce an agent's report, and record which command it answers. Raises EnvelopeError if it is not from the agent."""
         content = self.mailboxes.take_report(account, envelope)
         if isinstance(content, ExecutionReported | VenueViewReported):
             self.bus.announce((content,))

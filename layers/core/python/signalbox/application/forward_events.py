@@ -1,4 +1,4 @@
-"""Takes events from the stream of outgoing events to the bus, and then off the table."""
+"""Puts events from the stream of outgoing events on the bus, and then removes them from the table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from signalbox.signals.ports import EventPublisher, OutboxEvent, PartlyPublished
 
 @dataclass(frozen=True, slots=True)
 class ForwardEvents:
-    """publisher: returns the publisher whose events belong to a trace. remove: takes what the bus has off the table."""
+    """publisher: returns the publisher whose events belong to a trace.
+
+    remove: deletes from the table the events that are on the bus.
+    """
 
     publisher: Callable[[str], EventPublisher]
     remove: Callable[[Sequence[OutboxEvent]], None]
 
     def forward(self, events: Sequence[tuple[OutboxEvent, str]]) -> Forwarded:
-        """Put events, each with its trace, on the bus in order. Raises what a bus out of reach raises, then all come again.
+        """Put events, each with its trace, on the bus in order.
+
+        An error of an unreachable bus is raised, and all events are delivered again.
 
         An event that the bus refuses stays on the table, blocks no other, and is sent again by the relay.
         """
@@ -35,7 +40,7 @@ class ForwardEvents:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What became of a batch: the events that are on the bus, and why others are not."""
+    """The result of a batch: the events that are on the bus, and why others are not."""
 
     events: list[OutboxEvent] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)

@@ -110,7 +110,9 @@ class ManageOrders:
         return self._carried_out(command, who)
 
     def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
-        """Halt an account by the kill switch's queue. Permission to send to that queue (IAM) suffices; no role is needed.
+        """Halt an account on a message of the kill switch's queue.
+
+        The IAM permission to send to that queue suffices; no role is needed.
 
         A halt must never be refused: the function that carries out orders halts an account whose agent is silent, and it has
         no role. who: the name to record. TradingError is final; LedgerError and UnpricedError may be retried.
@@ -193,7 +195,7 @@ class ManageOrders:
         return tuple(one for one in retried(self.service.accounts, self.pause) if one.account in visible)
 
     def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
-        """Monitor every account at a scheduled instant. An account that fails is caught up in the next minute.
+        """Monitor every account at a scheduled instant. If one fails, the next minute's run catches up on it.
 
         An account with an unreadable row misses its turn every minute, which alarms, until somebody repairs the row.
         """

@@ -1,4 +1,4 @@
-"""Answers questions about the ledger, each with what its asker may see. It only reads: no lock, no row, no event.
+"""Answers questions about the ledger with what the asking person may see. It only reads: it takes no lock and writes nothing.
 
 A person without a role on an account is told the same as about an account that does not exist. A refusal is returned with its
 access record, so that the function can log and count it; the database role of this function may not write one.
@@ -59,7 +59,7 @@ class AccountStates(Protocol):
 
 
 class LedgerHistory(Protocol):
-    """What the ledger recorded, by period (start, end]."""
+    """Reads the ledger's records of a period (start, end]."""
 
     def order(self, account: str, client_order_id: str) -> Order | None:
         """Return one order of an account in its current state."""
@@ -78,7 +78,7 @@ class LedgerHistory(Protocol):
 
 
 class ReadingAccess(AccessControl):
-    """The access control of a role that may not write: a refusal is raised and kept nowhere."""
+    """The access control of a database role that may not write: a refusal is raised but not recorded."""
 
     @override
     def _refuse(self, refusal: Refusal) -> None:
@@ -87,7 +87,7 @@ class ReadingAccess(AccessControl):
 
 @dataclass
 class QueryLedger:
-    """Answers one question at a time. gate: who may see what."""
+    """Answers one question at a time. gate: decides what each person may see."""
 
     states: AccountStates
     history: LedgerHistory
@@ -100,7 +100,7 @@ class QueryLedger:
         return found
 
     def answer(self, asked: Any, now: datetime) -> LedgerAnswer:
-        """Return the answer to a question in JSON's types. Raises QuestionError for what is none, LedgerError."""
+        """Return the answer to a question in JSON's types. Raises QuestionError if it is no valid question, LedgerError."""
         try:
             question: LedgerQuestion = QUESTIONS.validate_python(asked)
         except ValidationError as error:

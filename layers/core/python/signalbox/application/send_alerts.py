@@ -1,4 +1,4 @@
-"""Sends an event to people: one delivery for each chat that wants it, and by e-mail whatever is critical or reached no chat.
+"""Sends an event to people: one delivery for each chat that wants it, and an e-mail if it is critical or reached no chat.
 
 Chats do not wait for each other, and a chat's critical alerts wait for nothing. Waiting alerts of a chat come in one message.
 """
@@ -58,7 +58,7 @@ class Chats(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """The result of fanning out one event: deliveries queued for chats and e-mail, why no chat gets it, and wrong settings."""
+    """The result for one event: the deliveries queued for chats and e-mail, why no chat gets it, and wrong chat settings."""
 
     queued: int = 0
     mailed: int = 0
@@ -68,7 +68,7 @@ class FanOut:
 
 @dataclass
 class SendAlerts:
-    """Turns an event into deliveries, and carries out deliveries, those of different groups at the same time."""
+    """Turns an event into deliveries and carries them out. Different message groups are sent at the same time."""
 
     log: DeliveryLog
     moves: ChatMoves
@@ -81,7 +81,10 @@ class SendAlerts:
     clock: Callable[[], datetime]
 
     def fan_out(self, event: Event) -> FanOut:
-        """Queue the alert of an event. What is critical goes by e-mail first: that needs neither the secret nor the bot."""
+        """Queue the alert of an event.
+
+        A critical one is queued for e-mail first, which needs neither the Telegram secret nor the bot.
+        """
         alert = alert_of(event)
         if alert is None:
             return FanOut()
@@ -104,7 +107,9 @@ class SendAlerts:
         return FanOut(len(deliveries), int(alert.is_critical), problems=book.problems)
 
     def deliver(self, batch: Sequence[Delivery], on_move: Callable[[Move], None]) -> list[DeliveryResult]:
-        """Carry out deliveries and return their results in the same order. A group stops at its first failure, others do not.
+        """Carry out deliveries and return their results in the same order.
+
+        A failure stops the rest of its message group but no other group.
 
         on_move: called at the end for each change of a chat's id, which is stored by then.
         """
@@ -122,7 +127,10 @@ class SendAlerts:
         return [found[place] for place in range(len(batch))]
 
     def report_move(self, move: Move) -> None:
-        """Tell a chat that moved which id belongs into the secret. Raises MessengerError."""
+        """Send the new id of a moved chat to that chat, so that the operator can enter it in the secret.
+
+        Raises MessengerError.
+        """
         text = self.chats.book().of(move.chat_id).words().say("chat.moved", new=move.new_id, old=move.chat_id)
         self.chats.messenger().send(move.new_id, OutgoingMessage(text))
 

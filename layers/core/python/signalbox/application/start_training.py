@@ -1,4 +1,4 @@
-"""Starts what a schedule asks for: the stage's pipeline, or else a training job of its plan, once for each instant."""
+"""Starts scheduled training once for each instant: the stage's pipeline, or without one a training job of its plan."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StartTraining:
     jobs: TrainingJobs
 
     def start(self, scheduled_at: datetime) -> StartedJob:
-        """Start the pipeline, or else the training job, of an instant. Calling it again starts nothing new."""
+        """Start the pipeline of an instant, or without a pipeline the training job. Calling it again starts nothing new."""
         plan = self.plan
         parameters = scheduled_parameters(plan, scheduled_at)
         name = job_name(plan.stage, "train", scheduled_at)

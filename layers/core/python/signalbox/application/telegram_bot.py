@@ -1,4 +1,4 @@
-"""Answers one update from the queue: who it is from is judged again, the bot decides, and the answer is sent.
+"""Answers one update from the queue: checks its sender again, lets the bot decide, and sends the answer.
 
 An update is finished when its answer was sent; one that fails before is handled again. That is safe: a question may be asked
 twice, and a confirmed command has one request id, which the same update gets again.
@@ -21,7 +21,7 @@ NOT_A_CODE = "That code is unknown, used or expired. Ask for another."
 
 @dataclass(frozen=True, slots=True)
 class IncomingUpdate:
-    """An update with what the bot needs of it. press: the id of a pressed button's query; then `text` is the button's data.
+    """The parts of an update that the bot needs. press: the id of a pressed button's query; then `text` is the button's data.
 
     message_id: of the message, or of the one with the button. thread: of a forum's topic.
     """
@@ -45,7 +45,7 @@ class ChatClient(Protocol):
         """Return an update, None for one that is not handled. Raises WireError."""
 
     def send(self, to: IncomingUpdate, text: str, buttons: Sequence[Button]) -> None:
-        """Send a text below an update."""
+        """Send a text to the chat of an update."""
 
     def send_picture(self, to: IncomingUpdate, picture: bytes, caption: str) -> None:
         """Send a PNG with a caption."""
@@ -54,11 +54,11 @@ class ChatClient(Protocol):
         """Replace the message whose button was pressed."""
 
     def acknowledge(self, to: IncomingUpdate) -> None:
-        """Take the waiting mark off a pressed button."""
+        """End the waiting indicator of a pressed button."""
 
 
 class FinishedUpdates(Protocol):
-    """Which updates were answered."""
+    """A durable record of the updates that were answered."""
 
     def is_finished(self, update_id: int) -> bool:
         """Return whether an update was answered."""
@@ -69,7 +69,7 @@ class FinishedUpdates(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of an update. user: who sent it; None if nobody was answered."""
+    """The result of an update. user: its sender; None if nobody was answered."""
 
     user: int | None = None
     is_duplicate: bool = False

@@ -1,4 +1,4 @@
-"""Lets updates of the messenger in: verified, from somebody listed, small and readable. Everything else is answered with silence.
+"""Queues the messenger's updates that are verified, small, readable and from a listed person. Others get no answer from the bot.
 
 It answers within milliseconds, because the messenger waits: what an update asks for is done by the worker behind the queue.
 """
@@ -17,7 +17,7 @@ from signalbox.wire import WireError
 
 
 class Entry(StrEnum):
-    """What became of a call of the webhook."""
+    """How a call of the webhook ended."""
 
     ACCEPTED = "accepted"
     FORGED = "forged"  # without the secret: not the messenger
@@ -28,7 +28,7 @@ class Entry(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The outcome of a call, with the sender as far as they are known."""
+    """The outcome of a call, with the sender if known."""
 
     entry: Entry
     update_id: int | None = None
@@ -38,7 +38,7 @@ class Received:
 
 
 class UpdateQueue(Protocol):
-    """The queue of updates, a message group a chat."""
+    """The queue of updates, with one message group per chat."""
 
     def put(self, update_id: int, chat: int, body: str) -> None:
         """Queue an update; queueing the same one again within minutes has no effect."""
@@ -46,14 +46,14 @@ class UpdateQueue(Protocol):
 
 @dataclass
 class TelegramWebhook:
-    """Takes one call at a time. secret: the text that the messenger sends with each call."""
+    """Handles one call at a time. secret: the text that the messenger sends with each call."""
 
     secret: Callable[[], str]
     people: People
     queue: UpdateQueue
 
     def receive(self, given: str | None, body: bytes) -> Received:
-        """Queue an update if it may be. Raises what people and queue raise; the messenger then calls again."""
+        """Queue an update if it is accepted. Errors of `people` and `queue` are raised, and the messenger then calls again."""
         if not hmac.compare_digest((given or "").encode(), self.secret().encode()):
             return Received(Entry.FORGED)
         try:

@@ -1,1 +1,1 @@
-"""Logical dumps of the ledger: what one consists of, and how it is written down. Decision 0101."""
+"""Logical dumps of the ledger: their files and format. Decision 0101."""

@@ -1,11 +1,11 @@
-"""What can be wrong with a dump, or with the database that it is restored into.
+"""Errors of dumps, and of the database that one is restored into.
 
 BackupError
 ├── DumpStorageError      the folder or bucket refused to read or write: a full disk, a missing permission
-├── DumpDamagedError      a dump is incomplete, cut short, or not what its manifest says
+├── DumpDamagedError      a dump is incomplete, truncated, or differs from its manifest
 ├── DumpTooNewError       a dump was made by a newer schema, or by other migrations, than this release knows
-├── DumpIncompleteError   a table could not be read whole, so there is no dump
-└── RestoreRefusedError   the database is not one to restore into now
+├── DumpIncompleteError   a table could not be read completely, so no dump was made
+└── RestoreRefusedError   the database is not empty, or another restore of it is not finished
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from signalbox.errors import SignalboxError
 
 
 class BackupError(SignalboxError):
-    """A dump or a restore did not come about. What was there before is there still."""
+    """A dump or a restore failed. Earlier dumps stay as they are, and a restore can be repeated."""
 
 
 class DumpStorageError(BackupError):
@@ -22,7 +22,7 @@ class DumpStorageError(BackupError):
 
 
 class DumpDamagedError(BackupError):
-    """A dump is incomplete, cut short, or not what its manifest says. Nothing of the damaged part was restored."""
+    """A dump is incomplete, truncated, or differs from its manifest. Nothing of the damaged part was restored."""
 
 
 class DumpTooNewError(BackupError):
@@ -30,8 +30,8 @@ class DumpTooNewError(BackupError):
 
 
 class DumpIncompleteError(BackupError):
-    """A table could not be read whole, so there is no dump."""
+    """A table could not be read completely, so no dump was made."""
 
 
 class RestoreRefusedError(BackupError):
-    """The database is not one to restore into now: it holds something, or another restore is not finished."""
+    """The database cannot be restored into: it is not empty, or another restore of it is not finished."""

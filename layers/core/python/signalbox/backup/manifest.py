@@ -1,4 +1,4 @@
-"""The manifest of a dump: what was dumped, when, by which schema, and how each part is verified.
+"""The manifest of a dump: what was dumped and when, the version of the schema, and the hash that verifies each part.
 
 A dump is a folder: `manifest.json` and parts. A part is the text of PostgreSQL's COPY, compressed, of some rows of one table. The
 manifest is written last, so what has none is no dump.
@@ -48,14 +48,14 @@ class DumpTable(FrozenModel):
 
 
 class AppliedMigration(FrozenModel):
-    """A migration of the schema that was dumped."""
+    """A migration that the dumped schema had."""
 
     version: Annotated[int, Field(ge=1)]
     sha256: Sha256
 
 
 class DumpManifest(FrozenModel):
-    """Everything that a restore must know before it changes anything."""
+    """Everything that a restore needs to know before it changes the database."""
 
     format: int
     dumped_at: AwareDatetime
@@ -66,21 +66,21 @@ class DumpManifest(FrozenModel):
 
     @property
     def schema_version(self) -> int:
-        """The newest migration of what was dumped."""
+        """The number of the newest migration of the dumped schema."""
         return max(migration.version for migration in self.migrations)
 
     @property
     def rows(self) -> int:
-        """Rows of all tables."""
+        """The number of rows of all tables."""
         return sum(table.rows for table in self.tables)
 
     def content(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the manifest as the bytes that are stored."""
         return self.model_dump_json(indent=1).encode() + b"\n"
 
 
 def read_manifest(content: bytes, place: str) -> tuple[DumpManifest, str]:
-    """Return a manifest and its sha256, which names the dump. Raises DumpDamagedError that says where it is wrong."""
+    """Return a manifest and its sha256, which identifies the dump. Raises DumpDamagedError that names the wrong field."""
     try:
         found = DumpManifest.model_validate_json(content) if _is_object(content) else None
     except ValidationError as error:
@@ -119,15 +119,15 @@ _DUMP_NAME: Final = re.compile(r"\d{8}T\d{6}Z")
 
 
 def dump_name(at: datetime) -> str:
-    """Return the folder of a dump, by its instant: `20261128T023000Z`."""
+    """Return the name of the folder of a dump made at an instant: `20261128T023000Z`."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def newest_of(names: Iterable[str]) -> str | None:
-    """Return the newest of names that are a dump's; None when there is none."""
+    """Return the newest of the names that are names of dumps; None if there is none."""
     return max((name for name in names if _DUMP_NAME.fullmatch(name)), default=None)
 
 
 def part_name(table: str, number: int) -> str:
-    """Return the file of a part: `order_events-00003.gz`."""
+    """Return the file name of a part: `order_events-00003.gz`."""
     return f"{table}-{number:05d}.gz"

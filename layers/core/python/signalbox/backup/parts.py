@@ -1,4 +1,4 @@
-"""Cuts the text of a table into compressed parts, and reads a part back while it is verified. Bounded memory on both ways."""
+"""Cuts the text of a table into compressed parts, and verifies a part while it is read back. Both need bounded memory only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEVEL: Final = 6
 
 
 class PartWriter:
-    """Takes rows of a table as they come, and hands over each part when it is full."""
+    """Collects rows of a table, and passes on each part when it is full."""
 
     def __init__(self, table: str, put: Callable[[str, bytes], None], *, part_bytes: int = PART_BYTES) -> None:
         self._table, self._put, self._most = table, put, part_bytes
@@ -26,7 +26,7 @@ class PartWriter:
         self._begin()
 
     def add(self, rows: bytes) -> None:
-        """Add whole rows: each ends with a line break, and has no other."""
+        """Add complete rows. Each ends with a line break and contains no other."""
         self._whole.update(rows)
         self._digest.update(rows)
         self._packed += self._gzip.compress(rows)
@@ -36,7 +36,7 @@ class PartWriter:
             self._end()
 
     def finish(self) -> tuple[tuple[DumpPart, ...], int, str]:
-        """Return the parts, and rows and sha256 of them all."""
+        """Return the parts, with the number of rows and the sha256 of all of them together."""
         if self._bytes:
             self._end()
         return tuple(self._parts), sum(part.rows for part in self._parts), self._whole.hexdigest()
@@ -54,7 +54,7 @@ class PartWriter:
 
 
 def in_pieces(rows: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
-    """Yield single rows together, so that each is not hashed and compressed on its own."""
+    """Yield rows joined into larger pieces, because hashing and compressing each row on its own is slow."""
     piece = bytearray()
     for row in rows:
         piece += row

@@ -1,4 +1,4 @@
-"""Where the files of one dump are. The adapters are folders and prefixes of a bucket."""
+"""The port to the files of one dump. Its adapters are a folder and a prefix of a bucket."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class DumpStore(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages call the dump: a path, or `s3://bucket/prefix`."""
+        """The place of the dump for messages: a path, or `s3://bucket/prefix`."""
 
     def put(self, file: str, content: bytes) -> None:
-        """Write a file whole or not at all. Raises DumpStorageError."""
+        """Write a file atomically. Raises DumpStorageError."""
 
     def get(self, file: str) -> bytes | None:
-        """Return a file, None when it is absent. Raises DumpStorageError."""
+        """Return the content of a file, None if there is no such file. Raises DumpStorageError."""

@@ -20,7 +20,7 @@ from signalbox.bootstrap.settings import CollectAlternativeSettings
 
 
 def compose(settings: CollectAlternativeSettings | None = None) -> Callable[[datetime], Sequence[SeriesOutcome]]:
-    """Return the function that runs a collection. What it fetches is known from the instant at which it arrived on."""
+    """Return the function that runs a collection. A fetched value counts as known from the instant of its arrival."""
     found = settings or CollectAlternativeSettings.read()
     store = S3Store(boto3.client("s3", config=QUICK), found.market_data_bucket)
     sources = [observation_source(name, found.venue_url) for name in found.alternative_sources]

@@ -1,4 +1,4 @@
-"""Composes dump_database: the ledger as a user who may only read, and the backups bucket."""
+"""Composes dump_database: a read-only connection to the ledger, and the backups bucket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signalbox.contracts import DUMPS_FOLDER
 
 
 def compose(settings: BackupSettings | None = None) -> Callable[[datetime], tuple[str, DumpManifest]]:
-    """Return the function that dumps the ledger under the name of an instant, and says where to."""
+    """Return the function that dumps the ledger into a folder named after an instant, and returns its place."""
     found = settings or BackupSettings.read()
     database = database_settings(found, application="dump_database")
     token = token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)

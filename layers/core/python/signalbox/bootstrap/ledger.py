@@ -1,4 +1,4 @@
-"""The connection to the ledger and the way of its events to the bus, composed in the same way for every function with both."""
+"""Composes the connection to the ledger and the path of its events to the bus, alike for every function that has both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from signalbox.bootstrap.settings import DatabaseEnvironment, LedgerSettings, tr
 
 
 def database_settings(found: DatabaseEnvironment, *, application: str, user: str | None = None) -> DatabaseSettings:
-    """Return where the ledger is. application: as the server lists the connection. user: instead of the environment's."""
+    """Return the address and login of the ledger. application: the connection's name at the server.
+
+    user: replaces the environment's.
+    """
     return DatabaseSettings(found.host, found.port, found.name, user or found.user, found.sslmode, found.ca_file, application)
 
 
@@ -36,5 +39,5 @@ def connect_ledger(
 
 
 def outgoing_events(found: LedgerSettings) -> OutgoingEvents:
-    """Return the table through which a ledger function's events go to the bus."""
+    """Return the table through which the events of a ledger function travel to the bus."""
     return OutgoingEvents(boto3.client("dynamodb", config=QUICK), found.outgoing_events_table, time.time, trace_header)

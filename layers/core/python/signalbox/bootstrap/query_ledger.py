@@ -1,4 +1,4 @@
-"""Composes query_ledger: the ledger's rows, read in snapshots as a database user who may write nothing."""
+"""Composes query_ledger: the ledger, read in snapshots by a database user who may not write."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LATE_SECONDS: Final = 60.0  # forward_events needs one or two; what is on the ta
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What waits in the outbox, or on its way from there to the bus, when a run begins."""
+    """The events that are unpublished when a run begins: in the outbox, or in the table on their way to the bus."""
 
     oldest: datetime | None = None
     too_large: tuple[str, ...] = ()  # event_ids that the bus never takes

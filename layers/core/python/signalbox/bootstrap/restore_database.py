@@ -19,7 +19,7 @@ from signalbox.frozen import FrozenModel
 
 
 class RestoreDatabase(FrozenModel):
-    """The input: which dump, and the login of the schema's owner. The password is never logged or stored."""
+    """The function's input: the dump to restore and the login of the schema's owner. The password is never logged or stored."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # an error quotes what it was given: the password too
 
@@ -31,13 +31,13 @@ class RestoreDatabase(FrozenModel):
 
 
 class Restore(Protocol):
-    """Restores until it is done or may not go on."""
+    """Restores a dump until it is done or is told to stop."""
 
     def __call__(self, command: RestoreDatabase, now: datetime, may_go_on: Callable[[], bool]) -> RestoreProgress: ...
 
 
 def compose(settings: BackupSettings | None = None) -> Restore:
-    """Return the function that restores a dump, or goes on with it."""
+    """Return the function that restores a dump, or resumes a restore."""
     found = settings or BackupSettings.read()
     s3 = boto3.client("s3", config=QUICK)
 

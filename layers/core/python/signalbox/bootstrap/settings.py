@@ -62,7 +62,7 @@ class BusSettings(FunctionSettings):
 
 
 class DatabaseEnvironment(BaseModel):
-    """How to reach the ledger. host: a host name or a socket folder."""
+    """The connection to the ledger. host: a host name or a socket folder."""
 
     model_config = _FROZEN
     host: str = Field(alias=Env.DATABASE_HOST, min_length=1)
@@ -150,7 +150,7 @@ class BackupSettings(FunctionSettings, DatabaseEnvironment):
 
 
 class TradingSettings(LedgerSettings):
-    """Settings of manage_orders and monitor_risk. venue: whose candles value the accounts that are opened by name."""
+    """Settings of manage_orders and monitor_risk. venue: its candles value the accounts that the settings open by name."""
 
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
     accounts: CommaSeparated[str] = Field(alias=Env.ACCOUNTS, default=())  # empty for monitor_risk, which opens no accounts
@@ -160,7 +160,7 @@ class TradingSettings(LedgerSettings):
 
 
 class QueryLedgerSettings(FunctionSettings, DatabaseEnvironment):
-    """Settings of query_ledger. venue: whose candles it shows."""
+    """Settings of query_ledger. venue: the one whose candles it returns."""
 
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
 
@@ -184,7 +184,7 @@ class TelegramWebhookSettings(FunctionSettings):
 
 
 class TelegramBotSettings(FunctionSettings):
-    """Settings of telegram_bot. orders_api_via: where the orders API answers if not at its own address."""
+    """Settings of telegram_bot. orders_api_via: the address to call if it is not the orders API's own."""
 
     telegram_secret_arn: str = Field(alias=Env.TELEGRAM_SECRET_ARN, min_length=1)
     telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")

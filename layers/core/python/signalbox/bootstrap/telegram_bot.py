@@ -1,4 +1,4 @@
-"""Composes telegram_bot: the people, the ledger in each person's name, and the bot of the Telegram secret."""
+"""Composes telegram_bot: the people, the ledger as each person may use it, and the bot of the Telegram secret."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ GOLDEN_TOLERANCE: Final = 1e-5  # largest difference of a probability
 
 
 class Workspace(Enum):
-    """How much memory the graphs of a bundle may use."""
+    """The limits on the memory of a bundle's graphs."""
 
     BOUNDED = "bounded"  # MAX_GRAPH_TENSOR_BYTES for all bundles of a process together: for serving
     MACHINE = "machine"  # all memory of the machine: for scoring years at once

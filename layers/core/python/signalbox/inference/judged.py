@@ -138,7 +138,10 @@ _TAG_BYTES, _NUMBER_BYTES = 5, 10  # longest varint; protobuf keeps 32 bits of a
 
 @dataclass
 class GraphBudget:
-    """What the graphs of one bundle may still use together: sixty graphs that each keep their own limits would be too many."""
+    """What is left of the limits that all graphs of one bundle share.
+
+    With limits of their own, sixty graphs could use sixty times as much.
+    """
 
     fields: int = MAX_BUNDLE_FIELDS
     nodes: int = MAX_BUNDLE_NODES

@@ -1,4 +1,4 @@
-"""Which rows of a venue's answer become candles. What cannot be trusted is refused and counted, never repaired.
+"""Decides which rows of a venue's answer become candles. Invalid rows are refused and counted, never repaired.
 
 Rules, in this order: a row whose time is outside [since, until) is dropped silently when it is merely the bar still open
 or before the window, and refused when it lies in the future; identical duplicates are one candle; two rows for one
@@ -65,7 +65,10 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
 
 
 def merge_looks(first: AcceptedCandles, second: AcceptedCandles) -> AcceptedCandles:
-    """Return what two looks at the same minutes found. Where they differ the second one counts: a bar may have been revised."""
+    """Merge the results of two fetches of the same minutes.
+
+    Where they differ, the second counts: the venue may have revised a bar.
+    """
     found = {candle.open_time: candle for candle in first.candles} | {candle.open_time: candle for candle in second.candles}
     seen_again = {to_ms(candle.open_time) for candle in second.candles}
     doubted = (first.doubted - seen_again) | second.doubted

@@ -30,7 +30,7 @@ class DayArchive(DayStore, Protocol):
     """Stores day files."""
 
     def asked_until(self, key: DayKey) -> datetime | None:
-        """Return up to when the venue was asked for a day's candles; None without a readable file."""
+        """Return up to which instant the venue was asked for a day's candles; None without a readable file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The contract of `Candle` on columns: which rows no candle can look like, and why. One rule for readers, imports and reports."""
+"""The rules of `Candle` for columns of rows: which rows break them, and why. Readers, imports and reports share these rules."""
 
 from __future__ import annotations
 

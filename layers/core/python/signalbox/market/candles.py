@@ -25,7 +25,7 @@ MAX_DECIMALS: Final = 36  # a venue writes 0.0000123 as a float of 17 digits
 
 
 class MarketDataError(SignalboxError):
-    """A candle or a series of candles that breaks its own contract."""
+    """A candle is invalid, or a series of candles is out of order, missing or unreadable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,14 +54,14 @@ class CandleSource(Protocol):
 
 @runtime_checkable
 class TradeSource(Protocol):
-    """A venue's newest trades. They prove at once that a minute was empty, where its newest bar would be waited for."""
+    """A venue's newest trades. They prove at once that the newest minute was empty; otherwise the run has to wait for its bar."""
 
     def trade_times(self, symbol: Symbol) -> Sequence[datetime]:
         """Return when the newest trades were made, without a gap between them. Raises VenueError."""
 
 
 class CursorStore(Protocol):
-    """How far each symbol of each venue has been collected."""
+    """Stores up to which bar each symbol of each venue has been collected."""
 
     def newest(self, venue: str, symbol: Symbol) -> datetime | None:
         """Return the open_time of the newest announced bar."""
@@ -71,7 +71,7 @@ class CursorStore(Protocol):
 
 
 class Announcer(Protocol):
-    """The bus, as an edge function sees it."""
+    """Publishes the events of a function that has no ledger."""
 
     def announce(self, events: Sequence[Event]) -> None:
         """Publish events in order. Raises if any of them was not accepted."""
@@ -160,7 +160,7 @@ def announce_cycle(
 def collect_symbol(  # noqa: PLR0917 - of what, when, from where
     symbol: Symbol, cycle_at: datetime, source: CandleSource, cursors: CursorStore, again: LookAgain, began: float
 ) -> SymbolCollection:
-    """Fetch a symbol's bars for a cycle, and look again for what is absent. began: the run's start on the monotonic clock."""
+    """Fetch a symbol's bars for a cycle, and fetch absent ones again. began: the run's start on the monotonic clock."""
     newest = cursors.newest(source.venue, symbol)
     since = cycle_at - BACKFILL if newest is None else max(newest + ONE_MINUTE - OVERLAP, cycle_at - BACKFILL)
     since = min(since, cycle_at - OVERLAP)  # a replay of an older cycle requests that cycle's bars
@@ -189,7 +189,7 @@ def collect_symbol(  # noqa: PLR0917 - of what, when, from where
 
 
 def look_again(source: CandleSource, symbol: Symbol, seen: AcceptedCandles, since: datetime, until: datetime) -> AcceptedCandles:
-    """Fetch [since, until) once more and return the result of both looks. Raises VenueError."""
+    """Fetch [since, until) once more and return the merged result of both fetches. Raises VenueError."""
     # one minute more, because a bar that has just opened proves that the venue had nothing to publish before it
     rows = source.fetch(symbol, since, until + ONE_MINUTE)
     return merge_looks(seen, accept_rows(symbol, rows, since=since, until=until))
@@ -307,5 +307,5 @@ def _row(candle: Candle) -> CandleRow:
 
 
 def candles_of(item: SymbolCandles) -> tuple[Candle, ...]:
-    """Return the candles of an event. Raises MarketDataError for a row that breaks a candle's contract."""
+    """Return the candles of an event. Raises MarketDataError for a row that is no valid candle."""
     return tuple(Candle(Symbol(item.symbol), row.t, row.o, row.h, row.l, row.c, row.v) for row in item.candles)

@@ -21,7 +21,7 @@ MAX_DAYS: Final = 90  # of one run; a function that was off for a year catches u
 
 
 class CompactionError(SignalboxError):
-    """Days that could not be written; the others were."""
+    """Some days could not be written; all others were."""
 
 
 class CandleLedger(Protocol):
@@ -36,7 +36,7 @@ class CandleLedger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredDay:
-    """What the lake holds of a day; `fault` says that its file was bad and has been set aside."""
+    """The rows of a day in the lake. fault: why its file was bad; that file has been set aside."""
 
     candles: tuple[Candle, ...]
     fault: DayFault | None
@@ -53,7 +53,7 @@ class DayStore(Protocol):
 
 
 class DayLake(DayStore, Protocol):
-    """The lake, as far as a compaction needs it."""
+    """The part of the lake that a compaction uses."""
 
     def days(self, series: SeriesKey) -> Sequence[DayKey]:
         """Return the days that have a file."""
@@ -61,7 +61,7 @@ class DayLake(DayStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DayCompaction:
-    """What became of one day."""
+    """The result for one day."""
 
     key: DayKey
     rows: int
@@ -78,7 +78,7 @@ class DayCompaction:
 
 @dataclass(frozen=True, slots=True)
 class CompactionReport:
-    """What one run did; `left` days are the next run's."""
+    """The result of one run. left: days left for the next run."""
 
     days: tuple[DayCompaction, ...]
     left: int

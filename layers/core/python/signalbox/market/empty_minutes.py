@@ -53,7 +53,7 @@ def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tupl
 def untraded_bars(
     candles: Sequence[Candle], doubted: Collection[int], trades: Sequence[datetime], since: datetime, until: datetime
 ) -> tuple[Candle, ...]:
-    """Return the flat bars of those absent minutes in [since, until) in which, by the venue's own trades, nobody traded.
+    """Return flat bars for the absent minutes in [since, until) in which nobody traded, as the venue's own trades prove.
 
     trades: instants of the newest trades, in any order; between the oldest and the newest of them none is missing, and after the
     newest there was none. candles: the bars around them, oldest first. A minute needs a bar, or such a minute, right before it.

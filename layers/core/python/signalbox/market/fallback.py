@@ -1,4 +1,4 @@
-"""Decides on another venue's bars when the stage's own venue is down, and goes back when that one answers again.
+"""Uses a fallback venue's bars when the stage's own venue is down, and returns to the own venue when it answers again.
 
 A symbol's decision uses bars of one venue only. So a fallback is not a patch for missing minutes: it is a second series with its
 own history, kept current every hour, and the whole window of a decision comes from it. The bars of all symbols are collected
@@ -37,7 +37,7 @@ _KEEP_CURRENT_MINUTE: Final = 0  # of the hour: in that cycle the bars of fallba
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Which venue a symbol is decided on; None is the stage's own. answered: cycles in a row in which that one answered."""
+    """Whose bars a symbol uses. venue: None for the stage's own. answered: cycles in a row in which the own venue answered."""
 
     venue: str | None
     answered: int
@@ -45,7 +45,7 @@ class Standing:
 
 
 class StandingStore(Protocol):
-    """Where standings are kept between two runs."""
+    """Stores standings from one run to the next."""
 
     def read(self, symbol: Symbol) -> Standing | None:
         """Return the newest standing; None if there is none."""
@@ -116,7 +116,7 @@ class _Run:
         self._in_use = {one.venue for one in self._before.values()}
 
     def ask_all(self) -> None:
-        """Ask the own venue for every symbol, and beside it the fallbacks in use and those that are due to be kept current."""
+        """Ask the own venue for every symbol, the fallbacks in use, and the fallbacks whose bars are due for an update."""
         own, quick = self._venues.own, self._venues.quick
         jobs = [(s, quick[own.venue], self._once) if s in self._before else (s, own, self._again) for s in self._symbols]
         for source in self._venues.fallbacks:
@@ -127,7 +127,7 @@ class _Run:
         self._gather(jobs)
 
     def choose(self, symbol: Symbol) -> None:
-        """Choose between the own venue and the fallback in use; neither if neither can be decided on."""
+        """Choose between the own venue and the fallback in use; choose neither if neither has the bars that a decision needs."""
         home = self._found[self._venues.own.venue, symbol]
         if (standing := self._before.get(symbol)) is None or standing.venue is None:
             if not self._is_down(home):
@@ -141,7 +141,7 @@ class _Run:
             self._chosen[symbol], self.after[symbol] = there, Standing(standing.venue, answered, self.cycle_at)
 
     def replace_from(self, source: CandleSource) -> None:
-        """Decide those symbols on a fallback for which nothing was chosen, if it has what they lack."""
+        """For the symbols without a choice, choose this fallback if it has the bars that they need."""
         lacking = [symbol for symbol in self._symbols if symbol not in self._chosen]
         if lacking and source.venue not in self._in_use:
             self._gather([(s, source, self._once) for s in self._symbols])
@@ -150,7 +150,7 @@ class _Run:
                 self._chosen[symbol], self.after[symbol] = item, Standing(source.venue, 0, self.cycle_at)
 
     def result(self) -> tuple[list[SymbolCollection], list[SymbolCollection]]:
-        """Return what is decided on, one a symbol, and everything else that was collected."""
+        """Return the chosen collection of each symbol, and all other collections."""
         took = self._again.monotonic() - self._began
         own = self._venues.own.venue
         decided = [_timed(self._chosen.get(s, self._found[own, s]), took) for s in self._symbols]

@@ -1,4 +1,4 @@
-"""Where bars are missing. A gap is reported and flagged; nothing here or anywhere fills it."""
+"""Finds where bars are missing. A gap is reported and flagged; no code fills it."""
 
 from __future__ import annotations
 

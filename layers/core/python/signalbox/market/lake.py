@@ -1,4 +1,4 @@
-"""The lake's rules: where a day of candles lies, what makes its file valid, how rows merge. No I/O and no Parquet here.
+"""The lake's rules: the path of a day of candles, what makes its file valid, how rows merge. No I/O and no Parquet here.
 
 One file holds one venue, symbol, timeframe and UTC day. It says until when the venue was asked: a file that was asked to the
 end of its day is finished, another one is made again. Prices are canonical decimal text, exact at any precision. A file
@@ -159,7 +159,10 @@ def days_between(start: datetime, end: datetime) -> Iterator[date]:
 
 
 def decimal_text(value: Decimal) -> str:
-    """Return the one text of a number: no exponent, no zeros at the end. Raises MarketDataError when it is extreme."""
+    """Return the canonical text of a number: no exponent, no zeros at the end.
+
+    Raises MarketDataError if it is extremely large or small.
+    """
     if not value.is_finite() or (value and abs(value.adjusted()) > LARGEST_EXPONENT):
         raise MarketDataError(f"expected a number between 1E-{LARGEST_EXPONENT} and 1E+{LARGEST_EXPONENT}, got {value}")
     return plain(value)
@@ -204,7 +207,7 @@ _PLAUSIBLE_MS: Final = (to_ms(datetime(2001, 9, 9, 2, tzinfo=UTC)), 10_000_000_0
 
 
 def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> None:
-    """Raise DayFileError for the first rule these rows break; `key` adds that they lie inside their day.
+    """Raise DayFileError for the first rule that these rows break. key: the day in which all of them must lie, if given.
 
     open_time_ms: (n,) int64. values: the (n,) float64 columns of VALUES, in that order.
     """
@@ -262,7 +265,7 @@ def outside_calendar(open_time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def coarse_steps(open_time_ms: NDArray[np.int64]) -> tuple[int, datetime] | None:
-    """Return the minutes of a coarser timeframe and where it begins, when a part of the rows is one."""
+    """If a part of the rows has a coarser timeframe, return its minutes and where it begins."""
     steps = np.diff(open_time_ms)
     starts = np.concatenate([[0], np.flatnonzero(np.diff(steps)) + 1]) if len(steps) else np.empty(0, dtype=np.int64)
     lengths = np.diff(np.append(starts, len(steps)))

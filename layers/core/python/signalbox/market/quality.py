@@ -1,4 +1,4 @@
-"""What a series of candles has, lacks, and has that is odd. It describes rows as they are and repairs nothing.
+"""The quality of a series of candles: coverage, gaps, bad rows and odd ones. It describes rows as they are and repairs nothing.
 
 A gap is missing minutes of one symbol. An outage is minutes missing in every symbol, so the exchange's own. A row is bad if no
 candle can look like it, and odd (zero volume, a jump) if one can: odd rows are counted, never refused.
@@ -27,7 +27,7 @@ JUMP: Final = 0.20  # between the closes of two consecutive minutes; 0.20 = 20 %
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesQuality:
-    """The facts of one symbol's series. `present_ms`: (n,) int64 open times, whole minutes, sorted, without duplicates."""
+    """The quality of one symbol's series. `present_ms`: (n,) int64 open times, whole minutes, sorted, without duplicates."""
 
     symbol: Symbol
     rows: int
@@ -64,12 +64,12 @@ class SeriesQuality:
 
     @property
     def faults(self) -> int:
-        """Rows that nobody should compute with."""
+        """Bad rows, which must not be used in a computation."""
         return self.duplicates + self.disordered + self.off_minute + self.bad_rows + self.suspect_rows
 
     @property
     def suspect_rows(self) -> int:
-        """Rows whose numbers are those of a candle, but not beside the other rows: wild jumps, times of no clock."""
+        """Rows that are valid candles alone but not plausible beside their neighbours: wild jumps, impossible times."""
         return sum(one.rows for one in self.row_faults if one.fault in _SUSPECT)
 
     def stale_minutes(self, at: datetime) -> int:
@@ -83,7 +83,7 @@ class SeriesQuality:
 
 
 def assess(symbol: Symbol, open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> SeriesQuality:
-    """Return the facts of rows in any order. open_time_ms: (n,) int64; values: open, high, low, close, volume, (n,) float64."""
+    """Return the quality of rows in any order. open_time_ms: (n,) int64; values: open, high, low, close, volume, (n,) float64."""
     steps = np.diff(open_time_ms)
     off = outside_calendar(open_time_ms) | (open_time_ms % MINUTE_MS != 0)
     bad = impossible_rows(values)

@@ -1,4 +1,4 @@
-"""What a bar was before its venue revised it."""
+"""Earlier versions of bars that their venue revised."""
 
 from __future__ import annotations
 

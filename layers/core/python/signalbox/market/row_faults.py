@@ -1,4 +1,4 @@
-"""Why a row of candles may not be computed with, judged column by column. It is named with its first minute, never mended."""
+"""Finds bad rows of candles, column by column. Each fault is reported with its first row; no row is repaired."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RowFaultCount:
 
 
 def row_faults(open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> tuple[RowFaultCount, ...]:
-    """Return the faults there are, in the order of RowFault. open_time_ms: (n,) int64 in any order; values: as above."""
+    """Return the faults that occur, in the order of RowFault. open_time_ms: (n,) int64 in any order; values: as above."""
     impossible = outside_calendar(open_time_ms)
     found = {
         RowFault.TIME_IMPOSSIBLE: impossible,

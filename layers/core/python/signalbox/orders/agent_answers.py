@@ -23,14 +23,14 @@ class CommandRefusal(StrEnum):
 
 
 class CommandTaken(FrozenModel):
-    """The agent's answer that it has this command on its disk and will carry it out, or report why it did not."""
+    """The agent confirms that this command is on its disk, and that it will carry it out or report why it did not."""
 
     command: CommandSequence
     at: AwareDatetime
 
 
 class CommandRefused(FrozenModel):
-    """The agent's answer that it will not carry out this command. A separate report says what became of the order, if any."""
+    """The agent refuses this command. If it concerns an order, a separate report has the order's outcome."""
 
     command: CommandSequence
     at: AwareDatetime

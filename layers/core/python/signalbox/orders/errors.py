@@ -1,13 +1,13 @@
 """Errors of orders. Each one is a bug of ours or bad data from a venue, so the caller raises an alarm.
 
 OrderError
-├── OrderTermsError          an order whose own terms contradict each other
-├── EventRefusedError        an event that this order cannot take; the order is unchanged
+├── OrderTermsError          the terms of an order contradict each other
+├── EventRefusedError        an event cannot be applied to this order; the order is unchanged
 │   ├── WrongOrderError      the event belongs to another order
 │   ├── IllegalTransitionError   the table has no row for the event in this state
 │   ├── TradeConflictError   a conflicting duplicate of a trade id
-│   └── RequestMismatchError     an answer to a cancel or update that nobody asked for, or an impossible answer
-├── ViewPartsError           parts of a venue's view that do not make up one whole view
+│   └── RequestMismatchError     an answer to no pending cancel or update, or an impossible answer
+├── ViewPartsError           parts of a venue's view are incomplete or do not belong together
 └── QualityError             a figure of execution quality without its inputs
 """
 
@@ -21,15 +21,15 @@ class OrderError(SignalboxError):
 
 
 class ViewPartsError(OrderError):
-    """Parts that do not make up one whole view. The view is not compared."""
+    """The parts of a venue view are incomplete or do not belong together. The view is not compared."""
 
 
 class OrderTermsError(OrderError):
-    """Terms that contradict each other, such as a limit order without a limit price."""
+    """The terms of an order contradict each other, such as a limit order without a limit price."""
 
 
 class EventRefusedError(OrderError):
-    """An event that this order cannot take. The order is unchanged."""
+    """An event cannot be applied to this order. The order is unchanged."""
 
     def __init__(self, client_order_id: str, event_id: str, detail: str) -> None:
         super().__init__(f"{client_order_id}: {detail} ({event_id})")
@@ -51,7 +51,7 @@ class TradeConflictError(EventRefusedError):
 
 
 class RequestMismatchError(EventRefusedError):
-    """An answer that fits no pending request, or an update below the filled quantity."""
+    """An answer belongs to no pending request, or an update sets a quantity below the filled one."""
 
 
 class QualityError(OrderError):

@@ -44,7 +44,7 @@ class _OrderEvent(FrozenModel):
 
     @made_once
     def event_id(self) -> str:
-        """The natural key: kind and order, plus the field that `_named_by` names if the event can happen more than once."""
+        """The natural key: the kind and the order. If the event can happen more than once, the field in `_named_by` is added."""
         key = f"{self.kind}:{self.client_order_id}"
         return f"{key}:{getattr(self, self._named_by)}" if self._named_by else key
 
@@ -65,7 +65,7 @@ class _FactOfItself(_OrderEvent):
 
 
 class OrderInitialized(_OrderEvent):
-    """The order was decided and recorded; the pre-trade checks have not judged it yet."""
+    """The order was decided and recorded; the pre-trade checks have not run yet."""
 
     kind: Literal["OrderInitialized"] = "OrderInitialized"
     terms: OrderTerms
@@ -83,7 +83,7 @@ class OrderDenied(_OrderEvent):
 
 
 class OrderReleased(_FactOfItself):
-    """The pre-trade checks passed the order on to the execution queue."""
+    """The pre-trade checks approved the order, and it was put into the execution queue."""
 
     kind: Literal["OrderReleased"] = "OrderReleased"
 

@@ -122,7 +122,7 @@ def forward(request: ExecutionRequested, relay: Relay, clock: Clock) -> Executio
 
 
 def query(request: VenueViewRequested, venue: Venue, log: SendLog, *, chains: ReplacementLog | None = None) -> VenueViewReported:
-    """Ask the venue for a view of the account. A replacement is reported under the id of the order it replaced."""
+    """Ask the venue for a view of the account. It shows a replacement order under the id of the order that it replaced."""
     if chains is None:
         return view_report(request, replace(venue.view(request), forgets_unfilled=venue.forgets_unfilled))
     links = dict.fromkeys(link for name in request.orders for link in chain_of(request.account, name, log, chains))
@@ -148,7 +148,7 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
 
 
 def require_portable(status_report: OrderStatusReport) -> None:
-    """Raise pydantic.ValidationError for a report with a value that no message and no ledger can hold."""
+    """Raise pydantic.ValidationError for a report with a value that does not fit our messages and the ledger."""
     ViewedOrder.of(status_report.order)
     for trade in status_report.trades:
         ViewedTrade.of(trade)

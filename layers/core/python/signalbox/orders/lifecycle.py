@@ -65,7 +65,7 @@ _TRIGGERS: Final[Mapping[type, Trigger]] = {
 
 
 def initialise(event: OrderInitialized) -> Order:
-    """Return the order that an OrderInitialized begins. Raises OrderTermsError if the id does not match the terms."""
+    """Return the new order of an OrderInitialized. Raises OrderTermsError if the id does not match the terms."""
     terms = event.terms
     key = terms.client_order_id
     if event.client_order_id != key:
@@ -74,7 +74,10 @@ def initialise(event: OrderInitialized) -> Order:
 
 
 def replay(events: Iterable[OrderEvent]) -> Order:
-    """Return the order that these events make, oldest first. Raises OrderTermsError if the first is not an OrderInitialized."""
+    """Return the order that results from these events, oldest first.
+
+    Raises OrderTermsError if the first is not an OrderInitialized.
+    """
     order: Order | None = None
     for event in events:
         if order is not None:

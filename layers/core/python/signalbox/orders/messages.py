@@ -1,4 +1,4 @@
-"""Messages between the ledger and the venues over the bus: requests to act or to show a view, and the reports that answer.
+"""Bus messages between the ledger and the venues: requests to act or to report a view, and the reports that answer them.
 
 The ledger sends ExecutionRequested and VenueViewRequested. The execution function or an agent answers with ExecutionReported
 and VenueViewReported. A report carries order events as they are recorded (orders/events.py), so applying it twice is harmless.
@@ -35,7 +35,7 @@ AnyOrderEvent = Annotated[OrderEvent, Field(discriminator="kind")]
 
 
 class OrderInstruction(StrEnum):
-    """What a venue is asked to do."""
+    """An instruction to a venue: submit, cancel or replace an order."""
 
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"
@@ -87,7 +87,7 @@ class ExecutionRequested(BusEvent):
 
 
 class ExecutionReported(BusEvent):
-    """What happened to one order at a venue or on the way there, oldest event first."""
+    """Reports the events of one order, at a venue or on the way there, oldest first."""
 
     type: ClassVar[EventType] = EventType.EXECUTION_REPORTED
     account: AccountName
@@ -125,7 +125,7 @@ class RestingExit(FrozenModel):
 
     @classmethod
     def of(cls, order: Order) -> Self:
-        """Return the resting exit that a reduce-only order is."""
+        """Return a reduce-only order as a resting exit."""
         return cls(
             client_order_id=order.client_order_id,
             entry=order.terms.entry_id,
@@ -242,7 +242,7 @@ class ViewedTransfer(FrozenModel):
 
 
 class VenueViewReported(BusEvent):
-    """What a venue shows of an account at one time: `orders.venue_view.VenueView` as a message.
+    """A venue's view of an account at one time: `orders.venue_view.VenueView` as a message.
 
     A large view travels in parts (orders/parts.py). `view` is then the digest of the whole view, which joins the parts.
     """
@@ -271,7 +271,7 @@ class VenueViewReported(BusEvent):
         return self
 
     def dated_by(self, sent_at: datetime) -> Self:
-        """Return the view with no instant after `sent_at`: its own, and those of its trades and transfers."""
+        """Return the view with its own time and those of its trades and transfers cut to `sent_at` at the latest."""
         trades = tuple(
             one if one.executed_at <= sent_at else one.model_copy(update={"executed_at": sent_at}) for one in self.trades
         )

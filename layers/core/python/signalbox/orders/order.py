@@ -1,4 +1,4 @@
-"""An order as its events made it. Immutable: signalbox.orders.apply returns the next version."""
+"""An order: the result of its events. Immutable: signalbox.orders.apply returns the next version."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PendingUpdate:
 
 @dataclass(frozen=True)  # without slots, because `after` copies one dictionary instead of twenty fields
 class Order:
-    """The decided terms, and what events have changed since. `quantity` and prices are the current ones."""
+    """The decided terms, and the result of all events since. `quantity` and prices are the current ones."""
 
     terms: OrderTerms
     client_order_id: ClientOrderId
@@ -92,7 +92,7 @@ class Order:
 
     @property
     def overfilled(self) -> Decimal:
-        """How much more the venue filled than any quantity that may be in force there, in base currency; normally 0."""
+        """How much more the venue filled than the largest quantity that may be in force there, in base currency; normally 0."""
         if self.filled <= self.quantity:
             return ZERO
         most = max(self.fillable, *(update.quantity for update in self.given_up)) if self.given_up else self.fillable

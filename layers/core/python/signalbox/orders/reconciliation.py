@@ -44,7 +44,7 @@ FORGOTTEN: Final = "FORGOTTEN"  # ended without a fill, at a venue that forgets 
 
 
 class VenueDifference(StrEnum):
-    """A difference that must stop an account from trading until somebody has checked it."""
+    """A kind of difference that must stop an account from trading until a person has checked it."""
 
     EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied, such as a conflicting trade or an illegal end
     ORDER_VANISHED = "ORDER_VANISHED"  # the order was at the venue, and the venue no longer knows it
@@ -56,7 +56,7 @@ class VenueDifference(StrEnum):
 
     @property
     def may_pass(self) -> bool:
-        """Whether activity at the venue during the view can explain it, such as a trade between two answers or a late answer."""
+        """Whether it may be temporary, such as after a trade or a late answer of the venue while it was read."""
         return self is not VenueDifference.EVENT_REFUSED
 
 
@@ -69,7 +69,7 @@ class RecordEvent:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The outcome of an attempt is unknown: send nothing, and compare again at `until`."""
+    """The outcome of an earlier request is unknown: send nothing, and compare again at `until`."""
 
     client_order_id: str
     until: datetime
@@ -107,7 +107,7 @@ Action: TypeAlias = RecordEvent | Wait | CancelStray | HaltAccount | Dust
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What to do, in this order. `orders`: the local orders after every RecordEvent."""
+    """The result of a comparison: the actions to take, in this order. orders: the local orders after every RecordEvent."""
 
     actions: tuple[Action, ...]
     orders: tuple[Order, ...]

@@ -1,4 +1,4 @@
-"""Replaces an order at a venue that cannot change one: cancel it and send another, as one operation with its own states.
+"""Replaces an order at a venue that cannot change orders: cancels it and sends another, as one operation with its own states.
 
 For the ledger it stays one order under one id. At the venue it is a chain: the first order under that id, and each replacement
 under an id made from the request. The send log holds the state, so that the next function continues after a crash:
@@ -57,7 +57,7 @@ def chain_of(account: str, name: str, log: SendLog, chains: ReplacementLog | Non
 
 
 def addressed(request: ExecutionRequested, name: str, log: SendLog) -> ExecutionRequested:
-    """Return the request with the id and accepted terms of one link in the order's chain."""
+    """Return the request for one link of the order's chain, with that link's id and accepted terms."""
     if name == request.client_order_id:
         return request
     written = log.read(request.account, name)

@@ -1,4 +1,7 @@
-"""The order events that a venue's status report proves. Facts are reported as the venue gives them; the ledger judges them."""
+"""The order events that a venue's status report proves.
+
+Facts are reported as the venue gives them; the ledger decides whether they are plausible.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What execution needs from a venue, and from the log of its own sends. Adapters return facts; execution.py makes events.
+"""The ports of execution: the venue, and the log of the orders sent to it. Adapters return facts; execution.py makes events.
 
 ExecutionError
-├── VenueRefusedError        the venue or our adapter refused: the order is not there and will not be
+├── VenueRefusedError        the venue or our adapter refused: the instruction was certainly not carried out
 │   └── VenueNoAmendError    the venue cannot change an order: cancel it and send another (orders/replacing.py)
-├── VenueBusyError           not accepted now (rate limit, "try later"): nothing was done, try again
-├── VenueSilentError         an instruction went out and no answer came back: it may have been carried out
+├── VenueBusyError           not accepted now (rate limit, "try later"): nothing was done; try again
+├── VenueSilentError         an instruction was sent and not answered: it may have been carried out
 └── VenueUnknownOrderError   the venue does not know the order
 """
 
@@ -32,7 +32,7 @@ class ExecutionError(OrderError):
 
 
 class VenueRefusedError(ExecutionError):
-    """The instruction was certainly not carried out. `code` becomes the event's reason, and `detail` has the venue's words."""
+    """The instruction was certainly not carried out. `code` becomes the event's reason, and `detail` is the venue's text."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: the ledger's view of an account and the venue's. Venue adapters fill in the venue's."""
+"""The two sides of a reconciliation: an account as the ledger and as the venue have it. Venue adapters build the venue's side."""
 
 from __future__ import annotations
 
@@ -56,11 +56,14 @@ class VenueTrade:
     liquidity: Liquidity = Liquidity.UNKNOWN
 
     def as_fill(self, order: Order) -> OrderFilled:
-        """Return the event this trade of a view is for its order. The view was checked when it came (ViewedTrade)."""
+        """Return this trade as a fill event of its order.
+
+        It is not validated again, because the view was when it arrived (ViewedTrade).
+        """
         return OrderFilled.trusted(**self._facts(order.client_order_id, order.terms.account))
 
     def fill_of(self, client_order_id: str, account: str) -> OrderFilled:
-        """Return the event this trade is for the order of that id. Raises pydantic.ValidationError."""
+        """Return this trade as a fill event of the order with that id. Raises pydantic.ValidationError."""
         return OrderFilled(**self._facts(client_order_id, account))
 
     def _facts(self, client_order_id: str, account: str) -> dict[str, Any]:
@@ -102,7 +105,7 @@ class VenueTransfer:
 
 @dataclass(frozen=True, slots=True)
 class VenueView:
-    """What a venue shows of one account at one time.
+    """One account at one time, as its venue shows it.
 
     orders: every open order, plus the answer for each order that the ledger asked about. trades: all since the request's
     `since`. positions: signed base quantity by symbol; a missing symbol has no position. instruments: of the requested symbols;

@@ -33,7 +33,7 @@ def _no_positions() -> Mapping[str, BookedPosition]:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The state of an account. cash: as if all were spot trades, a buy deducts its value and a sale adds it."""
+    """The books of an account. cash: a buy deducts its value and a sale adds it, as in spot trading, for margin accounts too."""
 
     account: str
     standing_orders: tuple[StandingOrder, ...] = ()
@@ -133,7 +133,7 @@ def _with(positions: Mapping[str, BookedPosition], symbol: str, position: Booked
 
 
 def book(account: str, entries: Iterable[Entry], standing_orders: Sequence[StandingOrder] = ()) -> BookingResult:
-    """Return the books of all entries of an account, in whatever order and however often each is given.
+    """Return the books of all entries of an account. Their order and duplicates make no difference.
 
     Raises EntryConflictError if two entries have the same key but other data, and PortfolioError as `record` does.
     """

@@ -1,4 +1,4 @@
-"""Entries that cannot be booked. After such an error nothing of the entry was applied.
+"""Errors of booking. After one, nothing of the entry was applied.
 
 PortfolioError
 ├── EntryConflictError       an entry's key was booked before with other data

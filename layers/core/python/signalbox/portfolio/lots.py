@@ -68,7 +68,7 @@ class Lot:
     @property
     @exactly
     def cost(self) -> Decimal:
-        """Quantity times price: what opening it cost; negative for a short lot (what opening it brought)."""
+        """Quantity times price: the cost of opening the lot; negative for a short lot, whose opening brought in cash."""
         return self.quantity * self.price
 
     @property

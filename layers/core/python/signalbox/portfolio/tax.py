@@ -29,7 +29,7 @@ WASH_WINDOW: Final = timedelta(days=30)  # before and after the sale; with the d
 
 
 class Term(StrEnum):
-    """Part I or part II of the form."""
+    """The holding period: short term (part I of the form) or long term (part II)."""
 
     SHORT = "SHORT"
     LONG = "LONG"

@@ -1,1 +1,1 @@
-"""Reports for people, as CSV tables and HTML pages with one look."""
+"""Reports for people, as CSV tables and HTML pages of one style."""

@@ -1,4 +1,4 @@
-"""The compliance report: the use of every limit of the account, and everything the interlocking did, in time order.
+"""The compliance report: the use of every limit of the account, and everything that the pre-trade checks did, in time order.
 
 Loss rules are reported per day: a day's highest use is at its lowest equity, which is watched at the worst price of every minute.
 Limits of the pre-trade checks are reported with the number of orders refused for them, and with their highest measured use if

@@ -1,4 +1,4 @@
-"""The market around a closed order, read from one-minute candles for orders.quality, and how accurate that is.
+"""Derives market prices around a closed order from one-minute candles for orders.quality, and says how accurate they are.
 
 There are no quotes, so every mid is a candle's price. mid(t) is the open of the bar that contains t, else the close of the newest
 bar that closed at most MAX_AGE before; otherwise it is unknown. The decision price is the close of the newest bar that had closed

@@ -1,4 +1,4 @@
-"""Which finished periods must be published again: those whose facts changed after their files were made.
+"""Finds the finished periods to publish again: facts of theirs were booked after their files were made.
 
 Facts arrive late: a venue may report a fill a day later, or the functions may be down over midnight. Every fact has the number
 under which it was booked, and every file the number up to which its facts were read, so changes are found without reading what

@@ -1,4 +1,6 @@
-"""The look of all reports: one self-contained page of cards, tables and inline pictures. It loads nothing from elsewhere.
+"""The layout and style of all reports: one self-contained page of cards, tables and inline pictures.
+
+It loads nothing from elsewhere.
 
 Pages are templates. Every value is escaped, except those whose type marks them as markup: `Table` and `Markup`.
 """

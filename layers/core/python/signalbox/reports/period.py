@@ -114,7 +114,7 @@ def zone_of(account: TradingAccount) -> str:
 
 
 def finished_periods(at: datetime, zone: str) -> tuple[ReportPeriod, ...]:
-    """Return the periods that ended with yesterday, seen from `at`: the day, on the first its month, on 1 January its year."""
+    """Return the periods that ended the day before `at`: that day, on the 1st also its month, on 1 January also its year."""
     return _ended_with(at.astimezone(_zone(zone)).date(), zone)
 
 

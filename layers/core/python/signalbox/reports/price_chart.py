@@ -1,4 +1,4 @@
-"""Candles with volume, signals and trades: what the interactive chart, its picture and the table of trades are made from.
+"""Candles with volume, signals and trades: the data of the interactive chart, its picture and the table of trades.
 
 The page carries candles as whole price steps, each relative to the one before, so that three months of three symbols stay far
 below 1.5 MB. Candles are merged into the smallest bars of BAR_MINUTES that fit MAX_CANDLES. Floats: a chart is looked at, and the
@@ -81,7 +81,7 @@ class Candles:
 
 @dataclass(frozen=True, slots=True)
 class PriceChart:
-    """What one chart shows, of a period that ends where the data or the run ended. currency: of profits."""
+    """The content of one chart. Its period ends where the data or the run ended. currency: of profits."""
 
     start: datetime
     end: datetime

@@ -46,7 +46,7 @@ class ReportStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublishFailure:
-    """What could not be made for an account, and why."""
+    """A report or measurement that failed for an account, and why."""
 
     account: str
     what: str
@@ -204,7 +204,10 @@ def _reported(error: Exception) -> str:
 
 
 def only_period(period: ReportPeriod, until: datetime) -> datetime:
-    """Return until when to report a period: its end, or `until` if it still runs. Raises PeriodError if it has not begun."""
+    """Return the end of a report on this period: the period's end, or `until` if it still runs.
+
+    Raises PeriodError if it has not begun.
+    """
     if until <= period.start:
         raise PeriodError(f"period {period.name} has not begun: it begins at {period.start.isoformat()}")
     return min(period.end, until)

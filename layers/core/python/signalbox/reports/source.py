@@ -1,4 +1,4 @@
-"""The facts that reports are made from: those of one account and period, all read at one instant of the ledger.
+"""The facts that reports are made from: those of one account and period, all from one snapshot of the ledger.
 
 Implementations: adapters.postgres.report_source, and an in-memory twin in tests/fakes. Reports are pure functions of these facts.
 """
@@ -147,7 +147,7 @@ def _point(valuation: Valuation) -> EquitySample:
 
 
 class ReportSource(Protocol):
-    """Reads accounts and periods. All facts of one period are read at one instant of the ledger."""
+    """Reads accounts and periods. All facts of one period come from one snapshot of the ledger."""
 
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account, sorted by name."""
@@ -209,7 +209,7 @@ class FactsBooked:
 
 @dataclass(frozen=True, slots=True)
 class ReportMark:
-    """Up to where an account's reports are known to be right: facts booked up to `booked`, and periods that had ended `at`."""
+    """How far an account's reports are current: they include facts booked up to `booked`, and periods that ended by `at`."""
 
     booked: int
     at: datetime

@@ -1,4 +1,7 @@
-"""Pre-trade checks and account rules: which orders may be sent, and why not. Pure: Decimal only, and time is an argument."""
+"""Pre-trade checks and account rules: decide which orders may be sent, and say why others may not.
+
+Pure: Decimal only, and time is an argument.
+"""
 
 from signalbox.risk.assess import assess, assess_batch
 from signalbox.risk.codes import RefusalCode

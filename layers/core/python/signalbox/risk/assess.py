@@ -35,7 +35,7 @@ def _breaches(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) 
 
 
 def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits: RiskLimits) -> tuple[RiskDecision, ...]:
-    """Return one decision per order, in the given order. Each order is judged as if the approved ones before it were working."""
+    """Return one decision per order, in the given order. Each order is checked as if the approved ones before it were working."""
     decisions: list[RiskDecision] = []
     for order in orders:
         decision = assess(order, snapshot, limits)

@@ -177,7 +177,7 @@ def check_size(context: CheckContext, found: Breaches) -> None:
 
 
 def check_reduce_only(context: CheckContext, found: Breaches) -> None:
-    """Check that a reduce-only order closes at most what is open and not yet being closed: |after| <= |before|, same sign."""
+    """Check that a reduce-only order closes no more than the open quantity that no other order is closing yet."""
     order = context.order
     if not order.reduce_only or context.reduces:
         return
@@ -192,7 +192,10 @@ def check_reduce_only(context: CheckContext, found: Breaches) -> None:
 
 
 def check_exposure(context: CheckContext, found: Breaches) -> None:
-    """Check the worst notional of symbol, account and correlated group. An order that does not raise it passes even when over."""
+    """Check the worst notional of symbol, account and correlated group.
+
+    An order that does not raise it passes even above a limit.
+    """
     impact = context.impact
     if impact is None or (added := impact.after - impact.before) <= ZERO:
         return

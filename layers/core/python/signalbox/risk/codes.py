@@ -45,7 +45,7 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeMeaning:
-    """What a code compares, for docs/risk-codes.md: the check it belongs to, the value found and the limit it broke."""
+    """The meaning of a code for docs/risk-codes.md: its check, the value that is compared, and the limit that the value broke."""
 
     check: str
     value: str

@@ -41,7 +41,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class RiskApproved:
-    """An order that may be sent. It was judged on `snapshot` under the limits of version `limits_version`."""
+    """An order that may be sent. It passed the checks on `snapshot` under the limits of version `limits_version`."""
 
     order: ProposedOrder
     snapshot: RiskSnapshot

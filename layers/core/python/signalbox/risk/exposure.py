@@ -51,7 +51,7 @@ class ExposureLine(NamedTuple):
 
 
 class ExposureBook(NamedTuple):
-    """The account before the order that is judged. cash: what CASH funding may spend, before working buys are deducted."""
+    """The account before the checked order. cash: the amount that CASH funding may spend, before working buys are deducted."""
 
     lines: Mapping[Symbol, ExposureLine]
     exposures: Mapping[Symbol, Decimal]  # of each line, in quote currency
@@ -75,7 +75,7 @@ class ExposureBook(NamedTuple):
 
 
 class ExposureImpact(NamedTuple):
-    """The facts by which new risk is judged: the account's book, and the order's symbol before and after the order."""
+    """The facts for the checks of new risk: the account's book, and the order's symbol before and after the order."""
 
     book: ExposureBook
     instrument: Instrument
@@ -109,7 +109,7 @@ def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fract
 def loss_from(  # noqa: PLR0917 - called for each order of a batch
     entry: Decimal, order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits
 ) -> Decimal:
-    """Return the same as `order_loss` for an order that adds risk and fills at `entry` at the worst.
+    """Return the same as `order_loss` for an order that adds risk. entry: the worst price at which it may fill.
 
     A purchase always exits below its entry and a sale above it, whatever the stop: slippages and the worst move are never
     negative.
@@ -161,7 +161,7 @@ def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) ->
 
 
 def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureImpact:
-    """Return the impact of an order on the account's book. It is kept, so that the book after sending starts from it."""
+    """Return the impact of an order on the account's book. The result is cached, and the book after sending starts from it."""
     book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
     found = _weighed(book, order, order.quantity, mark, limits)
     snapshot.__dict__["_weighed"] = KeptImpact(order, found)

@@ -1,4 +1,4 @@
-"""Validates numbers and instants for the pre-trade checks: each is brought into its one form here, or refused.
+"""Validates numbers and instants for the pre-trade checks: each is converted to its canonical form here, or refused.
 
 Arithmetic with them is exact (signalbox.exact).
 """

@@ -1,4 +1,7 @@
-"""What is judged: a proposed order, and the venue's rules for its instrument. All money is in the account's currency."""
+"""The input of the pre-trade checks: a proposed order, and the venue's rules for its instrument.
+
+All money is in the account's currency.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _set: Final = object.__setattr__  # sets fields of a frozen object while it is b
 
 @dataclass(frozen=True)
 class ProposedOrder:
-    """An order that somebody wants to send. quantity: in base units. price: None for a market order.
+    """An order that is not approved yet. quantity: in base units. price: None for a market order.
 
     stop_price: the protective stop that will be placed behind the order; without one, the worst-case loss is the assumed worst
     move. is_stop: `price` is a trigger, after which the order trades at the market. is_exit: the order closes all that is left

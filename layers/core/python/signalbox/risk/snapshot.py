@@ -121,7 +121,7 @@ class Lock:
 
 @dataclass(frozen=True)  # without slots, because `with_sent` copies the instance's dictionary
 class RiskSnapshot:
-    """An account at `at`, the instant of judgement. Balances and positions were read at `account_at`.
+    """An account at `at`, the instant of the pre-trade checks. Balances and positions were read at `account_at`.
 
     balance: closed balance. accrued_costs: swap and funding of open positions that is not in the balance yet (negative = gains).
     order_times: when recent orders were sent. floors: the loss limits in force now and, if known, after the next midnight.
@@ -228,7 +228,7 @@ class RiskSnapshot:
         return composed.counted[1] + (self._count if self.at > instant else 0)
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
-        """Return the snapshot after this order was sent, when it is working and may fill.
+        """Return the snapshot with this order added: it is working and may fill.
 
         The result equals a snapshot composed from all facts; facts that are already canonical and sorted are not checked again.
         Raises RiskError if an order with that id is working.
@@ -263,7 +263,7 @@ class KeptBook(NamedTuple):
 
 
 class KeptImpact(NamedTuple):
-    """The order that was judged last and its impact (exposure.ExposureImpact)."""
+    """The order that was checked last and its impact (exposure.ExposureImpact)."""
 
     order: ProposedOrder
     weighed: object

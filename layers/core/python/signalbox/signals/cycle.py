@@ -271,7 +271,7 @@ def _score(
 
 
 def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | None = None) -> SignalGenerated:
-    """Return the event that announces a signal. Backtests make their events here too, without bars to show."""
+    """Return the event that announces a signal. Backtests use it too, without recent bars."""
     return SignalGenerated(
         symbol=signal.symbol,
         decided_at=signal.decided_at,

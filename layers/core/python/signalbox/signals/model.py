@@ -1,4 +1,4 @@
-"""The model as the cycle sees it: a deployment that scores windows of feature rows, or the reason why there is none."""
+"""The model of a cycle: a deployment that scores windows of feature rows, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _unjudged() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """A scorer with the name and stage of its deployment. It is replaced as a whole, by one reference.
+    """A scorer with the name and stage of its deployment. It is replaced as a whole, never in part.
 
     gates: the result of each gate ("pass", "fail", "not evaluated"), by the gate's short name; a missing gate was not evaluated.
     """

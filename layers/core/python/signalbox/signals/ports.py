@@ -82,7 +82,7 @@ class OutboxEvent:
 
 @dataclass(frozen=True, slots=True)
 class IssuedSignal:
-    """An issued signal as its outcome is judged by."""
+    """The part of an issued signal that decides its outcome."""
 
     symbol: Symbol
     decided_at: datetime
@@ -128,7 +128,7 @@ class LedgerTransaction(Protocol):
         """Return the signals that a deployment issued with since < decided_at <= until, oldest first, then by symbol."""
 
     def signals_to_resolve(self, deployment: str, since: datetime, until: datetime) -> Sequence[IssuedSignal]:
-        """Return the issued signals that were not late, of the same period and in the same order."""
+        """Return those `issued_signals` that were not issued late, in the same order."""
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         """Record which model decided, and its gates; return False if the same (deployment, stage, bundle, gates) is recorded."""
@@ -165,7 +165,7 @@ class Outbox(Protocol):
     """Committed events that wait to be published on the bus."""
 
     def put(self, event: Event, at: datetime) -> bool:
-        """Put in and commit an event that belongs to no other unit of work; return False if its event_id exists."""
+        """Add an event outside any other unit of work and commit it; return False if its event_id exists."""
 
     def claim(self, limit: int, after: int = 0) -> AbstractContextManager[Sequence[OutboxEvent]]:
         """Yield unpublished events in order, hidden from other claimers. Leaving the block normally marks them as published.
@@ -186,7 +186,9 @@ class EventPublisher(Protocol):
     """Publishes events on the bus."""
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Try to publish every event; afterwards raise PartlyPublishedError if the bus refused any, so that none blocks others.
+        """Try to publish every event, so that no refused event blocks others.
+
+        Then raise PartlyPublishedError if the bus refused any.
 
         Publishing an event twice is harmless, because consumers recognise its event_id.
         """

@@ -1,4 +1,4 @@
-"""From the outbox to the bus: after a commit by the function that committed, every minute by the relay."""
+"""Publishes events of the outbox: the function that committed them does so at once, the relay every minute."""
 
 from __future__ import annotations
 

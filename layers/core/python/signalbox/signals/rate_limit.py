@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=0, le=1000)]
 
 
 class HoldReason(StrEnum):
-    """The rate limit that held a signal back; if several are full, the narrowest."""
+    """The rate limit that made a signal a HOLD; if several are full, the narrowest."""
 
     SYMBOL_HIGH_RATE = "SYMBOL_HIGH_RATE"
     SYMBOL_RATE = "SYMBOL_RATE"

@@ -1,4 +1,4 @@
-"""What a signal is, and how a calibrated probability becomes one. Pure; the thresholds are frozen with the model.
+"""Defines a signal and derives it from a calibrated probability. Pure; the thresholds are frozen with the model.
 
 `dir60` (docs/labels.md): the probability that the 60-minute return is positive. If |p - 1/2| is at least `issue_margin`, a BUY or
 SELL is issued with tier MEDIUM; from `high_margin` on the tier is HIGH. Below `issue_margin` the signal is HOLD with tier LOW.
@@ -66,7 +66,7 @@ def classify(probability_up: float, thresholds: Thresholds) -> tuple[Direction, 
 
 
 def was_right(direction: Direction, move: Decimal | float) -> bool:
-    """Return whether the price moved the way of an issued signal; no move is wrong for both sides."""
+    """Return whether the price moved in the direction of an issued signal. If it did not move, neither direction was right."""
     return move > 0 if direction is Direction.BUY else move < 0
 
 

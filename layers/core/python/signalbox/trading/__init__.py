@@ -1,4 +1,6 @@
-"""Trading: takes one account from signals and bars to orders, fills, limits and halts. Pure steps on what the ledger stores.
+"""Trading: turns signals and bars into orders, fills, limit checks and halts of one account.
+
+Its steps are pure functions of its state.
 
 `state.py` holds an account between two steps. Every step returns the next account state and the `ChangeSet` to commit. The
 steps are in modules by what happens to an account: bars, entries, operator_orders, venue_reports, halts, bookings. No step reads

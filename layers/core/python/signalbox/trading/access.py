@@ -125,7 +125,7 @@ def decide(change: Access, newest: Sequence[Access], same_request: Access | None
 
 
 class Nobody:
-    """The access book of a service that has none. It knows no roles, so every command is refused."""
+    """The access book of a service without access records. It knows no roles, so every command is refused."""
 
     def roles(self, account: str, principals: Sequence[str]) -> Sequence[Access]:  # noqa: ARG002 - of the port
         return ()
@@ -154,7 +154,7 @@ class AccessControl:
     owners: tuple[str, ...] = ()
 
     def require(self, who: str, account: str, action: str) -> None:
-        """Return if `who` may do `action`, a key of NEEDED. Otherwise record a refusal and raise AccessRefusedError."""
+        """Check that `who` may do `action`, a key of NEEDED. If not, record a refusal and raise AccessRefusedError."""
         names = names_of(who)
         found = self.book.roles(account, names) if names else ()
         held, needed = strongest(found), NEEDED[action]
@@ -165,7 +165,7 @@ class AccessControl:
         self._refuse(Refusal(account, who[:300], action, needed, held))
 
     def require_command(self, who: str, command: AnyCommand | GrantAccess | RevokeAccess) -> None:
-        """Return if `who` may give this command. Raises AccessRefusedError."""
+        """Check that `who` may give this command. Raises AccessRefusedError."""
         self.require(who, command.account, command.kind)
 
     def visible(self, who: str) -> frozenset[str]:

@@ -25,7 +25,7 @@ DeploymentName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-
 
 
 class TradingMode(StrEnum):
-    """What happens to a decision: it is only recorded, filled on paper, or sent to a venue."""
+    """What happens to a decision to trade: it is only recorded, filled on paper, or sent to a venue."""
 
     DRY_RUN = "dry_run"
     PAPER = "paper"
@@ -33,7 +33,7 @@ class TradingMode(StrEnum):
 
 
 class EntryPolicy(FrozenModel):
-    """How a signal becomes a position: how much to risk and where to put the exits. No defaults: presets name every value.
+    """The sizing and exits of the positions that signals open. No defaults: presets name every value.
 
     "Volatility" is the standard deviation of the return over the signal's horizon (measured in trading/entry_plan.py).
     """
@@ -63,7 +63,7 @@ class TradingAccount(FrozenModel):
     follows: DeploymentName | None = None  # a deployment name or "active"; None: see `followed`
 
     def followed(self, deciders: Iterable[tuple[str, str]]) -> str | None:
-        """Return the deployment whose decision this account follows, out of those that decided a symbol at one instant.
+        """Return which of the deployments that decided a symbol at one instant this account follows.
 
         deciders: (name, stage) pairs. `follows` set to a name gives that name. "active" gives the active deployment. None means
         the one active deployment, or without any the one shadow deployment. Returns None when there is none or more than one.

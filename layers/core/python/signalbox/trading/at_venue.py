@@ -1,4 +1,4 @@
-"""What a live account knows about its venue between two comparisons: instruments, doubts, and when it last asked for a view.
+"""The state of a live account at its venue between two reconciliations: instruments, doubts, and the last request for a view.
 
 A doubt is a difference between ledger and venue that one view showed. A venue goes on trading while it is read and lists some
 things late. So a difference becomes a fact only when a view taken after the settling time shows it again. Until then the
@@ -37,7 +37,7 @@ _UNLIMITED: Final = Decimal(10) ** 12  # stands for "no maximum"
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A difference that a view showed. `since`: first view with these figures. `first`: first view with this subject at all."""
+    """A difference that a view showed. since: the first view with these figures. first: the first view with this key."""
 
     difference: VenueDifference
     subject: str
@@ -50,7 +50,7 @@ class Doubt:
 
     @property
     def key(self) -> tuple[VenueDifference, str]:
-        """What the doubt is about: the kind of difference and its subject."""
+        """Identifies the doubt: the kind of difference and its subject."""
         return self.difference, self.subject
 
 
@@ -74,7 +74,7 @@ class ForeignOrder:
 
 @dataclass(frozen=True)  # without slots: `after` copies one dictionary
 class AtVenue(Changing):
-    """Everything of it; stored as one JSON text. instruments: as of the newest view, none before the first.
+    """The whole state, stored as one JSON text. instruments: those of the newest view; none before the first view.
 
     instruments: from the newest view; empty before the first view. foreign: open orders of others in the newest view. others:
     signed positions of others by symbol, in the newest view that was compared; zeros are left out.
@@ -117,7 +117,7 @@ _ADAPTER: Final = TypeAdapter(AtVenue)
 
 @lru_cache(maxsize=64)  # every snapshot asks for it, and only a new view changes it
 def instruments_at(venue_instruments: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrument]:
-    """Return the venue's instruments in the form that the pre-trade checks use.
+    """Return the venue's instruments as the pre-trade checks need them.
 
     Group, margin and fee come from our own table, because no venue reports them in these terms.
     """
@@ -198,7 +198,7 @@ def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at
 
 
 def missed(known: Iterable[Doubt], asked_at: datetime) -> frozenset[str]:
-    """Return the orders that were already missing from a view at least SETTLE before `asked_at`."""
+    """Return the orders that were missing already in a view at least SETTLE before `asked_at`."""
     return frozenset(
         doubt.subject
         for doubt in known

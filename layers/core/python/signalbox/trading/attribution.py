@@ -1,4 +1,4 @@
-"""Which fills closed a trade, how much of the trade each fill closed, and the trade's profit, even if people traded by hand.
+"""Attributes fills to a trade: which fills closed it, how much each one closed, and its profit, even if people traded by hand.
 
 The netted position of a symbol is the trade's quantity plus what people hold beside it. A fill of the trade's own exit order
 closes the trade. Any other fill against the trade's side first reduces what people hold; only the rest closes the trade, at
@@ -45,7 +45,10 @@ class ClosedPart:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What closed a trade, in time order. `left`: quantity still open. `realised`: profit after fees, None while some is open."""
+    """The fills that closed a trade, in time order. left: quantity still open.
+
+    realised: profit after fees, None while some is open.
+    """
 
     closings: tuple[ClosedPart, ...]
     left: Decimal

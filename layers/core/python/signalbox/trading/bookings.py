@@ -51,7 +51,7 @@ def _same(known: Entry, entry: Fill | Transfer) -> bool:
 def choose_lots(
     state: AccountState, method: LotMethod, given_at: datetime, effective_from: datetime | None, at: datetime
 ) -> Transition:
-    """Give the books a standing order for tax lots. The method in force, or an order older than the newest, changes nothing.
+    """Book a standing order for tax lots. It changes nothing if its method is in force already, or if a newer order exists.
 
     effective_from: None means right after the newest booked entry, but not before `at`. Raises CommandError for a time that would
     change what is booked, or that is not after the newest standing order's.

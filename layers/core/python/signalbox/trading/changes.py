@@ -68,7 +68,7 @@ class RiskEvent:
 
 @dataclass(frozen=True)  # without slots: `of` keeps what there is, and the class's defaults are the rest
 class ChangeSet:
-    """Everything a step changed. The order within a field matters.
+    """All changes of a step, to be committed together. The order within a field matters.
 
     order_events, entries, disposals, equity, days, risk and confirmations are appended; rows of the other fields are replaced.
     """
@@ -88,7 +88,7 @@ class ChangeSet:
 
     @classmethod
     def of(cls, **facts: Any) -> ChangeSet:
-        """Return a change set of these facts: `ChangeSet(...)`, at a fraction of its cost. Most are empty in most steps."""
+        """Return a change set of these facts. It does what `ChangeSet(...)` does, at a fraction of its cost."""
         return _made({name: value for name, value in facts.items() if value})
 
     @property

@@ -1,4 +1,4 @@
-"""What each command does to an account: the step, and a compliance record line that says who gave the command.
+"""Handlers of commands: each runs the step of its command and adds a line with the command's sender to the compliance record.
 
 A command that was already carried out is recognised and changes nothing. On a live account, a command that opens risk first
 needs the account to be ready (trading.readiness).
@@ -155,7 +155,7 @@ def _once(
 
 
 def adopt_position(command: AdoptPosition, who: str) -> AccountHandler:
-    """Return the handler that books a live account's position that came from no order of ours. It raises CommandError."""
+    """Return the handler that books a position of a live account that none of our orders opened. It raises CommandError."""
 
     def adopt(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         if state.account.mode is not TradingMode.LIVE:
@@ -174,7 +174,10 @@ def adopt_position(command: AdoptPosition, who: str) -> AccountHandler:
 
 
 def move_money(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandler:
-    """Return the handler that books a transfer. A live account needs venue_id, under which its view reports it too."""
+    """Return the handler that books a transfer.
+
+    For a live account the command needs the venue_id that the venue's view gives this transfer.
+    """
 
     def move(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         if state.account.mode is TradingMode.LIVE and command.venue_id is None:

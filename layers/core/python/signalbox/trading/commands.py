@@ -178,7 +178,7 @@ class ResumeTrading(Command):
 
 
 class AdoptPosition(Command):
-    """Book a position that no order of ours made: one older than the account, dust, or somebody's own trade.
+    """Book a position that none of our orders opened: one older than the account, dust, or a trade that somebody made by hand.
 
     It is booked as a fill at `price`: its cost comes out of cash, balance and equity do not change at that price, and a tax lot
     begins. `at`: when the position was acquired, which must be after the account began; default: now.

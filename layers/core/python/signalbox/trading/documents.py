@@ -46,7 +46,7 @@ class PositionDocument(TypedDict):
 
 
 class HoldingDocument(TypedDict):
-    """A position of somebody else at the same venue account. It counts in none of our figures."""
+    """A position at the same venue account that is not ours. It counts in none of our figures."""
 
     symbol: str
     quantity: str | None

@@ -75,7 +75,10 @@ def _in_booking_order(entries: Sequence[E]) -> Sequence[E]:
 
 
 class AccountDraft:
-    """An account state that a step is changing. `entries`: all of the account's, when a step repeats after RebookNeededError."""
+    """An account state that a step is changing.
+
+    entries: all of the account's entries, if the step repeats after RebookNeededError.
+    """
 
     def __init__(self, state: AccountState, at: datetime, entries: Sequence[Entry] = ()) -> None:
         self.state = state
@@ -165,7 +168,10 @@ class AccountDraft:
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
 
     def snapshot(self, at: datetime, *, without: ClientOrderId | None = None) -> RiskSnapshot:
-        """Return the risk snapshot for a decision at `at`. without: the order that the decision is about to change."""
+        """Return the risk snapshot for a decision at `at`.
+
+        without: the order that the decision will change, which is left out.
+        """
         return compose(
             self.account,
             at=at,
@@ -182,7 +188,7 @@ class AccountDraft:
         )
 
     def stamp(self, at: datetime) -> datetime:
-        """Return the instant for a decision at `at`: not before the newest applied bar or the newest booked entry."""
+        """Return `at`, or if later the time of the newest applied bar or booked entry, as the instant of a decision."""
         newest = self.books.newest
         instants = [at, self.watched_until or at]
         if newest is not None:
@@ -192,7 +198,7 @@ class AccountDraft:
     # Orders
 
     def take(self, event: OrderEvent) -> Order:
-        """Apply an event to its order; a fill then waits to be booked. Raises EventRefusedError and then changes nothing."""
+        """Apply an event to its order; a fill waits for `book`. Raises EventRefusedError, and then changes nothing."""
         key = ClientOrderId(event.client_order_id)
         order = self.orders[key]
         if isinstance(event, OrderFilled):
@@ -311,7 +317,7 @@ class AccountDraft:
         return self._send(terms, facts, _Travels(stop_loss, take_profit, entry), is_exit=is_exit)
 
     def send_in_turn(self, wanted: Iterable[OrderTerms], at: datetime) -> None:
-        """Send orders as `send` does. Each one is checked with the orders before it counted as working.
+        """Send orders as `send` does. The check of each one counts the orders before it as working.
 
         The snapshot is composed once. A released order is added to it; a denied order leaves it unchanged. After anything else,
         such as a paper fill, it is composed again.
@@ -456,7 +462,7 @@ class AccountDraft:
         self.due.append(instant)
 
     def keep_closing(self, closing: Closing) -> None:
-        """Keep how far the closing of a position without a trade has come."""
+        """Keep the progress of closing a position without a trade."""
         self.closings[closing.symbol] = closing
 
     def end_closing(self, symbol: Symbol) -> None:
@@ -480,11 +486,11 @@ class AccountDraft:
             self.halts.append(halt)
 
     def keep_at_venue(self, at_venue: AtVenue) -> None:
-        """Replace what is known of the account at its venue."""
+        """Replace the account's state at its venue."""
         self.at_venue = at_venue
 
     def keep_compared(self, at: datetime) -> None:
-        """Record that the ledger was compared with the venue's view of an instant."""
+        """Record that the ledger was reconciled with the venue's view of an instant."""
         self.compared_at = at
 
     def set_trade(self, trade: Trade, *, is_over: bool = False) -> None:

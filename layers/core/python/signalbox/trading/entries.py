@@ -91,7 +91,7 @@ def enter(
 
 
 def wanted_entry(state: AccountState, signal: SignalGenerated, bars: Bars) -> EntryPlan | SignalSkipReason:
-    """Return the entry that the signal's prices call for, or the reason to send none. Assumes the account has no objection."""
+    """Return the entry plan of a signal, or the reason to send none. The caller has asked `objection_to` already."""
     account = state.account
     move = volatility(bars, signal.decided_at, signal.horizon_minutes)
     if not move:
@@ -108,7 +108,7 @@ def wanted_entry(state: AccountState, signal: SignalGenerated, bars: Bars) -> En
 
 
 def objection_to(state: AccountState, signal: SignalGenerated, at: datetime) -> SignalSkipReason | None:
-    """Return the account's objection to a signal that needs no prices, or None."""
+    """Return the account's reason against following a signal, as far as it shows without prices; None if there is none."""
     symbol = Symbol(signal.symbol)
     found = first_objection(state.account, signal, at, is_traded=symbol in state.trades or _is_held(state, symbol))
     if found is None and max((one.failures for one in state.leaving), default=0) >= FAILING_AFTER:

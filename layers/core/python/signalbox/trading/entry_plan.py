@@ -28,7 +28,7 @@ _ONE_MINUTE_MS: Final = MINUTE_MS
 
 
 class SignalSkipReason(StrEnum):
-    """Why a signal became no order."""
+    """Why a signal led to no order."""
 
     NOT_FOLLOWED = "NOT_FOLLOWED"  # another deployment decided the same symbol and instant, and the account follows that one
     NOT_ISSUED = "NOT_ISSUED"  # a HOLD, or a signal over the hourly rate limit
@@ -82,7 +82,7 @@ def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decima
 def first_objection(  # noqa: PLR0911 - a reason each
     account: TradingAccount, signal: SignalGenerated, at: datetime, *, is_traded: bool
 ) -> SignalSkipReason | None:
-    """Return the reason to skip a signal that needs neither prices nor the venue, or None."""
+    """Return the reason to skip a signal, as far as it shows without prices and the venue; None if there is none."""
     if not signal.issued or signal.direction == "HOLD":
         return SignalSkipReason.NOT_ISSUED
     if signal.late:

@@ -1,17 +1,17 @@
-"""What trading refuses.
+"""Errors of trading.
 
 TradingError
-├── AccountError        an account that does not exist, or whose configuration is inconsistent
-│   ├── AccountNameError        a name that is invalid, or that does not describe the account to be opened
+├── AccountError        the account does not exist, or its configuration is inconsistent
+│   ├── AccountNameError        the name is invalid, or does not describe the account to open
 │   ├── AccountUnreadableError  its row in the ledger cannot be read; the other accounts are not affected
-│   ├── AccountDiffersError     it exists with another configuration
+│   ├── AccountDiffersError     an account of this name exists with another configuration
 │   └── UnpricedError           an open position has no price yet; the symbol's next bar brings one
-├── CommandError        a command that cannot be carried out: outdated, conflicting, or with nothing to change
+├── CommandError        the command cannot be carried out: outdated, conflicting, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── AccessRefusedError  the caller lacks the role for an action
 ├── RowRefusedError     the ledger rejects a row permanently: a value fits no column
-├── BarsNotAppliedError     a decision on bars that were not applied yet
-└── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
+├── BarsNotAppliedError     the bars that a signal was decided on are not applied yet
+└── RebookNeededError   a fill is older than the newest booked entry; repeat the step with all entries of the account
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TradingError(SignalboxError):
 
 
 class AccountError(TradingError):
-    """An account that does not exist, or whose configuration is inconsistent."""
+    """The account does not exist, or its configuration is inconsistent."""
 
 
 def no_account(account: str) -> AccountError:
@@ -34,7 +34,7 @@ def no_account(account: str) -> AccountError:
 
 
 class AccountNameError(AccountError):
-    """A name that is invalid, or that does not describe the account to be opened."""
+    """The name of an account is invalid, or does not describe the account to open."""
 
 
 class AccountUnreadableError(AccountError):
@@ -50,11 +50,11 @@ class UnpricedError(AccountError):
 
 
 class CommandError(TradingError):
-    """A command that cannot be carried out as it is."""
+    """The command cannot be carried out as it was given."""
 
 
 class OrderUnknownError(CommandError):
-    """A command about an order that the account does not have."""
+    """The command names an order that the account does not have."""
 
 
 class AccessRefusedError(TradingError):
@@ -77,4 +77,7 @@ class BarsNotAppliedError(TradingError):
 
 
 class RebookNeededError(TradingError):
-    """A fill happened before the newest booked entry. Nothing was changed: call the step again with `entries=`."""
+    """A fill happened before the newest booked entry.
+
+    Nothing was changed: repeat the step with all of the account's `entries`.
+    """

@@ -1,4 +1,4 @@
-"""Events that inform people about an account. chat/alerts.py renders them as alerts. Amounts are in account currency."""
+"""Events that inform people about an account. signalbox.alerts renders them as alerts. Amounts are in account currency."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class OrderRefused(BusEvent):
 
 
 class VenueRefused(BusEvent):
-    """A venue refused an order, a cancel or a change that the pre-trade checks had passed. `detail` is in the venue's words."""
+    """A venue refused an order, a cancel or a change that the pre-trade checks had passed. `detail` is the venue's text."""
 
     type: ClassVar[EventType] = EventType.VENUE_REFUSED
     account: AccountName
@@ -141,7 +141,10 @@ class ExitFailed(BusEvent):
 
 
 class StopPassed(BusEvent):
-    """The market is beyond the stop resting at the venue, and the stop has not closed the trade. A market order closes it."""
+    """The market is beyond the stop that rests at the venue, but the stop has not closed the trade.
+
+    A market order will close it.
+    """
 
     type: ClassVar[EventType] = EventType.STOP_PASSED
     account: AccountName
@@ -206,7 +209,7 @@ class RiskWarning(BusEvent):
 
 
 class AccountExhausted(BusEvent):
-    """So little is left above our own stop of a loss limit that no entry can pass. Raised once until an entry can pass again."""
+    """Equity is so close to our own stop of a loss limit that no entry can pass the checks. Raised once until one can again."""
 
     type: ClassVar[EventType] = EventType.ACCOUNT_EXHAUSTED
     account: AccountName

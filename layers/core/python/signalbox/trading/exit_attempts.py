@@ -31,7 +31,7 @@ def is_over(draft: AccountDraft, key: ClientOrderId) -> bool:
 
 
 def after_attempt(draft: AccountDraft, progress: ExitProgress, key: ClientOrderId, at: datetime) -> ExitProgress:
-    """Return the progress after an attempt ended. A fill resets the pauses; anything else counts as one more failure."""
+    """Return the progress after an attempt ended. After a fill the pauses start anew; any other end is one more failure."""
     order = draft.orders.get(key)
     if order is not None and order.filled:
         return progress.after(failures=0, retry_at=None, failed_at=None, reason="")

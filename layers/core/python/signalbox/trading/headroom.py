@@ -1,4 +1,4 @@
-"""Whether any entry of an account's policy can still pass the loss limits: what is left against the smallest possible entry.
+"""Decides whether an account's policy can still make an entry that passes the loss limits, from the smallest possible entry.
 
 An entry is sized to lose `risk_fraction` of equity at its stop, with at most `max_notional_fraction` of equity. With d the
 distance to the stop as a fraction of the price, and c = slippage + fees of both sides, its worst-case loss is
@@ -62,7 +62,7 @@ class HeadroomDepleted:
 
 
 def depleted_headroom(state: AccountState, at: datetime, reach: EntryReach = ANY) -> HeadroomDepleted | None:
-    """Return why no entry can pass at `at`. None while one can, and while a position or order is open.
+    """Return why no entry can pass at `at`; None if one can, or if a position or order is open.
 
     None also for an account without loss rules, before its first day, and after a breach, which is announced as RuleBreached.
     """

@@ -1,4 +1,4 @@
-"""The kill switch at work: the stricter level and the later end win, and every order that would open risk is cancelled."""
+"""Applies the kill switch: of two halts the stricter level and the later end count, and orders that add risk are cancelled."""
 
 from __future__ import annotations
 

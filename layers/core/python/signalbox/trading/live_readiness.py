@@ -1,4 +1,4 @@
-"""Collects what the ledger knows about a live account's readiness, and refuses new risk while any reason stands against it."""
+"""Collects the ledger's facts about a live account's readiness, and refuses new risk while there is any reason against it."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def not_ready(
 
 
 def require_ready(tx: TradingTransaction, state: AccountState, at: datetime, symbol: str) -> None:
-    """Return if an account may take new risk in a symbol. Raises CommandError with every reason against it."""
+    """Check that an account may take new risk in a symbol. Raises CommandError with every reason against it."""
     if reasons := not_ready(tx, state, at, symbol=symbol):
         raise CommandError(f"{state.account.account} may not trade live now: {reasons}")

@@ -1,4 +1,4 @@
-"""What the protections remember of an account: recent exits and equity peaks. Stored as JSON text.
+"""The history of an account that the protections need: recent exits and equity peaks. Stored as JSON text.
 
 Only equity points that can still become the highest of a window are kept: equity falls along the tuple, so it stays short.
 """
@@ -15,7 +15,7 @@ from signalbox.risk.protections import EquityPoint, Exit
 
 @dataclass(frozen=True, slots=True)
 class ProtectionMemory:
-    """Recent exits, oldest first, and equity points of falling equity, oldest first."""
+    """Recent exits, and equity points that are each higher than all later ones; both oldest first."""
 
     exits: tuple[Exit, ...] = ()
     peaks: tuple[EquityPoint, ...] = ()

@@ -1,4 +1,4 @@
-"""Applies closed bars to an account in time order, minute by minute over all symbols. Only this module meets prices.
+"""Applies closed bars to an account in time order, minute by minute over all symbols. Only this module evaluates prices.
 
 In each minute: fill working paper orders and paper exits, the worst case first; check the loss rules at the worst prices, then
 at the closes; pass midnight if the minute ends there; apply internal stops and protections; manage exits. A minute waits until
@@ -250,7 +250,10 @@ def _observed(draft: AccountDraft, at: datetime, equity: Decimal | None, *, open
 
 
 def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened_at: datetime | None) -> None:
-    """Show the rule monitor an equity, after the midnights before it. opened_at: when a new position was opened, if any was."""
+    """Report an equity to the rule monitor, after the midnights before it.
+
+    opened_at: when a new position was opened, if any was.
+    """
     monitor = draft.monitor
     if monitor is None:
         return
@@ -378,13 +381,13 @@ def _traded_at(draft: AccountDraft, symbol: str) -> datetime | None:
 
 
 def observe_now(draft: AccountDraft) -> None:
-    """Show the rule monitor the equity at the marks; no position was opened."""
+    """Report the equity at the marks to the rule monitor; no position was opened."""
     if draft.monitor is not None and _is_priced(draft):
         observe_equity(draft, draft.at, draft.equity, opened_at=None)
 
 
 def observe_reports(draft: AccountDraft) -> None:
-    """Show the rule monitor, at the marks, the fills that a venue reported in this step. The fills are booked."""
+    """Report the equity at the marks to the rule monitor, after the fills that a venue reported in this step were booked."""
     if draft.monitor is None:
         return
     fills = sorted((entry for entry in draft.entries if isinstance(entry, Fill)), key=booking_order)

@@ -1,4 +1,4 @@
-"""How much of a trade is open, and how much of a position an order may close now. Pure: changes no account.
+"""Computes how much of a trade is open, and how much of a position an order may close now. Pure: changes no account.
 
 At a venue that reserves the coins of a resting order (spot), an exit can take only what no other order has reserved, and
 others' orders count too. Elsewhere the venue enforces reduce-only, and an exit may close the whole position.
@@ -39,7 +39,7 @@ def held_by(draft: AccountDraft, trade: Trade) -> Decimal:
 
 @exactly
 def held_after(draft: AccountDraft, trade: Trade, exits: Sequence[Order]) -> Decimal:
-    """As `held_by`. exits: `exits_of` the trade."""
+    """Return the same as `held_by` from the trade's exit orders, which the caller has."""
     entry = draft.orders[trade.entry]
     own = entry.filled
     if not own:
@@ -75,7 +75,7 @@ def _left_beside(draft: AccountDraft, symbol: str, own: Iterable[Order]) -> Deci
 
 @exactly
 def within_reach(draft: AccountDraft, symbol: str) -> Decimal:
-    """Return how much of a position our orders can close; where a venue holds coins, less what it reserves for others.
+    """Return how much of a position our orders can close. On a spot venue that excludes coins that others' orders reserve.
 
     Others' orders are the open orders in the newest view that Signalbox did not send.
     """
@@ -118,7 +118,7 @@ def _at_venue(draft: AccountDraft, symbol: str) -> Decimal:
 
 @exactly
 def sendable(draft: AccountDraft, symbol: Symbol, wanted: Decimal) -> Decimal:
-    """Return how much of `wanted` one order can close now; 0 means wait: nothing is free, or less than the venue's minimum."""
+    """Return how much of `wanted` one order can close now; 0 means wait: less than the venue's minimum is free."""
     wanted = shown(draft, symbol, wanted)
     quantity, rules = min(wanted, _free(draft, symbol)), draft.state.instruments.get(symbol)
     if rules is None:

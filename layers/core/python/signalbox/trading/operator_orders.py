@@ -27,7 +27,7 @@ from signalbox.trading.state import AccountState
 
 
 def submit(state: AccountState, terms: OrderTerms | Sequence[OrderTerms], at: datetime) -> Transition:
-    """Send a person's orders. Each one is checked with the orders before it counted as working.
+    """Send a person's orders. The check of each one counts the orders before it as working.
 
     An order that exists changes nothing. Raises CommandError for terms of another account and for orders past send_before.
     """
@@ -70,7 +70,9 @@ def replace(
     limit_price: Decimal | None = None,
     stop_price: Decimal | None = None,
 ) -> Transition:
-    """Ask the venue to change an open order; a None keeps its value. The checks judge the order as it would be afterwards.
+    """Ask the venue to change an open order; a None keeps its value.
+
+    The pre-trade checks run on the order as it would be afterwards.
 
     Raises CommandError for an order that is not in the account state or cannot be changed now.
     """

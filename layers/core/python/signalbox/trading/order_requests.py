@@ -1,4 +1,4 @@
-"""Cancels and changes that a venue is asked for, and the pauses before asking again."""
+"""Requests to a venue to cancel or change an order, and the pauses before a request is repeated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def request_cancel(draft: AccountDraft, order: Order, request_id: str, at: datet
 
 
 def keep_cancelling(draft: AccountDraft, order: Order, request_id: str, at: datetime) -> None:
-    """Ask for a cancel, and after a refusal ask again with growing pauses until the order ends."""
+    """Request a cancel. After a refusal, request it again with growing pauses until the order ends."""
     if order.state.is_closed or order.pending_cancel is not None:
         return
     due = at if order.cancel_asked_at is None else order.cancel_asked_at + pause_after(order.cancels)

@@ -1,4 +1,4 @@
-"""The protections at work: locks after exits or falling equity, and what they have to remember for the next step."""
+"""Applies the protections: sets locks after exits and falling equity, and keeps the history that the next step needs."""
 
 from __future__ import annotations
 

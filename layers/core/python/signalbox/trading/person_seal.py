@@ -1,4 +1,4 @@
-"""Who a person of a chat is, sealed by the bot for one request to the orders API.
+"""Names the person in a chat to the orders API: a header that the bot signs for one request.
 
 The gateway verifies that the bot's function sent a request, not who typed it. So the bot names the person in a header and seals
 it with a key that only it and manage_orders read: over the person, the method, the path and the body of this one request, and an
@@ -38,7 +38,7 @@ _SEAL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SealedRequest:
-    """The request that a seal belongs to, as both sides see it."""
+    """The parts of a request that its seal covers. The bot and the orders API compute them alike."""
 
     method: str
     path: str
@@ -46,14 +46,14 @@ class SealedRequest:
 
 
 def seal_person(principal: str, request: SealedRequest, key: SigningKey, now: datetime) -> str:
-    """Return the header's text. principal: `telegram:` and a number."""
+    """Return the text of the header. principal: `telegram:` and a number."""
     until = int((now + VALID).timestamp())
     claim = f"v1 person={principal} until={until} key={key.key_id}"
     return f"{claim} signature={signature_of(_signed(claim, request), key.secret)}"
 
 
 def open_person(text: str, request: SealedRequest, keys: AcceptedKeys, now: datetime) -> str:
-    """Return the person of a header. Raises SealError; after KeyUnavailableError the same request may be tried again."""
+    """Return the person named in a header. Raises SealError; after KeyUnavailableError the same request may be repeated."""
     match = _SEAL.fullmatch(text)
     if match is None:
         raise UnsealedError("the header is not a seal of the bot for a person")

@@ -1,4 +1,4 @@
-"""What trading needs from the ledger. Implemented by adapters.postgres.trading and by a memory twin in tests/fakes.
+"""The port to the ledger that trading uses. Implemented by adapters.postgres.trading and by a memory twin in tests/fakes.
 
 One contract suite checks both for these promises: only one transaction at a time per account (two workers take turns); changes
 become visible only when the block ends without an error; `save` is idempotent by natural keys; a state loaded after `save`
@@ -25,7 +25,7 @@ from signalbox.trading.state import AccountState
 
 @dataclass(frozen=True, slots=True)
 class IncompleteView:
-    """A venue's view of which only some parts have arrived: `came` of `parts`."""
+    """A venue's view of which only `came` of its `parts` parts have arrived."""
 
     asked_at: datetime
     view: str
@@ -37,7 +37,7 @@ class TradingTransaction(Protocol):
     """One unit of work on one account, which stays locked."""
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
-        """Return the account with the locks and order times that count at `at`, and its marks.
+        """Return the account with its marks, and with the locks and order times that still count at `at`.
 
         Marks come from the newest bars that were applied, even if `at` is earlier; before the first, from bars closed by `at`.
         Orders are the open ones, those of open trades, and those named in `orders`: whoever submits or reports an order names it,
@@ -64,7 +64,7 @@ class TradingTransaction(Protocol):
         """Return the compliance record line with this natural key, or None."""
 
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
-        """Return the gate verdicts of a deployment (name, stage) at `at`; None when it decided nothing.
+        """Return the gate verdicts of a deployment (name, stage) at `at`; None if it has decided nothing.
 
         decided_by None means the deployment that decided the newest signal at or before `at`. A gate is True if every bundle that
         decided under this name and stage passed it, False if one failed it, and absent if it was not evaluated for one.
@@ -74,7 +74,7 @@ class TradingTransaction(Protocol):
         """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, sorted by name."""
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
-        """Store a part of a view, and return the stored parts of that view in order; empty if it or a newer view was compared."""
+        """Store a part of a view, and return its parts so far in order; empty if this or a newer view was compared already."""
 
     def incomplete_views(self) -> Sequence[IncompleteView]:
         """Return the views of which parts are stored, oldest first."""
@@ -102,4 +102,7 @@ class TradingLedger(Protocol):
         """Create an account and transfer its capital in. False if it exists unchanged. Raises AccountError if it differs."""
 
     def transaction(self, account: str) -> AbstractContextManager[TradingTransaction]:
-        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError without the account."""
+        """Lock an account; commit when the block ends, roll back when it raises.
+
+        Raises AccountError if the account does not exist.
+        """

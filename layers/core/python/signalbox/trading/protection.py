@@ -1,4 +1,4 @@
-"""How much of a position the trade's own stop closes, and at what price. New risk may rely on this and on nothing else.
+"""How much of a position its trade's own stop closes, and at what price. The checks of new risk count no other protection.
 
 The figures are conservative, because a planned stop protects nothing:
 
@@ -34,7 +34,7 @@ class Protection(NamedTuple):
 
 @exactly
 def protection_of(account: TradingAccount, trade: Trade | None, orders: Iterable[Order], position: Decimal) -> Protection | None:
-    """Return what protects a position, or None. orders: all orders of the trade; position: signed net quantity."""
+    """Return the protection of a position, or None. orders: all orders of the trade; position: signed net quantity."""
     if trade is None:
         return None
     own = [order for order in orders if _is_of(account, trade, order)]

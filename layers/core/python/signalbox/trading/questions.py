@@ -1,4 +1,4 @@
-"""What may be asked of the ledger without changing it, in whose name, and the answer. Bot, console and reports ask the same way.
+"""The questions about the ledger, each in a person's name, and their answer. The bot, the console and reports use the same ones.
 
 A question names the person in whose name it is asked; `application.query_ledger` answers with what that person may see. Both
 travel as JSON: amounts as text, instants as ISO 8601. Signals and candles belong to no account, so they need no role on one; who
@@ -30,7 +30,7 @@ EQUITY: Final[TypeAdapter[tuple[EquitySnapshot, ...]]] = TypeAdapter(tuple[Equit
 
 
 class QuestionError(TradingError):
-    """A question cannot be read, or asks for more than one answer may hold."""
+    """A question cannot be read, or asks for more than fits one answer."""
 
 
 class _Question(FrozenModel):
@@ -55,50 +55,50 @@ class _OfPeriod(FrozenModel):
 
 
 class AskAccounts(_Question):
-    """The accounts that the asker may see."""
+    """Asks for the accounts that the person may see."""
 
     kind: Literal["accounts"] = "accounts"
 
 
 class AskAccount(_OfAccount):
-    """An account as it is now."""
+    """Asks for the current state of an account."""
 
     kind: Literal["account"] = "account"
 
 
 class AskReadiness(_OfAccount):
-    """Whether an account may trade live."""
+    """Asks whether an account may trade live."""
 
     kind: Literal["readiness"] = "readiness"
 
 
 class AskOrder(_OfAccount):
-    """One order in its current state."""
+    """Asks for one order in its current state."""
 
     kind: Literal["order"] = "order"
     client_order_id: Annotated[str, Field(pattern="^[0-9a-z]{32}$")]
 
 
 class AskTrades(_OfAccount, _OfPeriod):
-    """The trades decided in a period."""
+    """Asks for the trades decided in a period."""
 
     kind: Literal["trades"] = "trades"
 
 
 class AskEquity(_OfAccount, _OfPeriod):
-    """The equity snapshots of a period."""
+    """Asks for the equity snapshots of a period."""
 
     kind: Literal["equity"] = "equity"
 
 
 class AskSignals(_Question, _OfPeriod):
-    """The signals of a period."""
+    """Asks for the signals of a period."""
 
     kind: Literal["signals"] = "signals"
 
 
 class AskBars(_Question, _OfPeriod):
-    """The recorded one-minute bars of a symbol in [start, end)."""
+    """Asks for the recorded one-minute bars of a symbol in [start, end)."""
 
     kind: Literal["bars"] = "bars"
     symbol: Annotated[str, Field(pattern=_SYMBOL)]
@@ -118,7 +118,7 @@ QUESTIONS: Final[TypeAdapter[LedgerQuestion]] = TypeAdapter(LedgerQuestion)
 
 
 class LedgerAnswer(FrozenModel):
-    """The answer to one question. refused: why there is none, in words for the person who asked; then `found` is None."""
+    """The answer to one question. refused: why it was refused, as a text for the person; then `found` is None."""
 
     found: Any = None
     refused: str | None = None

@@ -1,4 +1,4 @@
-"""Whether an account may send orders to a live venue now: green, or every reason against it with its remedy. Pure.
+"""Decides whether an account may send orders to a live venue now: green, or every reason against it with its remedy. Pure.
 
 It fails closed: an unknown fact (None) is a reason against trading. Every live order that opens risk needs a green result;
 orders that only reduce risk do not.
@@ -53,7 +53,7 @@ MODE_WORDS: Final = (TradingMode.LIVE.value, TradingMode.PAPER.value, WITHDRAWN)
 
 
 def words_of(account: TradingAccount) -> tuple[str, ...]:
-    """Return what may be confirmed for an account: a mode, the version of its firm's rules, or a withdrawal of both."""
+    """Return what may be confirmed for an account: a mode, the version of its firm's rules, or the withdrawal of everything."""
     rules = () if account.rules is None else (f"{account.rules.name} {account.rules.version}",)
     return (*(word for word in MODE_WORDS if word != TradingMode.LIVE.value or account.mode is TradingMode.LIVE), *rules)
 
@@ -95,7 +95,7 @@ def qualification_of(deployment: str, stage: str, bundles: Iterable[Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The newest comparison of ledger and venue. `open`: differences found since the view was asked for, as "CODE subject"."""
+    """The newest comparison of ledger and venue. open: the differences since its view was requested, as "CODE subject"."""
 
     at: datetime
     open: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class ReadinessLimits:
 
 @dataclass(frozen=True, slots=True)
 class ReadinessFacts:
-    """What is known of an account at one time. None means unknown and counts against the account."""
+    """The facts about an account at one time. None means unknown and counts against the account."""
 
     account: TradingAccount
     mode_set: Confirmation | None

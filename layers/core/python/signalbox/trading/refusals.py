@@ -1,4 +1,7 @@
-"""A venue's refusals in its own words: a compliance record line for each, and an event that becomes an alert. Pure."""
+"""Records a venue's refusals with the venue's text: a compliance record line for each, and an event that becomes an alert.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from signalbox.trading.state import AccountState
 
 
 def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
-    """Return the lines and events for the refusals among a step's events; `state` is the account after the step.
+    """Return a compliance record line and an event for each venue refusal in a step's events. state: the account after the step.
 
     A cancel or change that came too late is left out, because the end of the order explains it. When an exit is tried again and
     again, each refusal gets a line but only the first an alert; ExitFailed covers the rest.

@@ -20,7 +20,7 @@ from signalbox.trading.state import KILL_SWITCH, Closing, ExitProgress
 
 @exactly
 def close_stray(draft: AccountDraft, symbol: Symbol, quantity: Decimal, at: datetime, entry: ClientOrderId | None) -> None:
-    """Mark a signed quantity for closing that belongs to no open trade, such as a fill that came after its trade was over."""
+    """Mark a signed quantity of no open trade for closing, such as a fill that came after its trade was over."""
     known = draft.closings.get(symbol) or Closing(symbol, ZERO, ExitProgress(since=at), entry)
     draft.keep_closing(known.after(quantity=known.quantity + quantity, entry=known.entry or entry))
 

@@ -1,4 +1,4 @@
-"""What a restored ledger may not do by itself: a live account of it waits until somebody has looked. Pure."""
+"""Halts the live accounts of a restored ledger until a person has checked them. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESTORE: Final = "restore"  # as `who` of the halts it sets
 
 
 def halt_restored(state: AccountState, dumped_at: datetime, at: datetime) -> Transition:
-    """Halt a live account that was restored from a dump: what happened since the dump, its ledger has forgotten.
+    """Halt a live account that was restored from a dump, because its ledger lacks everything that happened since the dump.
 
     An order that was sent after the dump is unknown here, and a position that it made looks like somebody else's. So nothing new
     is begun until the account was compared with its venue and somebody resumes; exits go on. What is in force already and is

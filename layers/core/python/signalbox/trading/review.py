@@ -10,7 +10,7 @@ from signalbox.trading.state import AccountState
 
 
 def with_review(state: AccountState, at: datetime, due: datetime | None) -> tuple[AccountState, tuple[AccountReviewDue, ...]]:
-    """Ask for another step of a live account at `due`, unless one that was asked for before is still on its way.
+    """Request another step of a live account at `due`, unless an earlier request is still on its way.
 
     due None means nothing is due. A review that arrives too early asks for the next one.
     """

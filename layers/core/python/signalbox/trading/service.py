@@ -1,4 +1,4 @@
-"""Takes events and commands to every account they concern: lock, load, apply the bars, take the step, commit.
+"""Applies events and commands to every account that they concern: lock, load, apply the bars, take the step, commit.
 
 It only coordinates the ledger and the pure steps: it decides nothing about money and publishes nothing. A repeated event or
 command is recognised by its natural key and changes nothing. An account's time never runs backwards: late events are handled
@@ -69,7 +69,7 @@ _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, Arithmetic
 
 
 class UnexpectedEventError(TradingError):
-    """An event that concerns no account: a rule of the event bus is wrong."""
+    """An event concerns no account: a rule of the event bus is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,10 @@ class ReadinessReport:
 
 @dataclass(frozen=True, slots=True)
 class TradingService:
-    """Every account of a stage. `market` is the venue whose candles price accounts that are opened by name."""
+    """Applies events and commands to the accounts of a stage.
+
+    market: the venue whose candles price accounts that are opened by name.
+    """
 
     ledger: TradingLedger
     market: str
@@ -164,7 +167,9 @@ class TradingService:
         return self._handle(account.account, instant_of(event))
 
     def on_event(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
-        """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError.
+        """Apply an event to each account that it concerns, in a transaction per account.
+
+        Raises AccountError, UnexpectedEventError.
 
         sent_at: when the queue received it, or None. A view in parts is dated by its last part.
         """

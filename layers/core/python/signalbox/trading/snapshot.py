@@ -69,7 +69,7 @@ def equity_of(state: AccountState) -> Decimal:
 
 
 def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
-    """Return an order in the form the checks use. stop_loss: of the trade it opens. is_exit: our own, closes all that is left."""
+    """Return an order as the checks take it. stop_loss: of the trade it opens. is_exit: it is our own exit of the whole rest."""
     terms, price = order.terms, _worst_price(order)
     order_id, symbol, side = order.client_order_id, Symbol(terms.symbol), terms.side
     if price is None and stop_loss is None and not is_exit:
@@ -101,7 +101,7 @@ def _worst_price(order: Order) -> Decimal | None:
 
 
 def risk_snapshot(state: AccountState, at: datetime) -> RiskSnapshot:
-    """Return everything that a pre-trade decision about this account may use at `at`."""
+    """Return all facts that a pre-trade decision about this account may use at `at`."""
     monitor = rule_monitor_of(state.account, state.loss_rules)
     return compose(
         state.account,

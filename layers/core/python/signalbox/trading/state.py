@@ -44,7 +44,7 @@ class TradeState(StrEnum):
 
 @dataclass(frozen=True)  # without slots, as those below: `after` copies one dictionary
 class ExitProgress(Changing):
-    """How far closing a position has come. An attempt that failed is followed by another, for as long as the position is there.
+    """The progress of closing a position. After each failed attempt comes another, until the position is closed.
 
     attempts: orders sent so far, stops included; it numbers the next one. failures: exits in a row that ended without a fill.
     retry_at: the next exit is not sent before this; None means send it at once. since: when the position first had to be
@@ -67,7 +67,7 @@ class ExitProgress(Changing):
 
 @dataclass(frozen=True)
 class Closing(Changing):
-    """A position of no open trade that has to be closed: by the kill switch, or a fill that came after its trade was over.
+    """A position without an open trade that has to be closed: by the kill switch, or after a fill that came late.
 
     quantity: signed late quantity still to be closed, 0 if none. is_flattened: the kill switch closes the whole position. When
     neither applies any more, the record stays until a new one would get a later `since`, which is part of the order ids.
@@ -84,7 +84,9 @@ class Closing(Changing):
 
 @dataclass(frozen=True)
 class Trade(Changing):
-    """One signal's way through the market. Key: account and `entry`, the client order id of the entry order.
+    """The position of one signal, from its entry until it is flat.
+
+    Key: account and `entry`, the client order id of the entry order.
 
     exit_leg: why the trade is being closed, None while it may stay open; on a closed trade, what closed it. exit: the open exit
     order; on a closed trade, the order that closed it.
@@ -172,7 +174,7 @@ class AccountState(Changing):
 
     @property
     def instruments(self) -> Mapping[Symbol, Instrument]:
-        """Tradable instruments. Live: those the venue reported, empty before its first view. Otherwise: the paper venue's."""
+        """Tradable instruments: of a live account those in its venue's newest view (none before it), else the paper venue's."""
         return instruments_at(self.at_venue.instruments) if self.account.mode is TradingMode.LIVE else INSTRUMENTS
 
     @property
@@ -182,7 +184,7 @@ class AccountState(Changing):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no price can change the account: no position, no open order. Its bars need not be applied one by one."""
+        """Whether no price can change the account, because it has no position and no open order. Then bars need no step each."""
         return (
             not self.trades
             and all(not position.quantity for position in self.books.positions.values())
@@ -194,7 +196,7 @@ KEEP_CLOSED: Final = timedelta(hours=1)  # how long a closed order stays in memo
 
 
 def counts(order: Order, trades: Iterable[Trade]) -> bool:
-    """Whether an order must stay in the account state: an open one, or one that an open trade still needs.
+    """Return whether an order must stay in the account state: it is open, or an open trade still needs it.
 
     A trade needs its entry, its filled exits, and every order that filled in its symbol since its decision, whoever sent it,
     because such a fill may have closed part of the trade (attribution.py). It does not need attempts that ended without a fill:

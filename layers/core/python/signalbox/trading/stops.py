@@ -1,4 +1,4 @@
-"""The stop that rests at a live venue for just a trade's position: sent, resized, put back, and given up if a bar passed it."""
+"""Keeps a stop for a trade's position at a live venue: sends, resizes, restores it, or gives it up once a bar passed it."""
 
 from __future__ import annotations
 

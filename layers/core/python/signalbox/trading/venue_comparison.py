@@ -1,4 +1,4 @@
-"""Compares a live account with its venue: when to ask for a view, what to ask, and what a view changes. Pure.
+"""Reconciles a live account with its venue: decides when to request a view and what it must show, and applies it. Pure.
 
 A view is not taken in one instant: the venue trades while it is read, and lists some things late. So views overlap. What a view
 does not show counts as missing only after the settling time (orders/reconciliation.py). A difference stops the account only
@@ -69,7 +69,7 @@ _IMMEDIATE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
 def needs_comparison(state: AccountState, at: datetime) -> bool:
-    """Whether a live account is due for a comparison: never compared, too long ago, or something sent is unanswered.
+    """Return whether a live account is due for a comparison: the last one is too old or missing, or a sent request is unanswered.
 
     With an open position it is due every minute: only a view reveals that somebody cancelled the stop in the venue's own app.
     """
@@ -88,7 +88,7 @@ def _holds(state: AccountState) -> bool:
 
 
 def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None) -> Transition:
-    """Ask a live account's venue for a view within seconds, if something is unanswered or a difference needs a second view.
+    """Request a view within seconds if a request to the live account's venue is unanswered, or a difference needs a second view.
 
     Only one view is on its way at a time. came: when the view that just arrived was asked for; it may be too old to compare.
     After FOLLOWED_FOR without an answer, `needs_comparison` takes over.

@@ -1,4 +1,7 @@
-"""Applies order events that a venue reports to an account. An event that fits no order is recorded and halts the account."""
+"""Applies order events that a venue reports to an account.
+
+An event that cannot be applied to an order is recorded and halts the account.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standing warnings: an account gets each warning once, and not again while it is in force.
+"""Issued warnings: each is sent once and not repeated while it applies.
 
 A warning about the use of a limit is in force for its day (in the loss rules' time zone); one about depleted headroom until
 that day ends, or permanently. These are values only; the ledger decides how to store them.

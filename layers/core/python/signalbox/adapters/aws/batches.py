@@ -113,7 +113,7 @@ def put_off(
 
 
 def wait_seconds(asked: int | None, record: SQSRecord, *, first: int, longest: int) -> int:
-    """Return the seconds that the other side `asked` for, or else a pause that starts at `first` and doubles each delivery.
+    """Return the seconds that the other side `asked` for, or else a pause that starts at `first` and doubles with each delivery.
 
     The result is between 1 and `longest` seconds.
     """

@@ -1,4 +1,4 @@
-"""The people of the bot, their codes, the commands that wait for a button, and the updates that were answered, in DynamoDB.
+"""The bot's people and invitations, commands that wait for confirmation, and the updates already answered, in DynamoDB.
 
 One table with the string key `id` and the TTL attribute `expiration`. What has to happen once is a conditional write. DynamoDB
 removes an expired item within days, so every read compares the time itself.
@@ -28,7 +28,7 @@ _MOST_KEPT: Final = 1000
 
 
 class DynamoPeople(PeopleBook):
-    """PeopleBook on the table, and what the operator's command does with it."""
+    """PeopleBook on the table, and the changes that the operator's command makes to it."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client, self._table = client, table
@@ -82,7 +82,7 @@ class DynamoPeople(PeopleBook):
     # the operator's side
 
     def invite(self, code_hash: str, role: Role, now: datetime) -> Invitation:
-        """Store a code that lets one person in."""
+        """Store the hash of a new code, with which one person may join. Returns the invitation."""
         until = int((now + CODE_VALID).timestamp())
         self._client.put_item(
             TableName=self._table,
@@ -97,7 +97,7 @@ class DynamoPeople(PeopleBook):
         return Invitation(code_hash, role, datetime.fromtimestamp(until, UTC))
 
     def invitation(self, code_hash: str) -> Invitation | None:
-        """Return a code's state."""
+        """Return the invitation of a code's hash, used or not; None if there is none."""
         item = self._item(f"invitation#{code_hash}")
         if item is None:
             return None
@@ -106,7 +106,7 @@ class DynamoPeople(PeopleBook):
         return Invitation(code_hash, Role(item["role"]["S"]), until, None if used is None else int(used["N"]))
 
     def list_person(self, person: ChatPerson) -> None:
-        """List a person, or change them."""
+        """Add a person to the list, or replace their entry."""
         self._client.put_item(
             TableName=self._table,
             Item={
@@ -145,7 +145,7 @@ class DynamoPeople(PeopleBook):
 
 
 class RememberedPeople(People):
-    """People, for a few seconds from memory: the webhook has milliseconds."""
+    """People, cached for a few seconds, because the webhook must answer within milliseconds."""
 
     def __init__(self, people: People, clock: Callable[[], float] = time.monotonic) -> None:
         self._people, self._clock = people, clock

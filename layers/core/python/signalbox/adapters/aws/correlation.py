@@ -34,7 +34,7 @@ class Follower:
         self.ids(event.correlation_id, event_id=event.event_id)
 
     def command(self, request_id: str, at: datetime) -> None:
-        """Set the ids of somebody's command. Whatever it starts, such as an order, has the same correlation id."""
+        """Set the ids of a person's command. Everything that it starts, such as an order, has the same correlation id."""
         self.ids(correlation_id_of(at), request=request_id)
 
     def ids(self, correlation_id: str | None, **more: str) -> None:

@@ -1,4 +1,4 @@
-"""Collection cursors and standings in DynamoDB: an item each for each symbol, which conditional writes move only forwards."""
+"""Collection cursors and standings in DynamoDB: one item of each per symbol. Conditional writes move it only forwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which message was begun, sent or never confirmed, which message a thread began with, and new ids of chats, in DynamoDB."""
+"""In DynamoDB: which messages were begun, sent or never confirmed, the first message of each thread, and the new ids of chats."""
 
 from __future__ import annotations
 

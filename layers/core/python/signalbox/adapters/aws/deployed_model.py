@@ -1,4 +1,4 @@
-"""The deployed model, kept in memory: looked up every cycle, loaded when it changes, and replaced by one reference.
+"""The deployed model, kept in memory. Every cycle looks it up; it is loaded when the deployment changes, and replaced as a whole.
 
 If anything about a new deployment fails (the pointer, the download, a check of the bundle), the model in use stays, and the cycle
 records and announces the problem. A deployment that failed is not tried again until the pointer changes. A bundle that has not

@@ -1,4 +1,4 @@
-"""Which bundle is deployed, and its files.
+"""Says in S3 which bundle is deployed, and fetches its files.
 
 A pointer object in the models bucket names the deployed bundle. Until there is a pointer, the bundle shipped with the stack is
 used. Bundles are single zip objects, so that nobody can see a half-uploaded one.

@@ -72,7 +72,7 @@ class Mailboxes:
         return reporting_account(self.stage, queue_arn.rsplit(":", 1)[-1])
 
     def is_checks(self, queue_arn: str) -> bool:
-        """Whether a queue is the queue of checks."""
+        """Whether a queue holds reminders to check that a command was answered."""
         return queue_arn.rsplit(":", 1)[-1] == self.checks_url.rsplit("/", 1)[-1]
 
     def has(self, account: str) -> bool:
@@ -96,7 +96,10 @@ class Mailboxes:
         )
 
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Return an agent's report on this account and note its answers. Raises EnvelopeError if the agent did not write it."""
+        """Return an agent's report on this account, and record which command it answers.
+
+        Raises EnvelopeError if the report is not from the account's agent.
+        """
         opened = self._open_report(account, text)
         content = opened.content()
         if isinstance(content, CommandTaken | CommandRefused):
@@ -133,7 +136,7 @@ class Mailboxes:
         note_answer(self.table, self.table_name, account, answer.command, self.clock() + KEPT)
 
     def check(self, text: str) -> ExpectedAnswer | None:
-        """Check a command for its answer; if there is none, halt the account and return the command.
+        """Check that the agent answered a command. If it did not, halt the account and return the command.
 
         Raises WireError, ValueError.
         """

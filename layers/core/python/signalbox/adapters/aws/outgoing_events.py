@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """An item of the table. put_at: seconds since the epoch, when it was last given to the stream."""
+    """An item of the table. put_at: when it was last written, and so given to the stream, in seconds since the epoch."""
 
     event_type: str
     event_id: str
@@ -36,7 +36,7 @@ class OutgoingEvent:
 
 
 class OutgoingEvents:
-    """EventPublisher of ledger functions, and the table as relay_outbox and forward_events see it.
+    """EventPublisher of ledger functions, and what relay_outbox and forward_events do with its table.
 
     clock: seconds since the epoch. trace: the X-Ray header of the invocation, or an empty text; the stream would lose it.
     """
@@ -79,7 +79,7 @@ class OutgoingEvents:
         self._client.put_item(TableName=self._table, Item=item)
 
     def waiting(self) -> list[OutgoingEvent]:
-        """Return the items in the table, oldest first; at most as many as one page of a scan has."""
+        """Return the items in the table, oldest first; at most one page of a scan."""
         answer = self._client.scan(
             TableName=self._table, ProjectionExpression="event_type, event_id, created_at, put_at", ConsistentRead=True
         )
@@ -87,7 +87,7 @@ class OutgoingEvents:
         return sorted(found, key=lambda one: (one.created_at, one.put_at))
 
     def send_again(self, events: Sequence[OutgoingEvent]) -> int:
-        """Change each item that is still there, so that the stream has it once more; return how many there were."""
+        """Update each item that is still in the table, so that the stream delivers it once more; return how many were updated."""
         sent = 0
         for one in events:
             try:
@@ -104,7 +104,7 @@ class OutgoingEvents:
         return sent
 
     def remove(self, events: Sequence[OutboxEvent]) -> None:
-        """Delete the items of events that the bus has."""
+        """Delete the items of events that are on the bus."""
         for event in events:
             self._client.delete_item(TableName=self._table, Key=_key(event.event_type, event.event_id))
 

@@ -1,4 +1,4 @@
-"""The part of SageMaker that the product uses: starting jobs and pipelines, and looking at them.
+"""The part of SageMaker that the product uses: starts jobs and pipelines, and reads their state.
 
 If a name is taken by the same request, the job was started before, which is no error. If another request took it, that is one.
 """

@@ -1,4 +1,4 @@
-"""The queue of updates: a message group a chat, so that one slow answer delays no other chat."""
+"""The queue of updates: one message group per chat, so that one slow answer delays no other chat."""
 
 from __future__ import annotations
 

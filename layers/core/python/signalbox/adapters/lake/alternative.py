@@ -44,7 +44,7 @@ class StoredObservations:
         self._store = store
 
     def days(self, source: str, kind: ObservationKind) -> Sequence[ObservationDay]:
-        """Return the days there are files of, oldest first."""
+        """Return the days that have a file, oldest first."""
         return sorted(_days(self._store.paths(f"{FOLDER}/source={source}/kind={kind}/")))
 
     def all_days(self) -> Sequence[ObservationDay]:
@@ -52,7 +52,7 @@ class StoredObservations:
         return sorted(_days(self._store.paths(f"{FOLDER}/")))
 
     def read(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
-        """Return a day's observations; none without a file that can be read. A bad file is set aside and logged."""
+        """Return a day's observations; none if no file is readable. A bad file is set aside and logged."""
         content = self._store.read(day.path)
         if content is None:
             return ()

@@ -49,7 +49,7 @@ class BadDay:
 
 @dataclass(frozen=True, slots=True)
 class DayMerge:
-    """What rows that were added to a day changed. `fault`: why the file that was there was set aside."""
+    """The result of adding rows to a day. `fault`: why the file that was there was set aside."""
 
     key: DayKey
     added: int  # rows of minutes that the day did not have
@@ -90,7 +90,9 @@ class Lake:
         return True
 
     def merge_day(self, fresh: FreshDay, *, replace: bool) -> DayMerge:
-        """Add rows to a day; what it holds stays, unless `replace` lets a row that differs take its minute.
+        """Add rows to a day.
+
+        Its own rows stay; with `replace`, an added row takes the place of a different one of the same minute.
 
         A file that cannot be read goes to quarantine, and the day is made of the new rows alone. Raises DayFileError for rows
         that break a rule; then nothing is written.
@@ -104,7 +106,7 @@ class Lake:
         return DayMerge(fresh.key, merged.added, merged.conflicts, merged.is_changed, fault)
 
     def asked_until(self, key: DayKey) -> datetime | None:
-        """Return until when the venue was asked for a day; None without a readable file (a bad one goes to quarantine)."""
+        """Return up to when the venue was asked for a day's candles; None if no file is readable (a bad one is quarantined)."""
         found = self.read_day(key)
         return found.asked_until if isinstance(found, DayFile) else None
 

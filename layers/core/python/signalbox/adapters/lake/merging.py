@@ -1,4 +1,7 @@
-"""Rows of a file from outside joined with a day of the lake, column by column. No minute changes unless the caller allows it."""
+"""Joins rows of an outside file with a day of the lake, column by column.
+
+No existing minute changes unless the caller allows it.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ class MergedColumns:
 
 
 def merge_columns(held: DayFile | None, fresh: FreshDay, *, replace: bool) -> MergedColumns:
-    """Return the union by minute. Where the two disagree the held row stays, or with `replace` the fresh one comes.
+    """Return the union by minute. Where the two disagree, the held row stays; with `replace`, the fresh row takes its place.
 
     A day with a row of every minute counts as asked for to its end. Of any other the file does not say whether an absent
     minute is empty or missing, so the day stays open and `collect` asks the venue.

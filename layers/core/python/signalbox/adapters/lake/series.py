@@ -101,7 +101,7 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
 
 
 def every_series(folder: Path) -> Sequence[CandleSeries]:
-    """Return all series of a folder as `find_series`, a symbol's of several venues each.
+    """Return all series of a folder like `find_series`; a symbol of several venues has one series for each.
 
     Raises MarketDataError if the folder is missing or holds no series, or if it holds both a lake and recorded files.
     """

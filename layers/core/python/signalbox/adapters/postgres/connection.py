@@ -54,7 +54,7 @@ _SESSION: Final = " ".join(
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where the ledger is and how long to wait for it. `host` may be the folder of a Unix socket (it starts with "/")."""
+    """The address of the ledger, and the timeouts. `host` may be the folder of a Unix socket (it starts with "/")."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""Restores a logical dump: everything is verified first, a part is one transaction, and an interrupted restore goes on.
+"""Restores a logical dump: verifies everything first, restores each part in one transaction, and resumes an interrupted restore.
 
 What is in the database already is refused, or with `replace_all` moved aside whole into a schema of its own.
 Nothing is dropped but an empty schema. While a restore is under way no function may look into the ledger. At its
@@ -53,7 +53,10 @@ SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND rel
 
 @dataclass(frozen=True, slots=True)
 class RestoreProgress:
-    """How far a restore is. differences: of restored accounts from their facts; any of them keeps the ledger closed."""
+    """The progress of a restore.
+
+    differences: between restored accounts and their facts; a single one keeps the ledger closed.
+    """
 
     parts: int  # of the dump
     restored: int  # parts that are in the database
@@ -76,7 +79,7 @@ def restore(
     may_go_on: Callable[[], bool] = lambda: True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> RestoreProgress:
-    """Restore the dump of a store as the owner of the database, or go on with it, until it is done or `may_go_on` says no.
+    """Restore a store's dump as the owner of the database, or resume it. Stops when it is done or `may_go_on` returns False.
 
     replace_all: moves aside what is there. rebuild_accounts: writes what the facts say where restored accounts differ. Raises
     DumpDamagedError and DumpTooNewError before anything is changed, RestoreRefusedError, LedgerError; then repeat the call.

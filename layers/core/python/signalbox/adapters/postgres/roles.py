@@ -18,7 +18,7 @@ from signalbox.contracts import READER_DATABASE_USER, EventType, Function, datab
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a role may do with a table. A column that `insert` does not name always gets its default."""
+    """The rights of a role on a table. A column that `insert` does not name always gets its default."""
 
     select: bool = False
     insert: tuple[str, ...] = ()

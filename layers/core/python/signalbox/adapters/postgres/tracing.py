@@ -1,4 +1,4 @@
-"""What the ledger holds about one decision: every row that goes back to the instant of a cycle or of a person's command."""
+"""Reads everything that the ledger holds about one decision: every row that a cycle or a person's command led to."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class DecisionReader:
         self._source = source
 
     def rows(self, at: datetime) -> tuple[TracedRow, ...]:
-        """Return every row that goes back to an instant, in the order in which a cycle writes them."""
+        """Return every row that the cycle or command of this instant led to, in the order in which a cycle writes them."""
         with self._source.snapshot() as connection:
             return tuple(
                 TracedRow(table, instant, key, facts)

@@ -295,7 +295,7 @@ class PostgresTradingTransaction:
             self._write_waiting()
 
     def finish(self) -> None:
-        """Write the waiting save together with COMMIT. Raises as `save_with_care` and as COMMIT does."""
+        """Write the save that is not sent yet, together with COMMIT. Raises as `save_with_care` and as COMMIT does."""
         if self._waiting is None:
             return
         save, state = self._waiting

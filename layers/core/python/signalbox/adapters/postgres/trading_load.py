@@ -241,7 +241,7 @@ def _all_marks(
 
 @dataclass(frozen=True, slots=True)
 class KeptState:
-    """An account state as its save left it.
+    """An account state after its last save, kept in memory in place of the next load.
 
     version: of the account's row, that is the transaction that wrote it. sequence: number of the account's newest request.
     """
@@ -262,7 +262,7 @@ class KeptState:
         return self.state.at is not None and at >= self.state.at
 
     def is_of(self, row: tuple[Any, ...], at: datetime) -> bool:
-        """Whether a load at `at` would give this state."""
+        """Whether a load at `at` would return this state."""
         return row[-1] == self.version and self.may_serve(at)
 
 

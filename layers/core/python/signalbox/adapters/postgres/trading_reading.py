@@ -83,7 +83,7 @@ SELECT reason, symbol, since, until, limit_amount, value_amount FROM locks WHERE
 
 @dataclass(frozen=True, slots=True)
 class AccountOverview:
-    """An account: when it was opened, when its last step was, and its newest halt."""
+    """An account with the times of its opening and its last step, and its newest halt."""
 
     account: TradingAccount
     opened_at: datetime
@@ -94,7 +94,7 @@ class AccountOverview:
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """Everything about one account in a period (start, end], oldest first. `orders`: decided in it, as they are now."""
+    """All facts about one account in a period (start, end], oldest first. orders: those decided in it, in their current state."""
 
     account: TradingAccount
     start: datetime
@@ -173,7 +173,7 @@ class TradingReader:
         return self._all(halt_of, _HALTS, account, start, end)
 
     def locks(self, account: str, at: datetime) -> tuple[Lock, ...]:
-        """Return the locks in force at `at`, and later ones."""
+        """Return the locks that are in force at `at` or begin later."""
         return self._all(lock_of, _LOCKS, account, at)
 
     def days(self, account: str, first: date, last: date) -> tuple[AccountDay, ...]:

@@ -81,7 +81,7 @@ _DELETE_LOCKS: Final = b"DELETE FROM locks WHERE account = $1::text"
 
 
 class Seals:
-    """Seals an account's requests in sequence. `sequence`: the newest number that the account has given out."""
+    """Seals an account's requests with rising numbers. `sequence`: the last number that the account has used."""
 
     def __init__(self, sealer: RequestSealer, sequence: int) -> None:
         self._sealer = sealer
@@ -107,7 +107,7 @@ class _TableRows:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What a step changed, as rows. `left`: orders with new events that are no longer in the account state."""
+    """The changes of a step as rows. left: orders with new events that are no longer in the account state."""
 
     account: str
     parts: list[_TableRows]
@@ -129,7 +129,7 @@ class Save:
 
 
 def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seals: Seals | None = None) -> Save:
-    """Return what changed. Raises LedgerError for states of two accounts, and for events of a step without an instant.
+    """Return what changed between two states. Raises LedgerError if they belong to two accounts, or if events have no instant.
 
     seals: for requests to venues. Without seals such an event is written unsealed, and no executor acts on it.
     """

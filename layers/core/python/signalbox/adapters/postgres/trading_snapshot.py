@@ -50,7 +50,7 @@ class PostgresTradingSnapshots:
         return readable(rows)
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:  # noqa: ARG002 - of the port
-        """Refuse: nothing is written here."""
+        """Refuse: this role only reads."""
         raise LedgerRefusedError(f"{account.account}: a read-only snapshot of the ledger cannot open an account")
 
     @contextmanager
@@ -79,7 +79,7 @@ class _SnapshotTransaction(PostgresTradingTransaction):
 
 
 class PostgresHistory:
-    """`application.query_ledger.LedgerHistory` on a connection source. market: whose candles are meant."""
+    """`application.query_ledger.LedgerHistory` on a connection source. market: the venue whose candles are read."""
 
     def __init__(self, source: ConnectionSource, market: str) -> None:
         self._source, self._market = source, market

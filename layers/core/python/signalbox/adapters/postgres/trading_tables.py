@@ -45,7 +45,7 @@ class LedgerTable:
         return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self._offered} ON CONFLICT {action}".encode()  # noqa: S608 - constants of this module
 
     def offered(self, rows: Sequence[Row]) -> tuple[tuple[str, ...], list[bytes]]:
-        """Return the columns that have a value in some row, and their parameters for `statement`.
+        """Return the columns that have a value in at least one row, and their parameters for `statement`.
 
         All rows belong to one account, which is a parameter of its own; every other column is an array.
         """

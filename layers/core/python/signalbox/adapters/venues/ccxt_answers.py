@@ -134,7 +134,7 @@ def http_status(error: BaseException | None) -> int | None:
 
 
 def problem_of_status(status: int) -> CollectionProblem | None:
-    """Return what a status says whatever the answer's text; None if the text has to be read."""
+    """Return the problem that an HTTP status alone proves; None if the answer's text decides."""
     if status in _TOO_MANY:
         return CollectionProblem.VENUE_RATE_LIMITED
     return CollectionProblem.VENUE_UNAVAILABLE if status >= _SERVER_FAULT else None
@@ -153,5 +153,8 @@ def asked_pause(client: Any) -> int:
 
 
 def all_at(url: str, addresses: Any) -> Any:
-    """Return ccxt's addresses of a venue, all replaced by `url`. Gate has one address per kind of market."""
+    """Return ccxt's addresses of a venue, each replaced by `url`.
+
+    Some venues, such as Gate, have one address per kind of market.
+    """
     return {name: all_at(url, inner) for name, inner in addresses.items()} if isinstance(addresses, dict) else url

@@ -207,7 +207,10 @@ class CcxtCandleSource:
 
 
 def problem_of(error: Exception, venue: str) -> CollectionProblem:
-    """Return what happened. The HTTP status decides before ccxt's class, because a 429 with an unknown text is no refusal."""
+    """Return which problem an error is.
+
+    The HTTP status counts before ccxt's class, because a 429 with an unknown text is no refusal.
+    """
     status = http_status(error) or 0  # Kraken and Bybit refuse with a 200
     if (problem := problem_of_status(status)) is not None:
         return problem

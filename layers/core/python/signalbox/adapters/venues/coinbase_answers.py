@@ -148,7 +148,7 @@ def venue_name(client_order_id: str) -> str:
 
 
 def our_name(client_oid: str | None) -> str | None:
-    """Return the id that we gave an order, None for an order of somebody else."""
+    """Return the id that we gave an order, None for an order that we did not send."""
     name = (client_oid or "").replace("-", "").lower()
     return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
 
@@ -170,7 +170,7 @@ def unfilled(status: VenueStatus) -> VenueStatus:
 
 @contextmanager
 def reading(client: Any) -> Iterator[None]:
-    """Translate errors of a request that cannot have changed anything."""
+    """Translate the errors of a request that only reads."""
     try:
         yield
     except ExecutionError:
@@ -183,7 +183,7 @@ def reading(client: Any) -> Iterator[None]:
 
 @contextmanager
 def writing(client: Any) -> Iterator[None]:
-    """Translate errors of a request that may have been carried out."""
+    """Translate the errors of a request that changes something, and that may have been carried out in spite of the error."""
     try:
         yield
     except ExecutionError:

@@ -46,7 +46,7 @@ class MailboxDirection(StrEnum):
 
 
 class EnvelopeError(SignalboxError):
-    """A message is not what it claims to be. Nobody acts on it."""
+    """A message of a mailbox is malformed, or its signature does not match. It is not acted on."""
 
 
 class ReplayError(EnvelopeError):

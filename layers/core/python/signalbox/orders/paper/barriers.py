@@ -27,7 +27,7 @@ from signalbox.orders.terms import Leg, Side
 
 
 class EntryTiming(StrEnum):
-    """When in its bar a position was entered: at the open (market order) or somewhere inside (limit or stop order)."""
+    """The time of a position's entry within its bar: at the open (market order) or somewhere inside (limit or stop order)."""
 
     AT_OPEN = "AT_OPEN"
     INSIDE = "INSIDE"

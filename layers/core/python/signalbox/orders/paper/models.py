@@ -23,7 +23,7 @@ class SpreadModel(Protocol):
 
 
 class LiquidityModel(Protocol):
-    """How much of an order a bar can fill."""
+    """Decides how much of an order a bar can fill."""
 
     def available(self, bar: Candle) -> Decimal | None:
         """Return the most that this bar fills, in base currency; None means no limit."""
@@ -72,7 +72,7 @@ class UnlimitedLiquidity:
     """A bar fills any order in full, even without volume. Too optimistic for orders that are large for the market."""
 
     def available(self, bar: Candle) -> Decimal | None:  # noqa: ARG002 - the model's shape
-        """Return None means no limit."""
+        """Return None, which means no limit."""
         return None
 
 

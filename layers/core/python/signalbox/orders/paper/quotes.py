@@ -1,4 +1,4 @@
-"""One bar from the perspective of one side: what a market, limit or stop order of that side would get in it.
+"""One bar from the perspective of one side: the price at which a market, limit or stop order of that side trades in it.
 
 The bar's prices are mids. The touch is half a spread away: the ask for a buyer, the bid for a seller. Stops watch the touch
 that they will trade at.

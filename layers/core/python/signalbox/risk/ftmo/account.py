@@ -152,7 +152,7 @@ class FtmoAccount:
 
     @classmethod
     def restore(cls, rules: FtmoRules, state: FtmoAccountState) -> FtmoAccount:
-        """Return the account in that state. Raises FtmoEventError if it was kept under other rules."""
+        """Return the account in that state. Raises FtmoEventError if the state belongs to other rules."""
         account = cls(rules, state.rules.capital, phase=state.rules.phase)
         account._monitor = FtmoRuleMonitor.restore(rules, state.rules)
         account._balance = state.rules.balance

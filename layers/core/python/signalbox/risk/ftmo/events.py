@@ -53,7 +53,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Prices of one instant. The account is judged once, after all of them, so their order has no effect."""
+    """Prices of one instant. The rules are checked once, after all of them, so their order has no effect."""
 
     time: datetime
     prices: Mapping[Symbol, Decimal]

@@ -99,7 +99,7 @@ def headroom_of(
     broken: frozenset[LossRule],
     at: datetime | None = None,
 ) -> Headroom:
-    """Return the headroom at `at`; if `at` is None, tomorrow's limits are not looked at.
+    """Return the headroom at `at`; if `at` is None, tomorrow's limits are left out.
 
     Before the first event there is no day and therefore no floor, so new risk is refused where floors are required.
     """

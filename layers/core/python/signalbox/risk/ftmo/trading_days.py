@@ -1,4 +1,4 @@
-"""What makes a day a trading day: a fill that opens a position. Paper, live, backtest and simulated accounts share this rule.
+"""Defines a trading day: a day with a fill that opens a position. Paper, live, backtest and simulated accounts share this rule.
 
 FTMO counts a day, in its time zone, on which at least one new position was opened; holding or closing one does not count
 (academy.ftmo.com, Minimum Trading Days). For a netted position, a fill opens if it leaves more on its own side than there was
