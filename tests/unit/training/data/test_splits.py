@@ -73,7 +73,7 @@ def test_folds_share_no_minute_inside_and_test_every_stretch_once(days: int, off
     folds=st.integers(6, 9),
     tail=st.builds(FreshTail, st.integers(36, 45), st.integers(7, 15)),
 )
-def test_fresh_folds_end_just_before_their_test_as_the_deployed_model_ends_before_its_use(
+def test_fresh_folds_end_as_long_before_their_test_as_the_bundle_before_its_use(
     days: int, offset: int, folds: int, tail: FreshTail
 ) -> None:
     decided = decisions(days, offset)
