@@ -63,7 +63,7 @@ def load_feed(source: CandleHistory, symbols: tuple[Symbol, ...], start: datetim
 
 
 class CycleReplay:
-    """One replay of (start, end] on a running cloud. Its results so far can be read at any time."""
+    """One replay of a period on the local cloud. Its results can be read while it runs."""
 
     def __init__(
         self, cloud: LocalCloud, view: View, *, source: str, start: datetime, end: datetime, fire_twice: bool = True

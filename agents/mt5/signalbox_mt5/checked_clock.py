@@ -27,7 +27,7 @@ class CheckedClock:
         return self._own() + self._correction
 
     def hear(self, theirs: datetime) -> None:
-        """Note the queues' time from an answer that has just arrived."""
+        """Remember the time that the queue service gave in an answer just received."""
         self.off = self._own() - theirs
         was_right = not self._correction
         self._correction = -self.off if abs(self.off) > CLOCK_TOLERANCE else timedelta(0)

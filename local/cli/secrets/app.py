@@ -36,7 +36,9 @@ def set_field(
 
 @secrets_app.command("rotate")
 def rotate(
-    key: Annotated[str, typer.Argument(help="request-key (ledger), report-key (executor) or people-key (bot).")],
+    key: Annotated[
+        str, typer.Argument(help="request-key (of order requests), report-key (of venue reports) or people-key (of the bot).")
+    ],
     stage: Annotated[str, typer.Option(help="A deployed stage, or local for the running `signalbox up`.")],
     leaked: Annotated[bool, typer.Option("--leaked", help="Somebody else knows the key: replace it twice.")] = False,  # noqa: FBT002
 ) -> None:

@@ -10,9 +10,9 @@ from signalbox.signals.ports import EventPublisher, OutboxEvent, PartlyPublished
 
 @dataclass(frozen=True, slots=True)
 class ForwardEvents:
-    """publisher: returns the publisher whose events belong to a trace.
+    """Puts the events of the outgoing table on the bus and deletes those that the bus accepted.
 
-    remove: deletes from the table the events that are on the bus.
+    publisher: returns a publisher for the events of one trace. remove: deletes events from the table.
     """
 
     publisher: Callable[[str], EventPublisher]

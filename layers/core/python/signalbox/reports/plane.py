@@ -54,7 +54,7 @@ class Plane:
     y: tuple[float, float]
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Return the place of a point."""
+        """Return the pixel position (x, y) of a data point."""
         return (x - self.x[0]) / (self.x[1] - self.x[0]) * SIDE, SIDE - (y - self.y[0]) / (self.y[1] - self.y[0]) * SIDE
 
     def along(self, xs: Iterable[float], ys: Iterable[float]) -> list[tuple[float, float]]:

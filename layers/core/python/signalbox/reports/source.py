@@ -216,7 +216,7 @@ class ReportMark:
 
 
 class PublicationLog(Protocol):
-    """The record of published files, and of the facts booked since."""
+    """The record of published files. It also finds the facts that were booked after a publication."""
 
     def settled(self) -> int:
         """Return a number such that every fact booked up to it is visible to reads from now on."""
@@ -234,7 +234,7 @@ class PublicationLog(Protocol):
         """Record files, replacing older ones with the same path; return how many are new or have changed bytes."""
 
     def mark(self, account: str) -> ReportMark | None:
-        """Return the account's mark, or None if none was set yet."""
+        """Return how far the account's reports are current, or None before the first report."""
 
     def set_mark(self, account: str, mark: ReportMark) -> None:
         """Store the account's mark."""

@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=0, le=1000)]
 
 
 class HoldReason(StrEnum):
-    """The rate limit that made a signal a HOLD; if several are full, the narrowest."""
+    """The rate limit that turned a signal into a HOLD. If several are reached, the one of the narrowest scope."""
 
     SYMBOL_HIGH_RATE = "SYMBOL_HIGH_RATE"
     SYMBOL_RATE = "SYMBOL_RATE"

@@ -63,7 +63,7 @@ class TradingAccount(FrozenModel):
     follows: DeploymentName | None = None  # a deployment name or "active"; None: see `followed`
 
     def followed(self, deciders: Iterable[tuple[str, str]]) -> str | None:
-        """Return which of the deployments that decided a symbol at one instant this account follows.
+        """Return the deployment that this account follows, of those that decided one symbol at one instant.
 
         deciders: (name, stage) pairs. `follows` set to a name gives that name. "active" gives the active deployment. None means
         the one active deployment, or without any the one shadow deployment. Returns None when there is none or more than one.

@@ -38,7 +38,7 @@ class Follower:
         self.ids(correlation_id_of(at), request=request_id)
 
     def ids(self, correlation_id: str | None, **more: str) -> None:
-        """Set these ids. Without a correlation id the lines have none, so that they do not keep that of an earlier record."""
+        """Set these ids on the following log lines. None clears the correlation id, so that none of an earlier record is kept."""
         self._logger.remove_keys(_KEYS)
         self._logger.append_keys(**more, **({} if correlation_id is None else {"correlation_id": correlation_id}))
 

@@ -24,7 +24,7 @@ logger: Final = logging.getLogger(__name__)
 
 
 def secrets_client() -> SecretsManagerClient:
-    """Return a client that gives up within seconds: a function has 30 of them, and usually a cached text to continue with."""
+    """Return a client that gives up within seconds. A function may run for 30 seconds, and usually has the text cached."""
     return boto3.client("secretsmanager", config=IMPATIENT)
 
 

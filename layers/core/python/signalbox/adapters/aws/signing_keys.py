@@ -33,7 +33,7 @@ logger: Final = logging.getLogger(__name__)
 
 
 def key_client() -> DynamoDBClient:
-    """Return a client that gives up within seconds: a function has 30 of them, and usually a cached key to continue with."""
+    """Return a client that gives up within seconds. A function may run for 30 seconds, and usually has the key cached."""
     return boto3.client("dynamodb", config=IMPATIENT)
 
 

@@ -141,7 +141,8 @@ def open_envelope(message: str, *, key: bytes | Keys, direction: MailboxDirectio
     if not any(genuine):
         raise EnvelopeError(f"message {found.sequence} of {found.account}: no key of the account made its signature")
     if found.direction is not direction or account not in {None, found.account}:
-        raise EnvelopeError(f"expected a {direction} of {account or 'any account'}, got a {found.direction} of {found.account}")
+        wanted = f"a {direction} of account {account or '(any)'}"
+        raise EnvelopeError(f"expected {wanted}, got a {found.direction} of account {found.account}")
     return found
 
 
