@@ -37,6 +37,7 @@ class Exchange:
 
     venue: str = "coinbase"
     quiet: frozenset[datetime] = frozenset()
+    flat: frozenset[datetime] = frozenset()  # of the quiet ones: those of which it publishes a flat bar after all
     late: dict[datetime, int] = field(default_factory=dict)
     bad: frozenset[datetime] = frozenset()
     broken_from: int = 99
@@ -52,6 +53,10 @@ class Exchange:
         rows: list[RawRow] = []
         for i in range((until - since) // ONE_MINUTE):
             minute = since + i * ONE_MINUTE
+            if minute in self.quiet and minute in self.flat:
+                before = price(next(m for i in range(1, 99) if (m := minute - i * ONE_MINUTE) not in self.quiet))
+                rows.append((to_ms(minute), before, before, before, before, Decimal(0)))
+                continue
             if minute in self.quiet or self.late.get(minute, 0) > look or (minute >= NOON and not self.is_open):
                 continue
             close = Decimal(-1) if minute in self.bad else price(minute)
@@ -362,6 +367,16 @@ def test_trades_that_do_not_reach_back_prove_nothing() -> None:
     run.collect((BTC, ETH))
     assert sum(run.pauses) == 40.0
     assert LAST not in run.candles()
+
+
+@given(st.sets(st.integers(1, 6)), st.sets(st.integers(1, 6)))
+def test_a_venue_that_changes_its_convention_in_between_gives_the_same_bars(quiet: set[int], flat: set[int]) -> None:
+    silent = frozenset(NOON - i * ONE_MINUTE for i in quiet)
+    kept, mixed = (Run(Exchange(quiet=silent, flat=frozenset(NOON - i * ONE_MINUTE for i in some))) for some in (set(), flat))
+    kept.collect()
+    mixed.collect()
+    assert mixed.candles() == kept.candles()
+    assert len(kept.candles()) == 15
 
 
 @pytest.mark.parametrize("symbols", [(BTC,), (BTC, ETH)])
