@@ -27,8 +27,8 @@ A schema's hash covers the computation: names, order, expressions, windows and w
 requires, and its reference ([0085](decisions/0085-a-schemas-hash-covers-the-computation.md)). A model or stream state with
 another hash is refused, and the error names both hashes.
 
-A decision needs the contiguous minutes of each of its rows. Where a schema spares a missing one, none may be missing among as many
-of the newest as the column "whole" says of any feature: a narrow window and the bar before it
+A decision needs the contiguous minutes of each of its rows. Where a schema spares a missing one, none may be missing
+among as many of the newest as the column "whole" says of any feature: a narrow window and the bar before it
 ([0103](decisions/0103-one-missing-minute-refuses-a-quarter-of-an-hour.md)). A bundle chooses the form by its hash.
 """
 
