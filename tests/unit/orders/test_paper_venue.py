@@ -141,7 +141,7 @@ def test_volume_limits_a_fill_and_the_rest_follows_in_the_next_bars() -> None:
 def test_nothing_fills_in_an_empty_minute_though_liquidity_is_unlimited(changes: dict[str, Any]) -> None:
     """Nobody traded in it, so it has no price: a market, a limit and a stop order wait for the next bar with a trade."""
     waiting = after(at_venue(**changes), flat_bar(bar(-1), NOON), flat_bar(bar(-1), NOON + ONE_MINUTE))
-    assert (waiting.filled, waiting.state) == (0, at_venue(**changes).state)
+    assert (waiting.filled, waiting.state) == (ZERO, at_venue(**changes).state)
     (trade,) = after(waiting, bar(2)).trades
     assert trade.at >= NOON + 2 * ONE_MINUTE
 

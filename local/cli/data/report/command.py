@@ -59,8 +59,8 @@ def run_data_report(
         venues = (FolderFacts(folder, now, (), ()),)
     others = held_by_others(venues)
     report = to_json(venues[0]) if len(venues) == 1 else _venues_json(venues, others)
-    if ledger_of is not None:
-        decisions = _decided_on_fallbacks(ledger_of, venues)
+    decisions = None if ledger_of is None else _decided_on_fallbacks(ledger_of, venues)
+    if decisions is not None:
         report["decided_on_fallbacks"] = [asdict(one) | _instants(one) for one in decisions]
     if not beside.is_empty:
         report["alternative"] = alternative_json(beside)
@@ -69,7 +69,7 @@ def run_data_report(
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     console = Console(stderr=json_output)
     _show_venues(console, venues, others)
-    if ledger_of is not None:
+    if decisions is not None:
         _show_fallbacks(console, decisions)
     show_alternative(console, beside)
     if written:
