@@ -67,7 +67,7 @@ def test_signals_come_back_as_they_were_recorded_after_the_start_and_up_to_the_e
     assert reader.fallback_decisions(NOON, NOON + minutes(5)) == ()
 
 
-def test_the_page_of_a_signal_shows_the_market_it_was_decided_on_and_what_was_odd_about_its_bars(
+def test_page_of_a_signal_shows_its_market_and_what_was_odd_about_its_bars(
     postgres: PostgresServer, database: str, ledger: PostgresLedger, tmp_path: Path
 ) -> None:
     signal = replace(SIGNAL, market="kraken", late=True, known_at=NOON + timedelta(seconds=21))

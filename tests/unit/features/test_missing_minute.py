@@ -80,7 +80,7 @@ def test_no_other_schema_spares_a_minute_because_no_model_of_it_was_measured() -
 
 
 @pytest.mark.parametrize("rows", [1, 20, 60])
-def test_one_missing_minute_refuses_fifteen_minutes_and_a_second_one_as_long_as_both_are_needed(rows: int) -> None:
+def test_one_missing_minute_refuses_fifteen_minutes_and_two_all_of_them(rows: int) -> None:
     lost = LIVE + 70
     one = compute_features(SPARED, without(WALK, lost, lost))
     refused = [stop for stop in range(lost, lost + 130) if why_incomplete(until(one, stop), rows) is not None]

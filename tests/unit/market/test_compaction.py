@@ -85,7 +85,7 @@ def test_late_candles_reach_a_young_day_and_not_an_old_one(tmp_path: Path) -> No
     assert [(d.key.day.day, d.rows, d.changed) for d in report.days] == [(7, 1440, False), (8, 1440, True), (9, 1440, True)]
 
 
-def test_a_candle_that_arrives_while_its_day_is_written_is_in_the_file_after_the_next_night(tmp_path: Path) -> None:
+def test_candle_that_arrives_while_its_day_is_written_is_in_it_the_next_night(tmp_path: Path) -> None:
     rows = candles(BTC, TODAY, 1440)
     late, revised = rows.pop(700), rows[20]
     better = candle(BTC, revised.open_time, "42")

@@ -390,7 +390,7 @@ def test_a_feed_that_stands_still_proves_no_minute_empty(symbols: tuple[Symbol, 
         assert max(run.candles(symbol)) == STOPPED - ONE_MINUTE
 
 
-def test_a_quiet_symbol_alone_is_waited_for_because_nothing_shows_that_the_venue_still_publishes() -> None:
+def test_quiet_symbol_alone_is_waited_for_because_nothing_shows_life() -> None:
     run = Run(TellingExchange(quiet=frozenset({LAST}), is_open=False))
     run.collect()
     assert sum(run.pauses) == 40.0

@@ -98,9 +98,7 @@ def test_other_features_the_hash_of_today_and_a_folder_that_is_there_are_refused
         rehash_bundle(former, candles, tmp_path)
 
 
-def test_a_bundle_takes_the_form_of_its_schema_that_spares_a_minute_and_gives_it_back(
-    bundle: Path, candles: Path, tmp_path: Path
-) -> None:
+def test_bundle_takes_the_form_that_spares_a_minute_and_gives_it_back(bundle: Path, candles: Path, tmp_path: Path) -> None:
     words = ["rehash", str(bundle), "--data", str(candles), "--out", str(tmp_path / "spares"), "--spare-missing"]
     result = CliRunner().invoke(features_app, words)
     assert result.exit_code == 0
@@ -112,7 +110,7 @@ def test_a_bundle_takes_the_form_of_its_schema_that_spares_a_minute_and_gives_it
     assert (tmp_path / "strict" / "manifest.json").read_bytes() == (bundle / "manifest.json").read_bytes()
 
 
-def test_a_schema_whose_models_were_not_measured_has_no_form_that_spares(bundle: Path, candles: Path, tmp_path: Path) -> None:
+def test_schema_without_a_measured_model_has_no_form_that_spares(bundle: Path, candles: Path, tmp_path: Path) -> None:
     other = tmp_path / "v50"
     shutil.copytree(bundle, other)
     manifest = read_manifest(other)

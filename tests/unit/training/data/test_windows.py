@@ -167,7 +167,7 @@ def test_a_row_that_is_not_finite_in_single_precision_is_no_decision(monkeypatch
     assert (found.counts[WALKS[0].symbol].gap_in_features, found.counts[WALKS[0].symbol].gap_in_window) == (1, 1)
 
 
-def test_a_schema_that_spares_a_minute_leaves_out_a_quarter_of_an_hour_after_it_and_not_two() -> None:
+def test_schema_that_spares_a_minute_leaves_out_a_quarter_of_an_hour() -> None:
     bars = without(WALKS[0], 2_500, 2_500)
     lost = int(WALKS[0].open_time_ms[2_500])
     strict, spared = (build_dataset(schema, [bars], window_bars=60, unjudged=True) for schema in (SCHEMA, SPARING["v31"]))

@@ -154,7 +154,7 @@ def test_a_gap_refuses_until_the_oldest_row_of_the_window_has_its_whole_hour(ens
     assert "0 complete rows of the newest 20" in outcomes[11].refusals[0].detail
 
 
-def test_a_bundle_that_spares_a_minute_is_refused_for_fifteen_minutes_and_its_signals_verify(sparing: Ensemble) -> None:
+def test_bundle_that_spares_a_minute_is_refused_for_fifteen_minutes(sparing: Ensemble) -> None:
     instants = [boundary(GAP) + FIVE * i for i in range(26)]
     candles = without({GAP})
     outcomes = decided(sparing, candles, instants)
