@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from signalbox.features import SCHEMAS, Feature, FeatureSchema
+from signalbox.features import SCHEMAS, SPARING, Feature, FeatureSchema
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "features.md"
 
@@ -26,17 +26,22 @@ Batch, live window and stream share one expression per feature ([0024](decisions
 A schema's hash covers the computation: names, order, expressions, windows and warm-ups of its features, the contiguity it
 requires, and its reference ([0085](decisions/0085-a-schemas-hash-covers-the-computation.md)). A model or stream state with
 another hash is refused, and the error names both hashes.
+
+A decision needs the contiguous minutes of each of its rows. Where a schema spares a missing one, none may be missing
+among as many of the newest as the column "whole" says of any feature: a narrow window and the bar before it
+([0103](decisions/0103-one-missing-minute-refuses-a-quarter-of-an-hour.md)). A bundle chooses the form by its hash.
 """
 
 
 def render() -> str:
     """Return the page."""
-    schemas = "\n".join(_schema_row(schema) for schema in SCHEMAS.values())
+    schemas = "\n".join(_schema_row(schema) for schema in (*SCHEMAS.values(), *SPARING.values()))
     parts = [
         _HEAD,
         "## Schemas\n",
-        "| schema | features | history, bars | contiguous, bars | of these empty, at most | reference | hash |\n"
-        "|---|---|---|---|---|---|---|\n" + schemas + "\n",
+        "| schema | features | history, bars | contiguous, bars | of these empty, at most | missing, at most | reference | hash |"
+        "\n"
+        "|---|---|---|---|---|---|---|---|\n" + schemas + "\n",
     ]
     known: set[str] = set()
     for schema in SCHEMAS.values():
@@ -56,7 +61,8 @@ def render() -> str:
 def _schema_row(schema: FeatureSchema) -> str:
     reference = schema.reference_symbol or "none"
     empty = "any" if schema.most_empty_bars is None else str(schema.most_empty_bars)
-    facts = f"{len(schema.features)} | {schema.history_bars:,} | {schema.contiguous_bars} | {empty} | {reference}"
+    missing = f"{schema.most_missing_bars}, before the newest {schema.whole_bars}" if schema.most_missing_bars else "0"
+    facts = f"{len(schema.features)} | {schema.history_bars:,} | {schema.contiguous_bars} | {empty} | {missing} | {reference}"
     return f"| `{schema.name}` | {facts} | `{schema.hash}` |"
 
 
@@ -73,14 +79,15 @@ def _reference_words(schema: FeatureSchema) -> str:
 
 
 def _table(features: list[tuple[int, Feature]]) -> str:
-    head = "| # | name | formula | window, bars | unit | warm-up, bars | source |\n|---|---|---|---|---|---|---|\n"
+    head = "| # | name | formula | window, bars | whole | unit | warm-up, bars | source |\n|---|---|---|---|---|---|---|---|\n"
     return head + "".join(f"| {place} | {_cells(feature)} |\n" for place, feature in features)
 
 
 def _cells(feature: Feature) -> str:
     formula = feature.formula.replace("|", "\\|")
     windows = ", ".join(f"{window:,}" for window in feature.windows)
-    return f"`{feature.name}` | {formula} | {windows} | {feature.unit} | {feature.warmup_bars:,} | {feature.source}"
+    about = f"{formula} | {windows} | {feature.whole_bars}"
+    return f"`{feature.name}` | {about} | {feature.unit} | {feature.warmup_bars:,} | {feature.source}"
 
 
 def main(page: Path = PAGE) -> None:

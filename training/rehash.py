@@ -1,8 +1,9 @@
-"""Replaces a bundle's former schema hash, of formula texts, by the hash of the computation, if that is proved safe.
+"""Give a bundle another hash of its feature schema, if the same features are proved to lie behind it.
 
+The new one is that of the computation instead of the former one (of words), or of the form that spares a missing minute.
 The golden vectors are the proof. Their feature rows were computed by the code that trained the bundle, from candles that still
 exist. This code must compute each of those rows from the same candles. Then the models must give the golden probabilities, as on
-every load. Without the proof the bundle keeps its hash. See decision 0085.
+every load. Without the proof the bundle keeps its hash. See decisions 0085 and 0103.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.features import FeatureSchema, compute_features, find_reference, get_schema
+from signalbox.features import SPARING, FeatureSchema, compute_features, find_reference, get_schema, with_hash
 from signalbox.inference import load_bundle
 from signalbox.inference.errors import BundleError, BundleSchemaError
 from signalbox.inference.judged import read_arrays
@@ -29,7 +30,7 @@ ABSOLUTE: Final = 1e-6
 
 
 class RehashError(BundleError):
-    """The hash of a bundle is not replaced: it is not the former one, or this code does not reproduce the golden rows."""
+    """A bundle keeps its hash: it may not be replaced by the wanted one, or this code does not compute its golden rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,24 @@ class RehashProof:
         )
 
 
-def rehash_bundle(folder: Path, candles: Path, out: Path) -> RehashProof:
-    """Write a copy of the bundle with the current schema hash to a new folder. Raises BundleError or MarketDataError."""
+def rehash_bundle(folder: Path, candles: Path, out: Path, *, spares_missing: bool = False) -> RehashProof:
+    """Write a copy of the bundle with another schema hash to a new folder. Raises BundleError or MarketDataError.
+
+    spares_missing: the hash of the form of the schema that spares a missing minute, not the current one.
+    """
     manifest = read_manifest(folder)
     named = manifest.feature_schema
-    schema = get_schema(named.name)
+    current = get_schema(named.name)
+    schema = SPARING.get(named.name) if spares_missing else current
+    if schema is None:
+        raise RehashError(
+            f"{folder.name}: {named.name} has no form that spares a missing minute; only {', '.join(SPARING)} has one"
+        )
     if named.hash == schema.hash:
-        raise RehashError(f"{folder.name}: already has the current schema hash {schema.hash}; nothing to do")
-    if named.hash != schema.former_hash:
+        raise RehashError(f"{folder.name}: already has the schema hash {schema.hash}; nothing to do")
+    if named.hash != current.former_hash and with_hash(current, named.hash) is None:
         raise BundleSchemaError(
-            f"{folder.name}: expected hash {schema.former_hash} for {named.name}, got {named.hash}; train it again"
+            f"{folder.name}: expected hash {current.former_hash} for {named.name}, got {named.hash}; train it again"
         )
     if out.exists():
         raise RehashError(f"{out}: already exists; name a new folder")

@@ -55,7 +55,11 @@ class LedgerReading:
         return self._rows(reading.history, account, start, end)
 
     def signals(self, *, start: datetime | str | None = None, end: datetime | str | None = None) -> pd.DataFrame:
-        """Return signals: decided_at, symbol, direction, tier, probability_up, price, stage, deployment, issued, held_back."""
+        """Return signals: decided_at, known_at, late, symbol, direction, tier, probability_up, price, stage, market, ...
+
+        known_at: when the bars were complete, if the venue published some of them late. late: a newer cycle was decided before.
+        market: the fallback venue that it was decided on. Then deployment, issued, held_back.
+        """
         rows = [signal_row(one) for one in LedgerReader(self._source).signals(*_period(start, end))]
         return pd.DataFrame(rows)
 

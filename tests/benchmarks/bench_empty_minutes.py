@@ -8,8 +8,8 @@ this measures absent bars alone. The newest minute of a decision, when empty, is
 its first 40 seconds; a refusal for that reason is counted with the others (a venue that is asked for its trades proves it at
 once: then there is none). Needs the recorded candles with their `trades`.
 
-`--lost 0.001` instead loses that share of the minutes for good, and compares how many of the newest minutes a schema requires to
-be whole: how long one lost minute refuses a symbol, and how right the decisions are that a shorter requirement adds.
+`--lost 0.001` instead loses that share of the minutes for good, and compares the schema that needs every minute, its form that
+spares one (decision 0103), and one that needs two minutes only. bench_missing_minutes.py measures a lost minute alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from signalbox.features import FeatureSchema
+from signalbox.features import SPARING, FeatureSchema, get_schema
 from signalbox.inference.bundle import Workspace, load_bundle
 from signalbox.market.acceptance import AcceptedCandles
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms
@@ -53,6 +53,7 @@ def main() -> None:
     gaps = _rows(whole, there)
     flat, unproved = _as_flat(whole, kept_trades, rng)
     ensemble = load_bundle(STARTER, Workspace.MACHINE)
+    strict = get_schema(ensemble.schema.name)
     first = int(whole.open_time_ms[0]) + (ensemble.history_bars + WARM_UP_SLACK) * MINUTE_MS  # before it everything is refused
     closes = whole.open_time_ms + MINUTE_MS
     decisions = int(((closes % CYCLE_MS == 0) & (closes >= first)).sum())
@@ -61,14 +62,14 @@ def main() -> None:
         "seed": options.seed, "empty_minutes": int((~there).sum()), "minutes": len(whole), "decisions": decisions, "arms": {},
     }  # fmt: skip
     arms: list[tuple[str, Bars, set[int], FeatureSchema]] = [
-        ("every trade", whole, set(), ensemble.schema),
-        ("gaps", gaps, set(), ensemble.schema),
+        ("every trade", whole, set(), strict),
+        ("gaps", gaps, set(), strict),
         ("flat bars", flat, unproved, ensemble.schema),
     ]
     if options.lost:
         lossy = _rows(whole, rng.random(len(whole)) >= options.lost)
-        schemas = [(bars, replace(ensemble.schema, contiguous_bars=bars)) for bars in (60, 30, 2)]
-        arms = [arms[0], *((f"lost, {bars} whole", lossy, set[int](), schema) for bars, schema in schemas)]
+        schemas = {"all whole": strict, "one spared": SPARING[strict.name], "2 whole": replace(strict, contiguous_bars=2)}
+        arms = [arms[0], *((f"lost, {name}", lossy, set[int](), schema) for name, schema in schemas.items())]
     if options.most_empty is not None:
         limited = replace(ensemble.schema, most_empty_bars=options.most_empty)
         arms.append((f"at most {options.most_empty}", flat, unproved, limited))
@@ -96,7 +97,7 @@ def _text(found: dict[str, Any]) -> str:
     for name, arm in found["arms"].items():
         low, high = arm["interval"]
         refused, precision = f"refused {arm['refused_share']:7.2%}", f"precision {arm['precision']:.3f} [{low:.3f}, {high:.3f}]"
-        lines.append(f"  {name:12} {refused}   {precision} of {arm['issued']:,} issued")
+        lines.append(f"  {name:18} {refused}   {precision} of {arm['issued']:,} issued")
     return "\n".join(lines) + "\n"
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from local.cli.data.report.command import run_data_report
+from local.cli.signals.page import chart_around, write_signal
+from signalbox.adapters.lake.lake import Lake
+from signalbox.adapters.lake.stores import FolderStore
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
-from signalbox.adapters.postgres.reading import DecidedCycles, LedgerReader
+from signalbox.adapters.postgres.reading import DecidedCycles, FallbackDecisions, LedgerReader
 from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.market.candles import Bars
+from signalbox.market.lake import DayKey, SeriesKey
 from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Tier
 from tests.builders import BTC, ETH, NOON, candles, minutes
@@ -53,6 +63,51 @@ def test_signals_come_back_as_they_were_recorded_after_the_start_and_up_to_the_e
             tx.add_signal(signal)
     assert reader.signals(NOON - minutes(5), NOON) == (active, SIGNAL, hold)
     assert reader.signals(NOON, NOON + minutes(5)) == (later,)
+    assert reader.fallback_decisions(NOON - minutes(5), NOON) == (FallbackDecisions("kraken", BTC, 1, NOON, NOON),)
+    assert reader.fallback_decisions(NOON, NOON + minutes(5)) == ()
+
+
+def test_page_of_a_signal_shows_its_market_and_what_was_odd_about_its_bars(
+    postgres: PostgresServer, database: str, ledger: PostgresLedger, tmp_path: Path
+) -> None:
+    signal = replace(SIGNAL, market="kraken", late=True, known_at=NOON + timedelta(seconds=21))
+    theirs = [
+        replace(c, open=c.open + 900, high=c.high + 900, low=c.low + 900, close=c.close + 900) for c in candles(BTC, NOON, 60)
+    ]
+    for i in (0, 20, 40):
+        theirs[i] = replace(theirs[i], open=theirs[i].close, high=theirs[i].close, low=theirs[i].close, volume=Decimal(0))
+    with ledger.transaction() as tx:
+        tx.add_candles(VENUE, candles(BTC, NOON, 30))
+        tx.add_candles("kraken", theirs)
+        tx.add_signal(signal)
+    with app_source(postgres, database, user=ADMIN_DATABASE_USER) as owner:
+        shown = chart_around(owner, signal)
+        write_signal(owner, signal, tmp_path)
+    assert shown.candles[0].prices.min() > 900
+    page = (tmp_path / "signal.html").read_text()
+    for words in ("kraken, a fallback venue", "late, at 12:00:21 UTC", "after a newer cycle"):
+        assert words in page
+    assert re.search(r"minutes without a trade in the hour before</t[dh]>\s*<td[^>]*>3<", page)
+
+
+def test_a_report_on_candles_says_where_a_fallback_decided(
+    postgres: PostgresServer, database: str, ledger: PostgresLedger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = DayKey(SeriesKey(VENUE, BTC), NOON.date())
+    Lake(FolderStore(tmp_path)).write_day(key, candles(BTC, key.end, 1440), asked_until=key.end)
+    with ledger.transaction() as tx:
+        for signal in (SIGNAL, replace(SIGNAL, symbol=ETH, market="kraken")):
+            tx.add_signal(signal)
+
+    def owner() -> AbstractContextManager[ConnectionSource]:
+        return app_source(postgres, database, user=ADMIN_DATABASE_USER)
+
+    assert run_data_report(tmp_path, None, json_output=True, now=key.end, ledger_of=owner) == 0
+    captured = capsys.readouterr()
+    at = NOON.isoformat()
+    decided = [{"market": "kraken", "symbol": ETH, "count": 1, "first": at, "last": at}]
+    assert json.loads(captured.out)["decided_on_fallbacks"] == decided
+    assert "ETH-USD: 1 decisions on kraken" in captured.err
 
 
 def test_refusals_and_cycles_are_those_of_the_venue_and_the_window(reader: LedgerReader, ledger: PostgresLedger) -> None:

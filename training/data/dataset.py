@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference
+from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference, have_enough_minutes
 from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol
 from training.errors import TrainingError
 
@@ -48,7 +48,8 @@ class Dataset:
     decided_at_ms: (n,) int64, milliseconds since the epoch. symbol: (n,) int64, index into `symbols`.
     tensor: (bars, f) float32 in schema order, C-contiguous: one row per bar, all bars of the first symbol, then all of the
     second, and so on. Every selection shares it. Rows in warm-up are NaN.
-    bar: (n,) int64, the tensor row of each decision's bar. The `window_bars` rows that end there are complete, one per minute.
+    bar: (n,) int64, the tensor row of each decision's bar. The `window_bars` rows that end there are complete, one per minute
+    but for as many minutes as the schema lets be missing.
     outcome: (n,) float64, simple return from entry to exit.
     label: (n,) float32, 1 where outcome > 0, else 0 (also for flat outcomes).
     momentum: (n,) float64, return of the 60 bars before the decision, for the base rates.
@@ -176,11 +177,11 @@ def _fill(own: NDArray[np.float32], matrix: FeatureMatrix) -> NDArray[np.bool_]:
     return complete
 
 
-def rows_in_a_run(open_time_ms: NDArray[np.int64], complete: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return (n,) int64: the length of the gapless run of complete rows that ends at each row; 0 at an incomplete row."""
+def rows_in_a_run(complete: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (n,) int64: how many complete rows in succession end at each row; 0 at an incomplete row."""
     row = np.arange(complete.shape[0])
     begins = np.ones(complete.shape[0], dtype=np.bool_)
-    begins[1:] = (np.diff(open_time_ms) != MINUTE_MS) | ~complete[:-1]
+    begins[1:] = ~complete[:-1]
     began = np.maximum.accumulate(np.where(begins, row, 0))
     return np.where(complete, row - began + 1, 0)
 
@@ -193,7 +194,10 @@ def _decisions(
     at = np.flatnonzero(close_ms % (DECISION_MINUTES * MINUTE_MS) == 0)
     warm = at >= schema.warmup_bars + window_bars - 2
     complete = complete_rows[at]
-    run = complete & (rows_in_a_run(bars.open_time_ms, complete_rows)[at] >= window_bars)
+    own = complete & have_enough_minutes(schema, bars.open_time_ms, at, 1)
+    run = (
+        own & (rows_in_a_run(complete_rows)[at] >= window_bars) & have_enough_minutes(schema, bars.open_time_ms, at, window_bars)
+    )
     exit_ = at + ENTRY_LAG_BARS + HORIZON_MINUTES
     known = exit_ < len(bars)
     exit_in = np.minimum(exit_, len(bars) - 1)
@@ -206,8 +210,8 @@ def _decisions(
     counts = RowCounts(
         boundaries=int(at.shape[0]),
         warm_up=int((~warm).sum()),
-        gap_in_features=int((warm & ~complete).sum()),
-        gap_in_window=int((warm & complete & ~run).sum()),
+        gap_in_features=int((warm & ~own).sum()),
+        gap_in_window=int((warm & own & ~run).sum()),
         gap_in_label=int((warm & run & known & ~whole).sum()),
         beyond_the_end=int((warm & run & ~known).sum()),
         kept=int(row.shape[0]),

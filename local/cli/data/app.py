@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from local.cli.options import Data, End, Json, Start
+from local.cli.options import Data, Database, End, Json, Stage, Start
 
 data_app = typer.Typer(help="Import, export and check candles.", no_args_is_help=True)
 
@@ -92,9 +93,14 @@ def collect_alternative(  # noqa: PLR0917 - typer passes by keyword
 def report(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and coverage.png; default: write nothing.")] = None,
+    stage: Stage = None,
+    database: Database = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Show rows, gaps, outages, staleness, duplicates and bad rows by symbol, and draw the coverage."""
+    """Show rows, gaps, empty minutes, outages, staleness and bad rows by venue and symbol, and draw the coverage.
+
+    With --stage or --database it also says what was decided on a fallback venue.
+    """
     from local.cli.arguments import candles_of, out_folder  # noqa: PLC0415 - as above
     from local.cli.data.report.command import run_data_report  # noqa: PLC0415 - numpy and pyarrow
     from local.settings import load_settings  # noqa: PLC0415 - as above
@@ -102,7 +108,12 @@ def report(
     folder = candles_of(data, load_settings())
     if out is not None:
         out_folder(out)
-    raise typer.Exit(run_data_report(folder, out, json_output=json_output, now=datetime.now(UTC)))
+    ledger_of = None
+    if stage is not None or database is not None:
+        from local.cli.accounts.ledger import ledger  # noqa: PLC0415 - psycopg
+
+        ledger_of = partial(ledger, stage, database, load_settings())
+    raise typer.Exit(run_data_report(folder, out, json_output=json_output, now=datetime.now(UTC), ledger_of=ledger_of))
 
 
 @data_app.command("import")

@@ -17,6 +17,7 @@ def quality_json(quality: SeriesQuality) -> dict[str, Any]:
         "first": None if quality.first is None else quality.first.isoformat(),
         "last_close": None if quality.last_close is None else quality.last_close.isoformat(),
         "missing_minutes": quality.missing,
+        "empty_minutes": quality.empty,
         "gaps": [gap_json(gap) for gap in quality.gaps],
         "duplicates": quality.duplicates,
         "disordered": quality.disordered,

@@ -14,6 +14,7 @@ from local.cli.instants import parse_bounds
 from local.cli.options import Data, Database, End, Json, Start
 
 features_app = typer.Typer(help="Compute features of recorded candles, and check stored features.", no_args_is_help=True)
+SpareMissing = Annotated[bool, typer.Option("--spare-missing", help="The hash whose rule spares one older missing minute.")]
 
 
 @features_app.callback(invoke_without_command=True)
@@ -44,15 +45,16 @@ def features(  # noqa: PLR0917 - typer passes by keyword
 
 @features_app.command("rehash")
 def rehash(
-    bundle: Annotated[Path, typer.Argument(help="Bundle whose feature schema has a hash from before decision 0085.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle that is to name another hash of its feature schema.")],
     data: Annotated[Path, typer.Option(help="Lake or folder of candles that the bundle was trained on.")],
     out: Annotated[Path, typer.Option(help="New folder for the bundle with the current hash.")],
+    spare_missing: SpareMissing = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Give a bundle the current hash of its feature schema, if its golden rows prove that the features are the same."""
     from training.rehash import rehash_bundle  # noqa: PLC0415 - heavy packages are imported by the command that needs them
 
-    proof = rehash_bundle(bundle, data, out)
+    proof = rehash_bundle(bundle, data, out, spares_missing=spare_missing)
     print(json.dumps(asdict(proof)) if json_output else proof.in_words())
 
 

@@ -139,6 +139,8 @@ def signal_row(one: Signal) -> dict[str, Any]:
     """Return a signal as a row, without its features."""
     return {
         "decided_at": one.decided_at,
+        "known_at": one.known_at,
+        "late": one.late,
         "symbol": one.symbol,
         "direction": one.direction.value,
         "tier": one.tier.value,
@@ -153,7 +155,8 @@ def signal_row(one: Signal) -> dict[str, Any]:
 
 
 def _row(one: Signal) -> dict[str, Any]:
-    return signal_row(one) | {"probability_up": round(one.probability_up, 4), "issued": "yes" if one.issued else "no"}
+    yes_or_no = {name: "yes" if flag else "no" for name, flag in (("issued", one.issued), ("late", one.late))}
+    return signal_row(one) | {"probability_up": round(one.probability_up, 4), **yes_or_no}
 
 
 def _features(one: Signal) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,17 +33,23 @@ from training.write.report_page import TEMPLATES
 
 TEMPLATE: Final = Path(__file__).with_name("templates") / "signal.html.jinja"
 BEFORE: Final = timedelta(hours=3)
+_HOUR: Final = timedelta(hours=1)
 AFTER: Final = HORIZON + timedelta(hours=2)
 _ORDERS_WITHIN: Final = timedelta(days=1)  # of a decision: a trade of it has long ended
 
 
 def write_signal(source: ConnectionSource, signal: Signal, out: Path) -> list[str]:
     """Write signal.html and chart.png of an issued or held back signal, and return their paths."""
-    return write_pages(signal, chart_around(source, signal), out)
+    hour = LedgerReader(source).bars(signal.market or VENUE, signal.symbol, signal.decided_at - _HOUR, signal.decided_at)
+    empty = int(((hour.volume == 0) & (hour.high == hour.low)).sum())
+    return write_pages(signal, chart_around(source, signal), out, empty)
 
 
-def write_pages(signal: Signal, chart: PriceChart, out: Path) -> list[str]:
-    """Write the page and the picture of a signal and the chart around it, and return their paths."""
+def write_pages(signal: Signal, chart: PriceChart, out: Path, empty: int | None = None) -> list[str]:
+    """Write the page and the picture of a signal and the chart around it, and return their paths.
+
+    empty: minutes without a trade in the hour before the decision; None if unknown.
+    """
     title = f"{signal.direction.value} {signal.tier.value} {signal.symbol}, {signal.decided_at:%Y-%m-%d %H:%M} UTC"
     own = next((one for one in chart.signals if one.at == signal.decided_at and one.symbol == signal.symbol), None)
     outcome = OPEN if own is None else own.outcome
@@ -57,7 +64,7 @@ def write_pages(signal: Signal, chart: PriceChart, out: Path) -> list[str]:
         period=f"Deployment {signal.deployment}, stage {signal.stage.value}.",
         prices=chart.markup(),
         trades=_trades(chart),
-        facts=_facts(signal, outcome),
+        facts=_facts(signal, outcome, empty),
         script=page_script(),
     )
     page.write_text(content, encoding="utf-8")
@@ -69,10 +76,14 @@ def chart_around(source: ConnectionSource, signal: Signal) -> PriceChart:
     """Return the chart of the signal's symbol, from before the decision to as far after as there are bars."""
     reader = LedgerReader(source)
     start, end = signal.decided_at - BEFORE, signal.decided_at + AFTER
-    bars = reader.bars(VENUE, signal.symbol, start, end)
+    market = signal.market or VENUE  # prices of another venue would show a jump that nobody traded
+    bars = reader.bars(market, signal.symbol, start, end)
     signals = [one for one in reader.signals(start, end) if one.symbol == signal.symbol and (one.issued or one == signal)]
-    closes = reader.closes(VENUE, {(one.symbol, one.decided_at + HORIZON - ONE_MINUTE) for one in signals})
-    shown = tuple(_shown(one, closes) for one in signals if one.direction is not Direction.HOLD)
+    minutes_of: defaultdict[str, set[tuple[Symbol, datetime]]] = defaultdict(set)
+    for one in signals:
+        minutes_of[one.market or VENUE].add((one.symbol, one.decided_at + HORIZON - ONE_MINUTE))
+    closes = {venue: reader.closes(venue, minutes) for venue, minutes in minutes_of.items()}
+    shown = tuple(_shown(one, closes[one.market or VENUE]) for one in signals if one.direction is not Direction.HOLD)
     trading, trades = TradingReader(source), list[ChartTrade]()
     for account in trading.accounts():
         orders = {
@@ -111,11 +122,15 @@ def _trades(chart: PriceChart) -> Table:
     return Table(head, rows, (1, 3, 4, 5, 7, 9))
 
 
-def _facts(signal: Signal, outcome: str) -> Table:
+def _facts(signal: Signal, outcome: str, empty: int | None) -> Table:
     facts = {
         "decided at": f"{signal.decided_at:%Y-%m-%d %H:%M} UTC",
         "probability that the price rises": f"{signal.probability_up:.1%}",
         "price": f"{signal.price:,}",
+        "decided on": f"{signal.market}, a fallback venue" if signal.market else f"{VENUE}, the stage's own venue",
+        "bars were complete": "in time" if signal.known_at is None else f"late, at {signal.known_at:%H:%M:%S} UTC",
+        "decided": "after a newer cycle" if signal.late else "in its turn",
+        "minutes without a trade in the hour before": "unknown" if empty is None else str(empty),
         "issued": "yes" if signal.issued else f"no: {signal.held_back}",
         "outcome": outcome,
         "feature schema": signal.schema_name,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from signalbox.adapters.lake.alternative import (
     MAX_UNPACKED_BYTES,
@@ -20,11 +23,17 @@ from signalbox.adapters.lake.alternative import (
     encode_observations,
 )
 from signalbox.adapters.lake.stores import FolderStore
-from signalbox.alternative.collection import ObservationDay, ObservationSource, SeriesOutcome, collect_observations
+from signalbox.alternative.collection import (
+    ObservationDay,
+    ObservationSource,
+    RawObservation,
+    SeriesOutcome,
+    collect_observations,
+)
 from signalbox.alternative.observations import WHOLE_MARKET, MarketObservation, ObservationKind, as_known
 from signalbox.bootstrap.collect_alternative import observation_source
 from signalbox.events import CollectionProblem
-from signalbox.market.candles import to_ms
+from signalbox.market.candles import Symbol, to_ms
 from signalbox.market.collection import VenueError
 from tests.builders import BTC, ETH, minutes
 from tests.fakes.alternative_venues import DAY, FIVE_MINUTES, HOUR, AlternativeVenue, Statistics
@@ -171,6 +180,65 @@ def test_a_source_that_is_down_is_asked_once_and_holds_no_other_up(tmp_path: Pat
     problems = {one.problem for name, one in found.items() if name.startswith("okx")}
     assert problems == {CollectionProblem.VENUE_UNAVAILABLE}
     assert len(room.venue.asked) == 1
+
+
+def _same(at: datetime) -> datetime:
+    return at
+
+
+class Counted(StoredObservations):
+    """Counts what is read and written, by path."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(FolderStore(root))
+        self.reads, self.writes = Counter[str](), Counter[str]()
+
+    @override
+    def read(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
+        self.reads[day.path] += 1
+        return super().read(day)
+
+    @override
+    def write(self, day: ObservationDay, observations: Sequence[MarketObservation]) -> None:
+        self.writes[day.path] += 1
+        super().write(day, observations)
+
+
+class Made:
+    """A source of one value of each subject a step, without a venue behind it; it breaks at a subject."""
+
+    name, kinds = "made", (K.OPEN_INTEREST, K.FUNDING_RATE)
+
+    def __init__(self, breaks_at: str = "") -> None:
+        self._breaks_at = breaks_at
+
+    def fetch(self, kind: ObservationKind, subject: str, since: datetime, until: datetime) -> Sequence[RawObservation]:
+        assert kind in self.kinds
+        assert since < until
+        if subject == self._breaks_at:
+            raise RuntimeError("a fault of the program")
+        newest = until - timedelta(minutes=until.minute % 5)
+        return [RawObservation(newest - minutes(5 * i), Decimal(7)) for i in range(2)]
+
+
+def test_a_run_reads_and_writes_each_file_of_all_its_series_once(tmp_path: Path) -> None:
+    lake, symbols = Counted(tmp_path), (BTC, ETH, Symbol("SOL-USD"))
+    collect_observations([Made()], symbols, lake=lake, clock=lambda: NOW)
+    assert set(lake.writes.values()) == {1}
+    assert len({one.subject for day in lake.all_days() for one in lake.inspect(day)}) == 3
+    for later, written in ((minutes(20), 1), (minutes(20), 0)):
+        lake.reads.clear()
+        lake.writes.clear()
+        collect_observations([Made()], symbols, lake=lake, clock=partial(_same, NOW + later))
+        assert set(lake.reads.values()) == {1}
+        assert set(lake.writes.values()) == ({1} if written else set())
+
+
+def test_what_was_fetched_before_a_fault_is_kept(tmp_path: Path) -> None:
+    lake = Counted(tmp_path)
+    with pytest.raises(RuntimeError):
+        collect_observations([Made(breaks_at=ETH)], (BTC, ETH), lake=lake, clock=lambda: NOW)
+    assert {one.subject for day in lake.all_days() for one in lake.inspect(day)} == {BTC}
 
 
 def test_a_damaged_file_is_set_aside_and_fetched_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

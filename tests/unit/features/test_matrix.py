@@ -219,7 +219,8 @@ def test_complete_rows_with_a_minute_between_them_are_no_window() -> None:
     matrix = compute_features(SCHEMA, walk(LIVE + 30))
     times = matrix.open_time_ms.copy()
     times[-5:] += 60_000
-    gappy = FeatureMatrix(matrix.symbol, SCHEMA, times, matrix.values, matrix.is_complete, matrix.has_reference)
+    alone = replace(SCHEMA, contiguous_bars=1)
+    gappy = FeatureMatrix(matrix.symbol, alone, times, matrix.values, matrix.is_complete, matrix.has_reference)
     assert [why_incomplete(gappy, rows) for rows in (1, 5, 6, 20)] == [None, None, "GAP_IN_WINDOW", "GAP_IN_WINDOW"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from signalbox.adapters.lake.day_file import DayFile
 from signalbox.adapters.lake.lake import Lake
@@ -82,6 +83,27 @@ def test_late_candles_reach_a_young_day_and_not_an_old_one(tmp_path: Path) -> No
     ledger.rows += late.values()
     report = run(ledger, tmp_path)
     assert [(d.key.day.day, d.rows, d.changed) for d in report.days] == [(7, 1440, False), (8, 1440, True), (9, 1440, True)]
+
+
+def test_candle_that_arrives_while_its_day_is_written_is_in_it_the_next_night(tmp_path: Path) -> None:
+    rows = candles(BTC, TODAY, 1440)
+    late, revised = rows.pop(700), rows[20]
+    better = candle(BTC, revised.open_time, "42")
+
+    class Busy(Ledger):
+        @override
+        def candles(self, venue: str, symbol: Symbol, start: datetime, end: datetime) -> Sequence[Candle]:
+            found = super().candles(venue, symbol, start, end)
+            self.rows = [better if one == revised else one for one in self.rows] + [late] * (late not in self.rows)
+            return found
+
+    ledger = Busy(*rows)
+    (first,) = run(ledger, tmp_path).days
+    assert (first.rows, first.conflicts) == (1439, ())
+    (second,) = run(ledger, tmp_path, AT + timedelta(days=1)).days
+    assert (second.rows, second.changed, second.conflicts) == (1440, True, (revised.open_time,))
+    stored = Lake(FolderStore(tmp_path)).stored(YESTERDAY).candles
+    assert stored == tuple(ledger.candles("coinbase", BTC, YESTERDAY.start, YESTERDAY.end))
 
 
 def test_old_days_without_a_file_are_caught_up_with_oldest_first_over_several_runs(tmp_path: Path) -> None:

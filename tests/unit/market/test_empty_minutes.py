@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from threading import Event
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
-from signalbox.events import CandlesClosed, CollectionProblem, Event
+from signalbox.events import CandlesClosed, CollectionProblem
+from signalbox.events import Event as BusEvent
+from signalbox.market import collection
 from signalbox.market.acceptance import RawRow, accept_rows, merge_looks
 from signalbox.market.backfill import SETTLED_AFTER, DayOutcome, backfill, days_of, open_days
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol, to_ms
-from signalbox.market.collection import CollectionReport, LookAgain, VenueError, candles_of, collect
+from signalbox.market.collection import CollectionReport, LookAgain, VenueError, VenuePulse, candles_of, collect
 from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, empty_bars
 from signalbox.market.lake import SeriesKey
 from tests.builders import BTC, ETH, NOON, minutes
@@ -24,6 +28,7 @@ from tests.unit.market.test_collection import MemoryBus, MemoryCursors
 from tests.unit.market.test_history import Archive
 
 START = NOON - timedelta(hours=3)
+STOPPED = NOON - timedelta(minutes=3)
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Exchange:
 
     venue: str = "coinbase"
     quiet: frozenset[datetime] = frozenset()
+    flat: frozenset[datetime] = frozenset()  # of the quiet ones: those of which it publishes a flat bar after all
     late: dict[datetime, int] = field(default_factory=dict)
     bad: frozenset[datetime] = frozenset()
     broken_from: int = 99
@@ -47,6 +53,10 @@ class Exchange:
         rows: list[RawRow] = []
         for i in range((until - since) // ONE_MINUTE):
             minute = since + i * ONE_MINUTE
+            if minute in self.quiet and minute in self.flat:
+                before = price(next(m for i in range(1, 99) if (m := minute - i * ONE_MINUTE) not in self.quiet))
+                rows.append((to_ms(minute), before, before, before, before, Decimal(0)))
+                continue
             if minute in self.quiet or self.late.get(minute, 0) > look or (minute >= NOON and not self.is_open):
                 continue
             close = Decimal(-1) if minute in self.bad else price(minute)
@@ -60,16 +70,43 @@ class TellingExchange(Exchange):
 
     known: int = 90
     asked_for_trades: int = 0
+    thin: Symbol | None = None  # only this symbol is quiet; None: every one
+    stands_still: bool = False  # nothing is published any more of the last minutes, though everybody trades on
+
+    @override
+    def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
+        rows = super().fetch(symbol, since, until)
+        if self.stands_still:
+            return [row for row in rows if row[0] < to_ms(STOPPED)]
+        if self.thin in {None, symbol}:
+            return rows
+        return replace(self, thin=None, quiet=frozenset(), late={}).fetch(symbol, since, until)
 
     def trade_times(self, symbol: Symbol) -> Sequence[datetime]:
         self.asked_for_trades += 1
         newest = range(1 if self.is_open else 0, -self.known, -1)
         made = (NOON + (i - 1) * ONE_MINUTE for i in newest)
-        return [minute + ONE_MINUTE / 2 for minute in made if minute not in self.quiet]
+        still = STOPPED if self.stands_still else NOON + ONE_MINUTE
+        return [minute + ONE_MINUTE / 2 for minute in made if minute not in self.quiet and minute < still]
 
 
 def price(minute: datetime) -> Decimal:
     return Decimal(1000 + to_ms(minute) // 60_000 % 97)
+
+
+class HeardPulse(VenuePulse):
+    """Knows when every symbol's first answer has been seen, as it has after a pause of real seconds."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__()
+        self._left, self.is_heard = symbols, Event()
+
+    @override
+    def saw(self, candles: Sequence[Candle]) -> None:
+        super().saw(candles)
+        self._left -= 1
+        if self._left <= 0:
+            self.is_heard.set()
 
 
 @dataclass
@@ -81,11 +118,19 @@ class Run:
     def collect(self, symbols: Sequence[Symbol] = (BTC,)) -> CollectionReport:
         cursors = MemoryCursors()
         cursors.at = dict.fromkeys(((self.exchange.venue, symbol) for symbol in symbols), NOON - minutes(6))
-        again = LookAgain(pause=self.pauses.append, monotonic=lambda: sum(self.pauses))
-        return collect(NOON, symbols, source=self.exchange, cursors=cursors, bus=self.bus, again=again)
+        pulse = HeardPulse(len(symbols))
+
+        def pause(seconds: float) -> None:
+            assert pulse.is_heard.wait(timeout=20)
+            self.pauses.append(seconds)
+
+        again = LookAgain(pause=pause, monotonic=lambda: sum(self.pauses))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(collection, "VenuePulse", lambda: pulse)
+            return collect(NOON, symbols, source=self.exchange, cursors=cursors, bus=self.bus, again=again)
 
     def candles(self, symbol: Symbol = BTC) -> dict[datetime, Candle]:
-        events: list[Event] = self.bus.events
+        events: list[BusEvent] = self.bus.events
         return {
             c.open_time: c
             for e in events
@@ -298,8 +343,8 @@ LAST = NOON - ONE_MINUTE
 
 def test_a_thin_symbols_newest_minute_is_proved_by_the_trades_and_holds_nobody_up() -> None:
     quiet = frozenset({LAST, LAST - ONE_MINUTE})
-    telling = Run(TellingExchange(quiet=quiet, is_open=False))
-    report = telling.collect()
+    telling = Run(TellingExchange(quiet=quiet, is_open=False, thin=BTC))
+    report = telling.collect((BTC, ETH))
     assert telling.pauses == [2.0]
     assert telling.candles()[LAST].volume == 0
     assert telling.candles()[LAST].close == price(LAST - 2 * ONE_MINUTE)
@@ -311,14 +356,42 @@ def test_a_thin_symbols_newest_minute_is_proved_by_the_trades_and_holds_nobody_u
 
 
 def test_a_minute_in_which_somebody_traded_is_late_and_is_waited_for() -> None:
-    run = Run(TellingExchange(late={LAST: 3}, is_open=False))
-    run.collect()
+    run = Run(TellingExchange(late={LAST: 3}, is_open=False, thin=BTC))
+    run.collect((BTC, ETH))
     assert run.pauses == [2.0, 8.0]
     assert run.candles()[LAST].volume > 0
 
 
 def test_trades_that_do_not_reach_back_prove_nothing() -> None:
-    run = Run(TellingExchange(quiet=frozenset({LAST}), is_open=False, known=0))
+    run = Run(TellingExchange(quiet=frozenset({LAST}), is_open=False, known=0, thin=BTC))
+    run.collect((BTC, ETH))
+    assert sum(run.pauses) == 40.0
+    assert LAST not in run.candles()
+
+
+@given(st.sets(st.integers(1, 5)), st.sets(st.integers(1, 5)))  # the minutes before were an earlier run's
+def test_a_venue_that_changes_its_convention_in_between_gives_the_same_bars(quiet: set[int], flat: set[int]) -> None:
+    silent = frozenset(NOON - i * ONE_MINUTE for i in quiet)
+    kept, mixed = (Run(Exchange(quiet=silent, flat=frozenset(NOON - i * ONE_MINUTE for i in some))) for some in (set(), flat))
+    kept.collect()
+    mixed.collect()
+    assert mixed.candles() == kept.candles()
+    assert len(kept.candles()) == 15
+
+
+@pytest.mark.parametrize("symbols", [(BTC,), (BTC, ETH)])
+def test_a_feed_that_stands_still_proves_no_minute_empty(symbols: tuple[Symbol, ...]) -> None:
+    """Candles and trades of a venue's cache of some minutes ago look like a quiet market, and are none."""
+    exchange = TellingExchange(stands_still=True)
+    run = Run(exchange)
+    run.collect(symbols)
+    assert exchange.asked_for_trades
+    for symbol in symbols:
+        assert max(run.candles(symbol)) == STOPPED - ONE_MINUTE
+
+
+def test_quiet_symbol_alone_is_waited_for_because_nothing_shows_life() -> None:
+    run = Run(TellingExchange(quiet=frozenset({LAST}), is_open=False))
     run.collect()
     assert sum(run.pauses) == 40.0
     assert LAST not in run.candles()
@@ -334,9 +407,9 @@ def test_a_venue_that_publishes_empty_minutes_is_not_asked_for_trades() -> None:
 @given(QUIET, st.integers(0, 90), st.integers(0, 5))
 def test_trades_prove_only_minutes_in_which_nobody_traded(quiet: set[int], known: int, late: int) -> None:
     times = frozenset(START + i * ONE_MINUTE for i in quiet)
-    exchange = TellingExchange(quiet=times, late={LAST - i * ONE_MINUTE: 9 for i in range(late)}, is_open=False, known=known)
-    run = Run(exchange)
-    run.collect()
+    absent = {LAST - i * ONE_MINUTE: 9 for i in range(late)}
+    run = Run(TellingExchange(quiet=times, late=absent, is_open=False, known=known, thin=BTC))
+    run.collect((BTC, ETH))
     for minute, candle in run.candles().items():
         assert candle.volume > 0 or minute in times
         if minute not in times:

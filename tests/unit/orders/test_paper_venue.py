@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.market.candles import ONE_MINUTE, Candle
+from signalbox.market.empty_minutes import flat_bar
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import Liquidity, OrderFilled
 from signalbox.orders.lifecycle import apply
@@ -134,6 +135,15 @@ def test_volume_limits_a_fill_and_the_rest_follows_in_the_next_bars() -> None:
     assert order.filled == Decimal("5.6")  # 1.09 down to the lot
     stop = after(at_venue(venue, stop="101"), bar(volume="40"), bar(1, open="90", high="90", low="90", close="90"), venue=venue)
     assert [t.price for t in stop.trades] == [Decimal("101.03"), Decimal("90.07")]  # a triggered stop is a market order
+
+
+@pytest.mark.parametrize("changes", [{}, {"price": "101"}, {"stop": "99"}])
+def test_nothing_fills_in_an_empty_minute_though_liquidity_is_unlimited(changes: dict[str, Any]) -> None:
+    """Nobody traded in it, so it has no price: a market, a limit and a stop order wait for the next bar with a trade."""
+    waiting = after(at_venue(**changes), flat_bar(bar(-1), NOON), flat_bar(bar(-1), NOON + ONE_MINUTE))
+    assert (waiting.filled, waiting.state) == (ZERO, at_venue(**changes).state)
+    (trade,) = after(waiting, bar(2)).trades
+    assert trade.at >= NOON + 2 * ONE_MINUTE
 
 
 def test_a_bar_given_twice_is_the_same_trade() -> None:

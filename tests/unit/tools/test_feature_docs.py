@@ -23,7 +23,7 @@ def test_the_page_names_every_feature_once_and_both_hashes() -> None:
 def test_every_row_has_as_many_cells() -> None:
     rows = [line.replace("\\|", "") for line in render().splitlines() if line.startswith("| ") and line[2].isdigit()]
     assert len(rows) == 50
-    assert {row.count("|") for row in rows} == {8}
+    assert {row.count("|") for row in rows} == {9}
 
 
 def test_writing_it_gives_the_page(tmp_path: Path) -> None:

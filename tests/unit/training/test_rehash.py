@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from local.cli.features.app import features_app
 from local.settings import load_settings
-from signalbox.features import get_schema
+from signalbox.features import SPARING, get_schema
 from signalbox.inference import BundleGoldenError, BundleSchemaError, load_bundle
 from signalbox.inference.manifest import read_manifest, write_manifest
 from tests.unit.training.synthetic import small_config, walk, write_candles
@@ -98,10 +98,32 @@ def test_other_features_the_hash_of_today_and_a_folder_that_is_there_are_refused
         rehash_bundle(former, candles, tmp_path)
 
 
+def test_bundle_takes_the_form_that_spares_a_minute_and_gives_it_back(bundle: Path, candles: Path, tmp_path: Path) -> None:
+    words = ["rehash", str(bundle), "--data", str(candles), "--out", str(tmp_path / "spares"), "--spare-missing"]
+    result = CliRunner().invoke(features_app, words)
+    assert result.exit_code == 0
+    loaded = load_bundle(tmp_path / "spares")
+    assert (loaded.schema.hash, loaded.schema.most_missing_bars) == (SPARING["v31"].hash, 1)
+    with pytest.raises(RehashError, match="nothing to do"):
+        rehash_bundle(tmp_path / "spares", candles, tmp_path / "again", spares_missing=True)
+    rehash_bundle(tmp_path / "spares", candles, tmp_path / "strict")
+    assert (tmp_path / "strict" / "manifest.json").read_bytes() == (bundle / "manifest.json").read_bytes()
+
+
+def test_schema_without_a_measured_model_has_no_form_that_spares(bundle: Path, candles: Path, tmp_path: Path) -> None:
+    other = tmp_path / "v50"
+    shutil.copytree(bundle, other)
+    manifest = read_manifest(other)
+    named_v50 = manifest.feature_schema.model_copy(update={"name": "v50", "hash": get_schema("v50").hash})
+    write_manifest(other, manifest.model_copy(update={"feature_schema": named_v50}))
+    with pytest.raises(RehashError, match="v50 has no form that spares"):
+        rehash_bundle(other, candles, tmp_path / "new", spares_missing=True)
+
+
 def test_the_starter_bundle_was_migrated_by_this_proof(tmp_path: Path) -> None:
     data = load_settings().recorded_candles
     if data is None:
         pytest.skip("no recorded candles: set SIGNALBOX_DATA")
-    proof = rehash_bundle(named(STARTER, tmp_path / "former", SCHEMA.former_hash), data, tmp_path / "new")
+    proof = rehash_bundle(named(STARTER, tmp_path / "former", SCHEMA.former_hash), data, tmp_path / "new", spares_missing=True)
     assert (proof.golden_rows, proof.worst) == (1_440, 0.0)
     assert (tmp_path / "new" / "manifest.json").read_bytes() == (STARTER / "manifest.json").read_bytes()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich import box
 from rich.console import Console
@@ -14,8 +17,18 @@ from rich.table import Table
 
 from local.cli.data.alternative.report import alternative_facts, alternative_json, show_alternative
 from local.cli.data.quality_json import fault_text
-from local.cli.data.report.facts import FolderFacts, SeriesFacts, read_facts, to_json, total_minutes
+from local.cli.data.report.facts import (
+    FolderFacts,
+    HeldElsewhere,
+    SeriesFacts,
+    held_by_others,
+    read_facts,
+    to_json,
+    total_minutes,
+)
 from local.errors import DataError
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.reading import FallbackDecisions, LedgerReader
 from signalbox.market.candles import ONE_MINUTE, MarketDataError, from_ms
 from signalbox.market.clock import Gap
 from signalbox.market.quality import JUMP
@@ -25,42 +38,110 @@ REPORT: Final = "report.json"
 PICTURE: Final = "coverage.png"
 
 
-def run_data_report(folder: Path, out: Path | None, *, json_output: bool, now: datetime) -> int:
-    """Report on a folder and return the exit code. Raises MarketDataError if it holds neither candles nor alternative data."""
+def run_data_report(
+    folder: Path,
+    out: Path | None,
+    *,
+    json_output: bool,
+    now: datetime,
+    ledger_of: Callable[[], AbstractContextManager[ConnectionSource]] | None = None,
+) -> int:
+    """Report on a folder and return the exit code. Raises MarketDataError if it holds neither candles nor alternative data.
+
+    ledger_of: opens the ledger that says where a fallback venue decided; None leaves that out.
+    """
     beside = alternative_facts(folder)
     try:
-        facts = read_facts(folder, now=now)
+        venues = read_facts(folder, now=now)
     except MarketDataError:
         if beside.is_empty:
             raise
-        facts = FolderFacts(folder, now, (), ())
-    report = to_json(facts)
+        venues = (FolderFacts(folder, now, (), ()),)
+    others = held_by_others(venues)
+    report = to_json(venues[0]) if len(venues) == 1 else _venues_json(venues, others)
+    decisions = None if ledger_of is None else _decided_on_fallbacks(ledger_of, venues)
+    if decisions is not None:
+        report["decided_on_fallbacks"] = [asdict(one) | _instants(one) for one in decisions]
     if not beside.is_empty:
         report["alternative"] = alternative_json(beside)
-    if out is not None:
-        from local.cli.data.report.heat_map import draw_coverage  # noqa: PLC0415 - matplotlib only when something is drawn
-
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / REPORT).write_text(json.dumps(report, indent=2) + "\n")
-            if facts.series:
-                draw_coverage(facts, out / PICTURE)
-        except OSError as error:
-            raise DataError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    written = [] if out is None else _write(report, venues, out)
     if json_output:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     console = Console(stderr=json_output)
-    if facts.series:
-        _show(console, facts)
+    _show_venues(console, venues, others)
+    if decisions is not None:
+        _show_fallbacks(console, decisions)
     show_alternative(console, beside)
-    if out is not None:
-        console.print(f"written {out / REPORT}, {out / PICTURE}", highlight=False, markup=False)
-    return 0 if facts.is_sound and not beside.bad_files else 1
+    if written:
+        console.print(f"written {', '.join(map(str, written))}", highlight=False, markup=False)
+    return 0 if all(facts.is_sound for facts in venues) and not beside.bad_files else 1
+
+
+def _show_venues(console: Console, venues: Sequence[FolderFacts], others: Sequence[HeldElsewhere]) -> None:
+    for facts in venues:
+        if facts.series:
+            if len(venues) > 1:
+                console.print(f"venue {facts.venue}", highlight=False)
+            _show(console, facts)
+    for one in others:
+        text = f"{one.symbol}: {one.other} has {one.minutes:,} minutes that {one.venue} lacks, first {one.first:%Y-%m-%d %H:%M}"
+        console.print(text, highlight=False)
+
+
+def _venues_json(venues: Sequence[FolderFacts], others: Sequence[HeldElsewhere]) -> dict[str, Any]:
+    """Return the report of a lake of several venues: each venue's own, and what one has of the minutes that another lacks."""
+    return {
+        "folder": venues[0].folder.name,
+        "sound": all(facts.is_sound for facts in venues),
+        "measured_at": venues[0].now.isoformat(),
+        "venues": {facts.venue: to_json(facts) for facts in venues},
+        "held_by_others": [asdict(one) | {"first": one.first.isoformat()} for one in others],
+    }
+
+
+def _write(report: dict[str, Any], venues: Sequence[FolderFacts], out: Path) -> list[Path]:
+    from local.cli.data.report.heat_map import draw_coverage  # noqa: PLC0415 - matplotlib only when something is drawn
+
+    written = [out / REPORT]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        for facts in venues:
+            if facts.series:
+                name = PICTURE if len(venues) == 1 else PICTURE.replace(".", f"-{facts.venue}.")
+                draw_coverage(facts, out / name)
+                written.append(out / name)
+    except OSError as error:
+        raise DataError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    return written
+
+
+def _decided_on_fallbacks(
+    ledger_of: Callable[[], AbstractContextManager[ConnectionSource]], venues: Sequence[FolderFacts]
+) -> tuple[FallbackDecisions, ...]:
+    """Return what was decided on fallback venues since the first minute that the folder has."""
+    starts = [one.quality.first for facts in venues for one in facts.series if one.quality.first is not None]
+    if not starts:
+        return ()
+    with ledger_of() as source:
+        return LedgerReader(source).fallback_decisions(min(starts), venues[0].now)
+
+
+def _instants(one: FallbackDecisions) -> dict[str, str]:
+    return {"first": one.first.isoformat(), "last": one.last.isoformat()}
+
+
+def _show_fallbacks(console: Console, decisions: Sequence[FallbackDecisions]) -> None:
+    if not decisions:
+        console.print("decided on a fallback venue: nothing", highlight=False)
+    for one in decisions:
+        period = f"{one.first:%Y-%m-%d %H:%M} to {one.last:%Y-%m-%d %H:%M}"
+        console.print(f"{one.symbol}: {one.count:,} decisions on {one.market}, {period}", highlight=False)
 
 
 def _show(console: Console, facts: FolderFacts) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name in ("symbol", "rows", "from", "to", "missing", "own", "dup", "bad", "0 vol", "stale"):
+    for name in ("symbol", "rows", "from", "to", "missing", "own", "empty", "dup", "bad", "stale"):
         table.add_column(name, justify="left" if name in {"symbol", "from", "to"} else "right", no_wrap=True)
     for one in facts.series:
         table.add_row(*_row(one, facts))
@@ -71,7 +152,8 @@ def _show(console: Console, facts: FolderFacts) -> None:
     if (newest := facts.newest) is not None:
         behind = _span((facts.now - newest) // ONE_MINUTE)
         console.print(
-            f"newest close {newest:%Y-%m-%d %H:%M} UTC, {behind} ago; own: missing in this symbol only", highlight=False
+            f"newest close {newest:%Y-%m-%d %H:%M} UTC, {behind} ago; own: missing in this symbol only; empty: nobody traded",
+            highlight=False,
         )
     minutes = total_minutes(facts.outages)
     console.print(f"outages of all symbols: {_count(facts.outages)}, {minutes:,} minutes", highlight=False)
@@ -96,9 +178,9 @@ def _row(one: SeriesFacts, facts: FolderFacts) -> list[str]:
         f"{found.last_close - ONE_MINUTE:%Y-%m-%d}",
         f"{found.missing:,}",
         f"{total_minutes(facts.own_gaps(one)):,}",
+        f"{found.empty:,}",
         f"{found.duplicates:,}",
         wrong,
-        f"{found.zero_volume:,}",
         _span(found.stale_minutes(newest)),
     ]
 

@@ -14,8 +14,8 @@ from local.cli.data.quality_json import gap_json, quality_json
 from signalbox.adapters.lake.day_file import DayFile
 from signalbox.adapters.lake.lake import BadDay
 from signalbox.adapters.lake.recorded import RecordedFile
-from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
-from signalbox.market.candles import MarketDataError, Symbol
+from signalbox.adapters.lake.series import CandleSeries, LakeSeries, series_by_venue
+from signalbox.market.candles import MarketDataError, Symbol, from_ms, to_ms
 from signalbox.market.clock import Gap
 from signalbox.market.quality import SeriesQuality, assess, find_outages, newest_close, without_outages
 
@@ -38,7 +38,7 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
-    """The facts about every symbol of a folder. outages: minutes missing in all of them.
+    """The facts about every symbol of a venue in a folder. outages: minutes missing in all of them.
 
     now: the instant that staleness refers to.
     """
@@ -47,6 +47,7 @@ class FolderFacts:
     now: datetime
     series: tuple[SeriesFacts, ...]
     outages: tuple[Gap, ...]
+    venue: str = ""  # "" for recorded files
 
     @property
     def newest(self) -> datetime | None:
@@ -63,10 +64,41 @@ class FolderFacts:
         return without_outages(one.quality.gaps, self.outages)
 
 
-def read_facts(folder: Path, *, now: datetime) -> FolderFacts:
-    """Read a folder and change nothing. Raises MarketDataError if it has no candles, or a symbol twice."""
-    found = tuple(_facts(series) for series in find_series(folder))
-    return FolderFacts(folder, now, found, find_outages([one.quality for one in found]))
+@dataclass(frozen=True, slots=True)
+class HeldElsewhere:
+    """Minutes of a symbol that one venue lacks and another has: a fallback there could decide."""
+
+    symbol: Symbol
+    venue: str
+    other: str
+    minutes: int
+    first: datetime
+
+
+def read_facts(folder: Path, *, now: datetime) -> tuple[FolderFacts, ...]:
+    """Read a folder and change nothing; one result a venue. Raises MarketDataError if it has no candles, or a symbol twice."""
+    found = []
+    for venue, every in series_by_venue(folder).items():
+        series = tuple(_facts(one) for one in every)
+        found.append(FolderFacts(folder, now, series, find_outages([one.quality for one in series]), venue))
+    return tuple(found)
+
+
+def held_by_others(venues: Sequence[FolderFacts]) -> tuple[HeldElsewhere, ...]:
+    """Return, by symbol and venue, the minutes from the venue's first one on that it lacks and another venue has."""
+    found = []
+    for own in venues:
+        for other in (one for one in venues if one is not own):
+            theirs = {one.symbol: one.quality.present_ms for one in other.series}
+            for one in own.series:
+                there = theirs.get(one.symbol, np.empty(0, dtype=np.int64))
+                absent = np.setdiff1d(there, one.quality.present_ms, assume_unique=True)
+                if one.quality.first is not None:
+                    absent = absent[absent >= to_ms(one.quality.first)]
+                if absent.shape[0]:
+                    first = from_ms(int(absent.min()))
+                    found.append(HeldElsewhere(one.symbol, own.venue, other.venue, int(absent.shape[0]), first))
+    return tuple(sorted(found, key=lambda one: (one.symbol, one.venue, one.other)))
 
 
 def _facts(series: CandleSeries) -> SeriesFacts:
@@ -101,6 +133,7 @@ def to_json(facts: FolderFacts) -> dict[str, Any]:
     newest = facts.newest
     return {
         "folder": facts.folder.name,
+        **({"venue": facts.venue} if facts.venue else {}),
         "sound": facts.is_sound,
         "newest_close": None if newest is None else newest.isoformat(),
         "measured_at": facts.now.isoformat(),

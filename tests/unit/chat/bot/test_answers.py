@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.chat.bot.answers import effect_text, orders_text, parts_of, pnl_text, positions_text, risk_text
+from signalbox.chat.bot.answers import (
+    effect_text,
+    orders_text,
+    parts_of,
+    pnl_text,
+    positions_text,
+    risk_text,
+    signal_text,
+    signals_text,
+)
+from signalbox.market.candles import Symbol
 from signalbox.portfolio.account import EquitySnapshot
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.documents import AccountDocument, OrderDocument
 from signalbox.trading.view import account_view
@@ -34,6 +46,18 @@ def test_risk_shows_each_limit_with_what_is_left() -> None:
     shown = risk_text(account_view(state_with(["96100", "94000"])))
     assert "▓▓▓▓░░░░░░ 42% of the daily loss limit\n  2,900.00 left, broken below 91,100.00" in shown
     assert "▓▓▓▓▓▓░░░░ 60% of the total loss limit\n  4,000.00 left, broken below 90,000.00" in shown
+
+
+def test_a_signal_of_a_fallback_venue_and_of_late_bars_is_marked() -> None:
+    plain = Signal(
+        Symbol(BTC), START, "starter-1", DeploymentStage.SHADOW, Direction.BUY, Tier.HIGH, 0.61, BASE[BTC],
+        late=False, schema_name="v50", schema_hash="h", features=(1.0,),
+    )  # fmt: skip
+    marked = replace(plain, market="kraken", known_at=START + timedelta(seconds=21))
+    assert "kraken" not in signal_text(plain) + signals_text([plain], timedelta(hours=1))
+    assert "Decided on kraken, a fallback venue" in signal_text(marked)
+    assert f"complete at {START + timedelta(seconds=21):%H:%M:%S} UTC, late" in signal_text(marked)
+    assert " on kraken" in signals_text([marked], timedelta(hours=1))
 
 
 def test_risk_without_a_price_says_that_it_is_unknown() -> None:

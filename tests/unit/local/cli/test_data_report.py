@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,30 @@ def test_a_lake_is_reported_like_files_and_a_bad_day_is_told_and_left(tmp_path: 
     assert not (tmp_path / "quarantine").exists()
 
 
+def test_each_venue_of_a_lake_is_reported_with_what_the_other_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fallback's candles lie beside the stage's own: neither hides the other's gaps, empties or bad files."""
+    own = lake(tmp_path, BTC, 2)
+    there = [DayKey(SeriesKey("kraken", BTC), key.day) for key in own]
+    for key in there:
+        Lake(FolderStore(tmp_path)).write_day(key, candles(BTC, key.end, 1440), asked_until=key.end)
+    kept = candles(BTC, own[1].end, 1440)
+    quiet = [replace(c, high=c.close, low=c.close, open=c.close, volume=Decimal(0)) for c in kept[:7]]
+    Lake(FolderStore(tmp_path)).write_day(own[1], [*quiet, *kept[7:100], *kept[120:1400]], asked_until=own[1].end)
+    (tmp_path / there[0].path).write_bytes(b"half a fi")
+    out = tmp_path / "out"
+    code = run_data_report(tmp_path, out, json_output=True, now=NOW)
+    captured = capsys.readouterr()
+    reported = json.loads(captured.out)
+    coinbase, kraken = (reported["venues"][venue]["symbols"][BTC] for venue in ("coinbase", "kraken"))
+    assert (coinbase["missing_minutes"], coinbase["empty_minutes"], coinbase["sound"]) == (20, 7, True)
+    assert (kraken["missing_minutes"], kraken["sound"], code) == (0, False, 1)
+    lacking = {"symbol": BTC, "venue": "coinbase", "other": "kraken", "minutes": 60, "first": "2024-01-31T01:40:00+00:00"}
+    assert reported["held_by_others"] == [lacking]  # what comes before kraken's first readable minute is no gap of it
+    assert "kraken has 60 minutes that coinbase lacks" in captured.err
+    assert {path.name for path in out.iterdir()} == {"report.json", "coverage-coinbase.png", "coverage-kraken.png"}
+    assert (tmp_path / there[0].path).exists()
+
+
 def test_a_lake_of_bad_files_only_is_a_report_not_a_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (key,) = lake(tmp_path, BTC, 1)
     (tmp_path / key.path).write_bytes(b"")
@@ -144,7 +170,7 @@ def test_a_lake_of_bad_files_only_is_a_report_not_a_crash(tmp_path: Path, capsys
 def test_cells_of_the_picture_are_missing_minutes_by_day(tmp_path: Path) -> None:
     write(tmp_path, "BTC-USDT", table([*range(600, 2000), *range(2010, 3 * 1440 - 60)]))
     write(tmp_path, "ETH-USDT", table([*range(600, 1440), *range(2 * 1440, 3 * 1440 - 60)]))
-    facts = read_facts(tmp_path, now=NOW)
+    (facts,) = read_facts(tmp_path, now=NOW)
     months = [START.date().replace(day=1), START.date().replace(month=2, day=1)]
     btc, eth = (missing_by_day(one, facts.series, months) for one in facts.series)
     assert btc[0].tolist() == [-1] * 29 + [0, 10]

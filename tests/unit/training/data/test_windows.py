@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, get_schema
+from signalbox.features import SPARING, FeatureMatrix, FeatureSchema, compute_features, get_schema
 from signalbox.market.candles import MINUTE_MS, Bars
 from tests.examples import examples
 from tests.unit.training.synthetic import walk, without
@@ -74,18 +74,12 @@ def test_the_rows_are_those_of_the_matrix(data: Dataset) -> None:
     np.testing.assert_array_equal(own, matrix.values.astype(np.float32))  # NaN in the warm-up of each
 
 
-@given(
-    complete=st.lists(st.booleans(), max_size=40),
-    steps=st.lists(st.sampled_from([1, 1, 1, 2, 5]), min_size=40, max_size=40),
-)
-def test_a_run_ends_at_a_gap_and_at_an_incomplete_row(complete: list[bool], steps: list[int]) -> None:
-    minutes = np.cumsum(steps)[: len(complete)]
+@given(complete=st.lists(st.booleans(), max_size=40))
+def test_a_run_ends_at_an_incomplete_row(complete: list[bool]) -> None:
     wanted: list[int] = []
-    for i, whole in enumerate(complete):
-        continues = i > 0 and minutes[i] - minutes[i - 1] == 1
-        wanted.append(0 if not whole else 1 + (wanted[-1] if continues else 0))
-    found = rows_in_a_run(minutes.astype(np.int64) * MINUTE_MS, np.array(complete, dtype=np.bool_))
-    assert found.tolist() == wanted
+    for whole in complete:
+        wanted.append(0 if not whole else 1 + (wanted[-1] if wanted else 0))
+    assert rows_in_a_run(np.array(complete, dtype=np.bool_)).tolist() == wanted
 
 
 def may_be_decided(bars: Bars, matrix: FeatureMatrix, at: int, window_bars: int) -> bool:
@@ -171,3 +165,19 @@ def test_a_row_that_is_not_finite_in_single_precision_is_no_decision(monkeypatch
     found = build_dataset(SCHEMA, [WALKS[0]], window_bars=10)
     assert np.setdiff1d(sound.bar, found.bar).tolist() == [2_399, 2_404]
     assert (found.counts[WALKS[0].symbol].gap_in_features, found.counts[WALKS[0].symbol].gap_in_window) == (1, 1)
+
+
+def test_schema_that_spares_a_minute_leaves_out_a_quarter_of_an_hour() -> None:
+    bars = without(WALKS[0], 2_500, 2_500)
+    lost = int(WALKS[0].open_time_ms[2_500])
+    strict, spared = (build_dataset(schema, [bars], window_bars=60, unjudged=True) for schema in (SCHEMA, SPARING["v31"]))
+    after = np.setdiff1d(spared.decided_at_ms, strict.decided_at_ms)
+    assert np.setdiff1d(strict.decided_at_ms, spared.decided_at_ms).size == 0
+    assert after.min() - lost > 16 * MINUTE_MS >= after.min() - lost - FIVE_MS
+    assert np.diff(after).max() == FIVE_MS
+    counts = spared.counts[bars.symbol]
+    assert (counts.gap_in_features, counts.gap_in_window) == (3, 0)
+    assert np.isfinite(spared.windows(slice(None), 60)).all()
+    judged = build_dataset(SPARING["v31"], [bars], window_bars=60)
+    entered = judged.decided_at_ms[judged.decided_at_ms <= lost]
+    assert lost - entered.max() >= HORIZON_MINUTES * MINUTE_MS  # a label is still made across no gap

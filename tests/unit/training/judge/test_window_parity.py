@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.events import CandleRow, CandlesClosed, SymbolCandles
+from signalbox.features import SPARING
 from signalbox.inference import Ensemble, load_bundle
+from signalbox.inference.manifest import read_manifest, write_manifest
 from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Bars, Candle, Symbol, from_ms
 from signalbox.signals.cycle import CycleOutcome, run_cycle
 from signalbox.signals.model import DeployedModel, ModelChoice
@@ -58,6 +61,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ensemble(folder: Path) -> Ensemble:
     return load_bundle(folder)
+
+
+@pytest.fixture(scope="module")
+def sparing(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ensemble:
+    """The same bundle under the hash of the schema that spares one missing minute."""
+    out = tmp_path_factory.mktemp("s") / "windows"
+    shutil.copytree(folder, out)
+    manifest = read_manifest(out)
+    named = manifest.feature_schema.model_copy(update={"hash": SPARING["v31"].hash})
+    write_manifest(out, manifest.model_copy(update={"feature_schema": named}))
+    return load_bundle(out)
 
 
 def decided(ensemble: Ensemble, candles: dict[Symbol, list[Candle]], instants: Sequence[datetime]) -> list[CycleOutcome]:
@@ -140,11 +154,30 @@ def test_a_gap_refuses_until_the_oldest_row_of_the_window_has_its_whole_hour(ens
     assert "0 complete rows of the newest 20" in outcomes[11].refusals[0].detail
 
 
+def test_bundle_that_spares_a_minute_is_refused_for_fifteen_minutes(sparing: Ensemble) -> None:
+    instants = [boundary(GAP) + FIVE * i for i in range(26)]
+    candles = without({GAP})
+    outcomes = decided(sparing, candles, instants)
+    waited = [outcome.cycle_at for outcome in outcomes if outcome.refusals]
+    assert waited == [at for at in instants if at < from_ms(START_MS + (GAP + 17) * MINUTE_MS)]
+    assert {refusal.reason for outcome in outcomes for refusal in outcome.refusals} == {"GAP_IN_WINDOW"}
+    signals = [signal for outcome in outcomes for signal in outcome.signals]
+    assert {signal.schema_hash for signal in signals} == {SPARING["v31"].hash}
+    bars = {symbol: Bars.from_candles(symbol, known) for symbol, known in candles.items()}
+    assert {one.mismatches for one in verify_signals(signals, bars, tolerance=0.0)} == {()}
+    scored = score(sparing, data_of(sparing, candles))
+    for signal in signals[:20]:
+        at, symbol = round(signal.decided_at.timestamp() * 1000), scored.data.symbols.index(signal.symbol)
+        (row,) = np.flatnonzero((scored.data.decided_at_ms == at) & (scored.data.symbol == symbol))
+        assert signal.probability_up == pytest.approx(scored.probability_up[row], abs=1e-7)
+
+
 @settings(max_examples=examples(4))
-@given(first=st.integers(2_130, 2_200), length=st.integers(1, 30), again=st.integers(0, 90))
+@given(spares=st.booleans(), first=st.integers(2_130, 2_200), length=st.integers(1, 30) | st.just(1), again=st.integers(0, 140))
 def test_training_and_the_cycle_decide_after_a_gap_at_the_same_instants(
-    ensemble: Ensemble, first: int, length: int, again: int
+    ensemble: Ensemble, sparing: Ensemble, spares: bool, first: int, length: int, again: int
 ) -> None:
+    ensemble = sparing if spares else ensemble
     missing = {*range(first, first + length), first + length + again}
     candles = without(missing)
     after = first + length + again + 1

@@ -12,7 +12,15 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Protocol
 
-from signalbox.alternative.observations import RULES, WHOLE_MARKET, MarketObservation, ObservationError, ObservationKind, merge
+from signalbox.alternative.observations import (
+    RULES,
+    WHOLE_MARKET,
+    MarketObservation,
+    ObservationError,
+    ObservationKey,
+    ObservationKind,
+    merge,
+)
 from signalbox.events import CollectionProblem
 from signalbox.market.collection import VenueError
 
@@ -106,28 +114,82 @@ def collect_observations(
     outcomes: list[SeriesOutcome] = []
     for source in sources:
         silent: SeriesOutcome | None = None
-        series = [(kind, one) for kind in source.kinds for one in ((WHOLE_MARKET,) if kind in OF_THE_MARKET else symbols)]
-        for kind, subject in series:
-            if silent is not None:
-                outcomes.append(replace(silent, kind=kind, subject=subject))
-                continue
-            outcomes.append(found := _collect(source, kind, subject, lake, clock, since, until))
-            if found.problem in _SILENT:
-                silent = found
+        for kind in source.kinds:
+            days = _KindDays(source.name, kind, lake)
+            try:
+                for subject in (WHOLE_MARKET,) if kind in OF_THE_MARKET else symbols:
+                    if silent is not None:
+                        outcomes.append(replace(silent, kind=kind, subject=subject))
+                        continue
+                    outcomes.append(found := _collect(source, subject, days, clock, since, until))
+                    if found.problem in _SILENT:
+                        silent = found
+            finally:
+                days.write()
     return tuple(outcomes)
+
+
+class _KindDays:
+    """The day files of one source and kind during a run: each is read once, and written once if it changed."""
+
+    def __init__(self, source: str, kind: ObservationKind, lake: ObservationLake) -> None:
+        self.kind = kind
+        self._source, self._lake = source, lake
+        self._stored: tuple[ObservationDay, ...] | None = None
+        self._kept: dict[ObservationDay, tuple[MarketObservation, ...]] = {}
+        self._changed: set[ObservationDay] = set()
+
+    def begin(self, subject: str, end: datetime) -> datetime:
+        """Return where to begin: some values before the newest one, so that revisions and late values are seen."""
+        step = RULES[self.kind].step
+        overlap = EVENT_OVERLAP if step is None else OVERLAP_STEPS * step
+        if self._stored is None:
+            self._stored = tuple(self._lake.days(self._source, self.kind))
+        for day in reversed(self._stored):
+            instants = [one.observed_at for one in self._read(day) if one.subject == subject and one.observed_at <= end]
+            if instants:
+                return max(instants) - overlap
+        return end - max(FIRST_LOOK, overlap)
+
+    def add(self, found: Sequence[MarketObservation]) -> tuple[list[MarketObservation], set[ObservationKey]]:
+        """Merge values into their days. Return those that are new, and the keys that had a version before."""
+        by_day: dict[ObservationDay, list[MarketObservation]] = {}
+        for one in found:
+            by_day.setdefault(ObservationDay(self._source, self.kind, one.observed_at.astimezone(UTC).date()), []).append(one)
+        news: list[MarketObservation] = []
+        known: set[ObservationKey] = set()
+        for day in sorted(by_day):
+            kept = self._read(day)
+            merged = merge(kept, by_day[day])
+            if fresh := set(merged) - set(kept):
+                self._kept[day] = merged
+                self._changed.add(day)
+            news += fresh
+            known |= {one.key for one in kept}
+        return news, known
+
+    def write(self) -> None:
+        """Write every day that changed."""
+        for day in sorted(self._changed):
+            self._lake.write(day, self._kept[day])
+        self._changed.clear()
+
+    def _read(self, day: ObservationDay) -> tuple[MarketObservation, ...]:
+        if day not in self._kept:
+            self._kept[day] = self._lake.read(day)
+        return self._kept[day]
 
 
 def _collect(  # noqa: PLR0917 - what, from where, of which period
     source: ObservationSource,
-    kind: ObservationKind,
     subject: str,
-    lake: ObservationLake,
+    days: _KindDays,
     clock: Callable[[], datetime],
     since: datetime | None,
     until: datetime | None,
 ) -> SeriesOutcome:
-    end = until or clock()
-    begin = since or _begin(source.name, kind, subject, lake, end)
+    kind, end = days.kind, until or clock()
+    begin = since or days.begin(subject, end)
     try:
         raw = source.fetch(kind, subject, begin, end)
     except VenueError as error:
@@ -150,30 +212,13 @@ def _collect(  # noqa: PLR0917 - what, from where, of which period
             )
         except ObservationError as error:
             refused.append(str(error))
-    by_day: dict[ObservationDay, list[MarketObservation]] = {}
-    for observation in found:
-        day = ObservationDay(source.name, kind, observation.observed_at.astimezone(UTC).date())
-        by_day.setdefault(day, []).append(observation)
-    added = revised = late = 0
-    for day in sorted(by_day):
-        kept = lake.read(day)
-        known = {one.key for one in kept}
-        merged = merge(kept, by_day[day])
-        news = set(merged) - set(kept)
-        if news:
-            lake.write(day, merged)
-        added += len(news)
-        revised += sum(one.key in known for one in news)
-        late += sum(one.is_late for one in news if one.key not in known)
-    return SeriesOutcome(source.name, kind, subject, added, revised, late, tuple(refused))
-
-
-def _begin(source: str, kind: ObservationKind, subject: str, lake: ObservationLake, end: datetime) -> datetime:
-    """Return where to begin: some values before the newest one, so that revisions and late values are seen."""
-    step = RULES[kind].step
-    overlap = EVENT_OVERLAP if step is None else OVERLAP_STEPS * step
-    for day in reversed(lake.days(source, kind)):
-        instants = [one.observed_at for one in lake.read(day) if one.subject == subject and one.observed_at <= end]
-        if instants:
-            return max(instants) - overlap
-    return end - max(FIRST_LOOK, overlap)
+    news, known = days.add(found)
+    return SeriesOutcome(
+        source.name,
+        kind,
+        subject,
+        added=len(news),
+        revised=sum(one.key in known for one in news),
+        late=sum(one.is_late for one in news if one.key not in known),
+        refused=tuple(refused),
+    )

@@ -14,6 +14,7 @@ from typing import Final
 from signalbox.features import expressions as x
 from signalbox.features.nodes import Node
 
+NARROW_BARS: Final = 15  # a missing minute in a window of up to so many bars moves a feature by 0.2 to 1 standard deviation
 SETTLE: Final = 33  # time constants after which a recursive average has forgotten its start: exp(-33) = 5e-15
 
 
@@ -31,6 +32,15 @@ class Feature:
     warmup_bars: int
     source: str
     expression: Node
+
+    @property
+    def whole_bars(self) -> int:
+        """How many of the newest minutes must exist for it where a schema lets an older one be missing (docs/decisions/0103).
+
+        Its shortest window with the bar before it, if that window is narrow; else only the newest minute.
+        """
+        shortest = min(self.windows)
+        return shortest + 1 if shortest <= NARROW_BARS else 1
 
 
 def return_volscaled(window: int) -> Feature:

@@ -32,7 +32,8 @@ class Incomplete(StrEnum):
 class FeatureMatrix:
     """Features of one symbol, with one row per bar that is known at the bar's close.
 
-    open_time_ms: (n,) int64. values: (n, f) float64 in schema order, NaN during warm-up. is_complete: (n,) bool.
+    open_time_ms: (n,) int64. values: (n, f) float64 in schema order, NaN during warm-up. is_complete: (n,) bool, whether the row
+    may be one of those that a decision is made on; `why_incomplete` says whether the decision may be made.
     has_reference: (n,) bool, whether the reference has the minutes that the row needs; always true for a schema without one.
     """
 
@@ -83,7 +84,7 @@ def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | Non
             block, rows = columns[:, cut], cut.stop - start
             run.compute(_inputs(bars, beside, cut), [*block, *judged[:, :rows]])
             has_reference[cut] = _is_referenced(schema, judged[:, :rows])
-            complete[cut] = _is_finite(block) & (judged[0, :rows] == schema.contiguous_bars) & has_reference[cut]
+            complete[cut] = _is_finite(block) & _is_contiguous(schema, judged[0, :rows]) & has_reference[cut]
             if schema.most_empty_bars is not None:
                 complete[cut] &= schema.contiguous_bars - judged[-1, :rows] <= schema.most_empty_bars
     columns[:, : schema.warmup_bars - 1] = np.nan
@@ -104,22 +105,41 @@ def compute_all(schema: FeatureSchema, series: Sequence[Bars], *, workers: int =
 def why_incomplete(matrix: FeatureMatrix, rows: int = 1) -> str | None:
     """Return why the newest rows are unusable, as an Incomplete code, or None if a decision may be made on them.
 
-    A decision needs each of the rows to be complete and no minute to be missing between them.
+    A decision needs each of the rows to be complete, and no minute to be missing among those that the rows need whole, but for
+    `most_missing_bars`, which lie before the newest `whole_bars`.
     """
     if len(matrix) == 0:
         return Incomplete.NO_BARS
     if len(matrix) < matrix.schema.warmup_bars + rows - 1:
         return Incomplete.INSUFFICIENT_HISTORY
-    minutes = (matrix.open_time_ms[-1] - matrix.open_time_ms[-rows]) // MINUTE_MS
-    if matrix.is_complete[-rows:].all() and minutes == rows - 1:
+    needed = bool(have_enough_minutes(matrix.schema, matrix.open_time_ms, np.array([len(matrix) - 1]), rows)[0])
+    if matrix.is_complete[-rows:].all() and needed:
         return None
     if not matrix.has_reference[-rows:].all():
         return Incomplete.REFERENCE_MISSING
     if not np.isfinite(matrix.values[-rows:]).all():
         return Incomplete.FEATURES_NOT_FINITE
-    spanned = (matrix.open_time_ms[-1] - matrix.open_time_ms[-(rows + matrix.schema.contiguous_bars - 1)]) // MINUTE_MS
-    is_whole = spanned == rows + matrix.schema.contiguous_bars - 2
-    return Incomplete.TOO_MANY_EMPTY if is_whole else Incomplete.GAP_IN_WINDOW
+    return Incomplete.TOO_MANY_EMPTY if needed else Incomplete.GAP_IN_WINDOW
+
+
+def have_enough_minutes(
+    schema: FeatureSchema, open_time_ms: NDArray[np.int64], at: NDArray[np.int64], rows: int
+) -> NDArray[np.bool_]:
+    """Return (k,) bool: whether the minutes that a decision on the `rows` rows up to each of `at` needs are there.
+
+    open_time_ms: (n,) int64, sorted. at: (k,) int64, rows of it; false for those before which there are too few bars.
+    """
+
+    def missing(bars: int) -> NDArray[np.int64]:
+        first = np.maximum(at - (bars - 1), 0)
+        absent: NDArray[np.int64] = (open_time_ms[at] - open_time_ms[first]) // MINUTE_MS - (at - first)
+        return absent
+
+    needed = rows + schema.contiguous_bars - 1
+    enough: NDArray[np.bool_] = (at >= needed - 1) & (missing(needed) <= schema.most_missing_bars)
+    if schema.most_missing_bars:
+        enough &= missing(schema.whole_bars) == 0
+    return enough
 
 
 def find_reference(schema: FeatureSchema, series: Iterable[Bars]) -> Bars | None:
@@ -178,6 +198,12 @@ def _is_finite(columns: NDArray[np.float64]) -> NDArray[np.bool_]:
     for column in columns[1:]:
         finite &= np.isfinite(column)
     return finite
+
+
+def _is_contiguous(schema: FeatureSchema, spanned: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether the newest minutes of each row are there. spanned: minutes that its newest `contiguous_bars` bars span."""
+    contiguous: NDArray[np.bool_] = spanned - schema.contiguous_bars <= schema.most_missing_bars
+    return contiguous
 
 
 def _is_referenced(schema: FeatureSchema, judged: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
@@ -44,8 +44,9 @@ class FeatureSchema:
     """Features in order, under one name and one hash of their computation.
 
     warmup_bars: bars needed before a row is complete, the newest included. contiguous_bars: how many of the newest minutes must
-    all exist. most_empty_bars: how many of these may be empty minutes, None for any number. history_bars: length of the live
-    window; its newest row equals the same row computed over years.
+    all exist. most_empty_bars: how many of these may be empty minutes, None for any number. most_missing_bars: how many of the
+    minutes that a decision's rows need may be missing after all; never one of the newest `whole_bars`. history_bars: length of
+    the live window; its newest row equals the same row computed over years.
     """
 
     name: str
@@ -53,6 +54,7 @@ class FeatureSchema:
     contiguous_bars: int = 60
     reference: Reference | None = None
     most_empty_bars: int | None = None
+    most_missing_bars: int = 0
 
     @property
     def reference_symbol(self) -> Symbol | None:
@@ -69,6 +71,13 @@ class FeatureSchema:
         """The longest warm-up of any feature."""
         least = self.contiguous_bars if self.reference is None else max(self.contiguous_bars, self.reference.window_bars + 1)
         return max(least, *(feature.warmup_bars for feature in self.features))
+
+    @cached_property
+    def whole_bars(self) -> int:
+        """How many of the newest minutes must exist whatever else may be missing: the most that any feature needs."""
+        if not self.most_missing_bars:
+            return self.contiguous_bars
+        return max(feature.whole_bars for feature in self.features)
 
     @property
     def history_bars(self) -> int:
@@ -92,6 +101,8 @@ class FeatureSchema:
         }
         if self.most_empty_bars is not None:
             facts["most_empty_bars"] = self.most_empty_bars
+        if self.most_missing_bars:
+            facts |= {"most_missing_bars": self.most_missing_bars, "whole_bars": self.whole_bars}
         return _sha256(facts)
 
     @cached_property
@@ -111,6 +122,8 @@ class FeatureSchema:
         judged: list[Node] = [minutes_spanned(self.contiguous_bars)]
         if self.reference is not None:
             judged += [reference_pairs(self.reference.recent_bars), reference_pairs(self.reference.window_bars)]
+        if self.most_missing_bars:
+            judged.append(minutes_spanned(self.whole_bars))
         if self.most_empty_bars is not None:
             judged.append(bars_traded(self.contiguous_bars))  # the last one
         return compile_program([*(feature.expression for feature in self.features), *judged])
@@ -126,6 +139,18 @@ SCHEMAS: Final[Mapping[str, FeatureSchema]] = MappingProxyType(
         "v50": FeatureSchema("v50", V50, reference=Reference(Symbol("BTC-USD"))),
     }
 )
+
+
+# The form of a schema that spares one missing minute. Only models for which that was measured name its hash: docs/decisions/0103
+SPARING: Final[Mapping[str, FeatureSchema]] = MappingProxyType({"v31": replace(SCHEMAS["v31"], most_missing_bars=1)})
+
+
+def with_hash(schema: FeatureSchema, wanted: str) -> FeatureSchema | None:
+    """Return the schema or the form of it that spares a missing minute, whichever has that hash; None if neither has."""
+    if schema.hash == wanted:
+        return schema
+    sparing = SPARING.get(schema.name)
+    return sparing if sparing is not None and sparing.features == schema.features and sparing.hash == wanted else None
 
 
 def get_schema(name: str) -> FeatureSchema:

@@ -164,7 +164,9 @@ class FeatureStream:
             return Incomplete.REFERENCE_MISSING
         if not np.isfinite(values).all():
             return Incomplete.FEATURES_NOT_FINITE
-        if judged[0] != self.schema.contiguous_bars:
+        if not judged[0] - self.schema.contiguous_bars <= self.schema.most_missing_bars:
+            return Incomplete.GAP_IN_WINDOW
+        if self.schema.most_missing_bars and judged[1 if rule is None else 3] != self.schema.whole_bars:
             return Incomplete.GAP_IN_WINDOW
         most = self.schema.most_empty_bars
         return None if most is None or self.schema.contiguous_bars - judged[-1] <= most else Incomplete.TOO_MANY_EMPTY

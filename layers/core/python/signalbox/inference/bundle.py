@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import onnxruntime
 
-from signalbox.features import FeatureSchema, FeatureSchemaError, get_schema
+from signalbox.features import FeatureSchema, FeatureSchemaError, get_schema, with_hash
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import (
     BundleError,
@@ -111,13 +111,13 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
         raise BundleSchemaError(
             f"{bundle}: this code cannot compute its feature schema {wanted.name} ({wanted.hash}): {error}"
         ) from error
-    if schema.hash != wanted.hash:
+    if (found := with_hash(schema, wanted.hash)) is None:
         former = "; its hash is in the former format: run signalbox features rehash" if wanted.hash == schema.former_hash else ""
         raise BundleSchemaError(
             f"{bundle}: fitted on feature schema {wanted.name} ({wanted.hash}), this code computes {schema.name} ({schema.hash})"
             f"{former}"
         )
-    return schema
+    return found
 
 
 def _judge(bundle: str, graphs: Sequence[tuple[str, bytes]]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Final, Protocol, runtime_checkable
 
 from signalbox.contracts import BACKFILL_MINUTES
@@ -58,6 +59,26 @@ class TradeSource(Protocol):
 
     def trade_times(self, symbol: Symbol) -> Sequence[datetime]:
         """Return when the newest trades were made, without a gap between them. Raises VenueError."""
+
+
+class VenuePulse:
+    """The newest minute in which a venue published a trade, of any symbol that a run collects there. Threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._newest: datetime | None = None
+
+    @property
+    def newest(self) -> datetime | None:
+        """The open_time of that minute; None before the first."""
+        return self._newest
+
+    def saw(self, candles: Sequence[Candle]) -> None:
+        """Take note of bars; those without volume show no trade."""
+        found = max((candle.open_time for candle in candles if candle.volume), default=None)
+        with self._lock:
+            if found is not None and (self._newest is None or found > self._newest):
+                self._newest = found
 
 
 class CursorStore(Protocol):
@@ -133,9 +154,9 @@ def collect(
 ) -> CollectionReport:
     """Collect every symbol for the cycle of `scheduled_at`, announce the result and move the cursors."""
     cycle_at = cycle_of(scheduled_at)
-    began = again.monotonic()
+    began, pulse = again.monotonic(), VenuePulse()
     with ThreadPoolExecutor(max_workers=len(symbols)) as pool:
-        jobs = [pool.submit(collect_symbol, symbol, cycle_at, source, cursors, again, began) for symbol in symbols]
+        jobs = [pool.submit(collect_symbol, symbol, cycle_at, source, cursors, again, began, pulse) for symbol in symbols]
     return announce_cycle(source.venue, cycle_at, [job.result() for job in jobs], (), cursors=cursors, bus=bus)
 
 
@@ -158,9 +179,18 @@ def announce_cycle(
 
 
 def collect_symbol(  # noqa: PLR0917 - of what, when, from where
-    symbol: Symbol, cycle_at: datetime, source: CandleSource, cursors: CursorStore, again: LookAgain, began: float
+    symbol: Symbol,
+    cycle_at: datetime,
+    source: CandleSource,
+    cursors: CursorStore,
+    again: LookAgain,
+    began: float,
+    pulse: VenuePulse,
 ) -> SymbolCollection:
-    """Fetch a symbol's bars for a cycle, and fetch absent ones again. began: the run's start on the monotonic clock."""
+    """Fetch a symbol's bars for a cycle, and fetch absent ones again.
+
+    began: the run's start on the monotonic clock. pulse: of the venue, shared by the symbols of the run.
+    """
     newest = cursors.newest(source.venue, symbol)
     since = cycle_at - BACKFILL if newest is None else max(newest + ONE_MINUTE - OVERLAP, cycle_at - BACKFILL)
     since = min(since, cycle_at - OVERLAP)  # a replay of an older cycle requests that cycle's bars
@@ -170,7 +200,8 @@ def collect_symbol(  # noqa: PLR0917 - of what, when, from where
         return SymbolCollection(source.venue, symbol, since, AcceptedCandles((), ()), error.problem, str(error))
     # an earlier run has looked at the older minutes
     unseen = since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)
-    found = _Looks(source, symbol, since, cycle_at, first, unseen)
+    pulse.saw(first.candles)
+    found = _Looks(source, symbol, since, cycle_at, first, unseen, pulse)
     for pause in again.pauses:
         wanted = found.wanted()
         if wanted is None or again.monotonic() - began + pause > LOOKS_END_SECONDS:
@@ -206,8 +237,9 @@ class _Looks:
         until: datetime,
         first: AcceptedCandles,
         unseen: datetime,
+        pulse: VenuePulse,
     ) -> None:
-        self._unseen = unseen
+        self._unseen, self._pulse = unseen, pulse
         self._source, self._symbol, self._since, self._until = source, symbol, since, until
         self._seen = first
         self._empty: tuple[Candle, ...] = ()
@@ -248,11 +280,15 @@ class _Looks:
         self.waited_seconds += pause
         start = wanted - LEAD if self._omits else wanted
         self._seen = look_again(self._source, self._symbol, self._seen, start, self._until)
+        self._pulse.saw(self._seen.candles)
         if self._omits:
             self._empty = empty_bars(self._seen, self._since, self._until)
 
     def ask_for_trades(self) -> None:
-        """Prove by the venue's trades which of this cycle's absent minutes were empty. Without an answer nothing is proved."""
+        """Prove by the venue's trades which of this cycle's absent minutes were empty.
+
+        Nothing is proved without an answer, nor while no other symbol shows that the venue still publishes trades.
+        """
         own = self._until - CYCLE
         if not self._omits or not isinstance(self._source, TradeSource) or self.wanted() is None:
             return
@@ -261,7 +297,7 @@ class _Looks:
         except VenueError:  # the next look may bring the bar itself
             return
         around = [candle for candle in self.accepted.candles if candle.open_time >= own - LEAD]
-        self._untraded = untraded_bars(around, self._seen.doubted, trades, own, self._until)
+        self._untraded = untraded_bars(around, self._seen.doubted, trades, own, self._until, self._pulse.newest)
 
     @property
     def _omits(self) -> bool:

@@ -50,16 +50,24 @@ def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tupl
     return tuple(bar for bar in found if since <= bar.open_time < until)
 
 
-def untraded_bars(
-    candles: Sequence[Candle], doubted: Collection[int], trades: Sequence[datetime], since: datetime, until: datetime
+def untraded_bars(  # noqa: PLR0917 - what is there, and how far it proves anything
+    candles: Sequence[Candle],
+    doubted: Collection[int],
+    trades: Sequence[datetime],
+    since: datetime,
+    until: datetime,
+    alive: datetime | None,
 ) -> tuple[Candle, ...]:
     """Return flat bars for the absent minutes in [since, until) in which nobody traded, as the venue's own trades prove.
 
     trades: instants of the newest trades, in any order; between the oldest and the newest of them none is missing, and after the
     newest there was none. candles: the bars around them, oldest first. A minute needs a bar, or such a minute, right before it.
+    alive: the newest minute in which the venue is known to have published a trade of another symbol. A feed that stands still
+    shows no trade either, so a minute after it, and after the newest of `trades`, is not proved.
     """
     if not trades:
         return ()
+    proved = to_ms(max(trades)) // MINUTE_MS if alive is None else max(to_ms(max(trades)), to_ms(alive)) // MINUTE_MS
     there = {candle.open_time: candle for candle in candles}
     traded = {to_ms(trade) // MINUTE_MS for trade in trades}
     oldest = to_ms(min(trades)) // MINUTE_MS  # of this minute the answer may lack trades
@@ -67,7 +75,8 @@ def untraded_bars(
     for minute in absent_minutes(candles, since, until):
         place = to_ms(minute) // MINUTE_MS
         before = there.get(minute - ONE_MINUTE)
-        if before is not None and place > oldest and place not in traded and to_ms(minute) not in doubted:
+        is_quiet = oldest < place <= proved and place not in traded
+        if before is not None and is_quiet and to_ms(minute) not in doubted:
             there[minute] = flat_bar(before, minute)
             found.append(there[minute])
     return tuple(found)

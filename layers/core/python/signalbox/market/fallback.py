@@ -11,6 +11,7 @@ alternate between prices of two venues. Decision: docs/decisions/0112.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from signalbox.market.collection import (
     CursorStore,
     LookAgain,
     SymbolCollection,
+    VenuePulse,
     announce_cycle,
     collect_symbol,
 )
@@ -113,6 +115,7 @@ class _Run:
         self._before = {s: one for s, one in before.items() if one is not None and one.venue in known}  # who is on a fallback
         self._found: dict[tuple[str, Symbol], SymbolCollection] = {}
         self._chosen: dict[Symbol, SymbolCollection] = {}
+        self._pulses: defaultdict[str, VenuePulse] = defaultdict(VenuePulse)
         self._in_use = {one.venue for one in self._before.values()}
 
     def ask_all(self) -> None:
@@ -160,7 +163,9 @@ class _Run:
     def _gather(self, jobs: Sequence[tuple[Symbol, CandleSource, LookAgain]]) -> None:
         with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
             asked = [
-                pool.submit(collect_symbol, symbol, self.cycle_at, source, self._cursors, how, self._began)
+                pool.submit(
+                    collect_symbol, symbol, self.cycle_at, source, self._cursors, how, self._began, self._pulses[source.venue]
+                )
                 for symbol, source, how in jobs
             ]
         for job in asked:

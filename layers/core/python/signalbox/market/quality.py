@@ -41,6 +41,7 @@ class SeriesQuality:
     jumps: int
     coarse_minutes: int | None  # timeframe of the rows that are not one-minute candles, None without such rows
     row_faults: tuple[RowFaultCount, ...] = ()  # every reason for which a row is bad
+    empty: int = 0  # minutes without a trade: flat rows without volume
 
     @property
     def first(self) -> datetime | None:
@@ -105,6 +106,7 @@ def assess(symbol: Symbol, open_time_ms: NDArray[np.int64], values: Sequence[NDA
         jumps=int((neighbours & ((ratio > 1 + JUMP) | (ratio < 1 - JUMP))).sum()),
         coarse_minutes=None if coarse is None else coarse[0],
         row_faults=row_faults(open_time_ms, values),
+        empty=int(((values[4] == 0) & (values[1] == values[2])).sum()),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from signalbox.features import SCHEMAS, FeatureMatrix, FeatureSchema, FeatureSchemaError, compute_features
+from signalbox.features import SCHEMAS, FeatureMatrix, FeatureSchema, FeatureSchemaError, compute_features, with_hash
 from signalbox.market.candles import Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.gaps import find_gaps
@@ -143,11 +143,13 @@ def _schema(signal: Signal, schemas: Mapping[str, FeatureSchema]) -> FeatureSche
     schema = schemas.get(signal.schema_name)
     if schema is None:
         return Mismatch(MismatchCode.SCHEMA_UNKNOWN, signal.schema_name, ", ".join(schemas))
-    if signal.schema_hash not in {schema.hash, schema.former_hash}:  # signals from before decision 0085 carry the former hash
+    # signals from before decision 0085 carry the former hash
+    found = schema if signal.schema_hash == schema.former_hash else with_hash(schema, signal.schema_hash)
+    if found is None:
         return Mismatch(MismatchCode.HASH_DIFFERS, signal.schema_hash, schema.hash)
     if len(signal.features) != len(schema.names):
         return Mismatch(MismatchCode.LENGTH_DIFFERS, f"{len(signal.features)} values", f"{len(schema.names)} features")
-    return schema
+    return found
 
 
 def _seen(symbol: Symbol, bars: Mapping[Symbol, Bars], decided_at: datetime, schema: FeatureSchema) -> Bars:

@@ -1,7 +1,8 @@
 """The paper venue of every account that is not live: its cost and fill models, and the time stamps of its fills.
 
 One side costs 3.25 bps commission, half of the 1 bps spread and 0.5 bps slippage: 4.25 bps, so 8.5 bps per round trip. Latency
-is zero, so an order decided at t fills in the bar that opens at t. A bar fills an order in full, whatever the bar's volume.
+is zero, so an order decided at t fills in the bar that opens at t. A bar fills an order in full, whatever the bar's volume,
+but for one without any: nobody traded, so the order waits for the next.
 """
 
 from __future__ import annotations

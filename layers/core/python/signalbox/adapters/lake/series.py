@@ -100,6 +100,17 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     return _in_order(every_series(folder))
 
 
+def series_by_venue(folder: Path) -> dict[str, tuple[CandleSeries, ...]]:
+    """Return the series of each venue, each in the product's symbol order. Recorded files have the venue "".
+
+    Raises MarketDataError as `every_series`, and for two series of one symbol and venue.
+    """
+    found: dict[str, list[CandleSeries]] = {}
+    for one in every_series(folder):
+        found.setdefault(one.key.venue if isinstance(one, LakeSeries) else "", []).append(one)
+    return {venue: _in_order(found[venue]) for venue in sorted(found)}
+
+
 def every_series(folder: Path) -> Sequence[CandleSeries]:
     """Return all series of a folder like `find_series`; a symbol of several venues has one series for each.
 

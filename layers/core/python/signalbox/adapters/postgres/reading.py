@@ -26,11 +26,26 @@ class DecidedCycles:
     newest: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class FallbackDecisions:
+    """Decisions on a symbol that were made on the bars of a fallback venue, the market."""
+
+    market: str
+    symbol: Symbol
+    count: int
+    first: datetime
+    last: datetime
+
+
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
     held_back, known_at, market
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
+"""
+_FALLBACKS: Final = """
+SELECT market, symbol, count(*), min(decided_at), max(decided_at) FROM signals
+WHERE market IS NOT NULL AND decided_at > %s AND decided_at <= %s GROUP BY market, symbol ORDER BY market, symbol
 """
 _REFUSALS: Final = """
 SELECT symbol, cycle_at, reason, detail FROM refusals WHERE venue = %s AND cycle_at > %s AND cycle_at <= %s
@@ -100,6 +115,12 @@ class LedgerReader:
                 market,
             ) in rows
         )
+
+    def fallback_decisions(self, start: datetime, end: datetime) -> tuple[FallbackDecisions, ...]:
+        """Return what was decided on fallback venues with start < decided_at <= end, by market and symbol."""
+        with self._source.snapshot() as connection:
+            rows = connection.execute(_FALLBACKS, (start, end)).fetchall()
+        return tuple(FallbackDecisions(market, Symbol(symbol), *rest) for market, symbol, *rest in rows)
 
     def refusals(self, venue: str, start: datetime, end: datetime) -> tuple[SymbolRefusal, ...]:
         """Return the refusals with start < cycle_at <= end, sorted by cycle and symbol."""

@@ -60,6 +60,10 @@ def signal_text(one: Signal) -> str:
         f"{one.confidence:.1%} {'up' if one.probability_up >= 0.5 else 'down'}, tier {one.tier.value}",
         f"model {one.deployment} ({one.stage.value})",
     ]
+    if one.market is not None:
+        lines.append(f"Decided on {one.market}, a fallback venue: its price, not that of the stage's own venue.")
+    if one.known_at is not None:
+        lines.append(f"Its bars were complete at {one.known_at:%H:%M:%S} UTC, late.")
     if one.held_back is not None:
         lines.append(f"Not issued: {one.held_back}.")
     elif one.direction is Direction.HOLD:
@@ -72,6 +76,7 @@ def signals_text(found: Sequence[Signal], period: timedelta) -> str:
     issued = [one for one in reversed(found) if one.issued]
     lines = [
         f"{one.direction.value} {one.symbol} {price(one.price)} {one.confidence:.0%} {one.tier.value} {clock(one.decided_at)}"
+        f"{'' if one.market is None else f' on {one.market}'}"
         for one in issued
     ]
     return _listed(lines, f"{_count(len(issued), 'issued signal')} of {len(found)} decisions in {_ago(period)}")

@@ -69,7 +69,7 @@ class ProportionalFees:
 
 @dataclass(frozen=True, slots=True)
 class UnlimitedLiquidity:
-    """A bar fills any order in full, even without volume. Too optimistic for orders that are large for the market."""
+    """A bar with a trade fills any order in full. Too optimistic for orders that are large for the market."""
 
     def available(self, bar: Candle) -> Decimal | None:  # noqa: ARG002 - the model's shape
         """Return None, which means no limit."""
