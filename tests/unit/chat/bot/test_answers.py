@@ -8,7 +8,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.chat.bot.answers import effect_text, orders_text, parts_of, pnl_text, positions_text, risk_text
+from signalbox.chat.bot.answers import effect_text, orders_listing, positions_text, risk_text
+from signalbox.chat.bot.conversation import parts_of
+from signalbox.chat.bot.figures import pnl_text
+from signalbox.chat.bot.paging import ListPage, page_answer
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.documents import AccountDocument, OrderDocument
@@ -66,8 +69,9 @@ def test_profit_counts_no_deposit() -> None:
 
 
 def test_list_names_the_number_that_it_cuts() -> None:
-    shown = orders_text({**holding(), "orders": [STOP] * 40})
-    assert shown.startswith("ftmo-2step-100k: 40 open orders (the newest 12)")
+    found = page_answer(orders_listing({**holding(), "orders": [STOP] * 40}), ListPage("/orders ftmo-2step-100k", START))
+    shown = "\n".join(found.parts)
+    assert shown.startswith("ftmo-2step-100k: 40 open orders (1 to 12, page 1 of 4)")
     assert shown.count("feed0001") == 12
 
 

@@ -14,7 +14,7 @@ from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
 from local.stand_ins.telegram_webhook import SECRET_HEADER, Webhook
 from signalbox.adapters.telegram.client import TelegramClient
 from signalbox.application.telegram_bot import IncomingUpdate
-from signalbox.chat.bot.bot import Button
+from signalbox.chat.bot.conversation import Button
 from signalbox.chat.messenger import (
     ChatMovedError,
     MessengerBusyError,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from signalbox.chat.bot.bot import Answer, Bot, Button, ButtonPress, ChatMessage
+from signalbox.chat.bot.bot import Bot
+from signalbox.chat.bot.conversation import Answer, Approval, Button, ButtonPress, ChatMessage
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of, may_speak
 from signalbox.chat.updates import code_in
 
@@ -69,12 +70,13 @@ class FinishedUpdates(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of an update. user: who sent it; None if nobody was answered."""
+    """What became of an update. user: who sent it; None if nobody was answered. approval: of a command of two people."""
 
     user: int | None = None
     is_duplicate: bool = False
     is_new_person: bool = False
     parts: int = 0
+    approval: Approval | None = None
 
 
 @dataclass
@@ -140,7 +142,7 @@ class TelegramBot:
         if answer is None:
             return Handled(update.user)
         _send(client, update, answer)
-        return Handled(update.user, parts=len(answer.parts))
+        return Handled(update.user, parts=len(answer.parts), approval=answer.approval)
 
 
 def _send(client: ChatClient, update: IncomingUpdate, answer: Answer) -> None:

@@ -22,7 +22,7 @@ from telegram.request import HTTPXRequest
 from typing_extensions import override
 
 from signalbox.application.telegram_bot import ChatClient, IncomingUpdate
-from signalbox.chat.bot.bot import Button
+from signalbox.chat.bot.conversation import Button
 from signalbox.chat.messenger import (
     ChatMovedError,
     MessengerBusyError,
