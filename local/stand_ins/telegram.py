@@ -85,7 +85,7 @@ class TelegramStandIn(StandInServer):
         self._lock = threading.Lock()
         self._page_token = secrets.token_urlsafe(24)
         self.caller = WebhookCaller()
-        self.menus: dict[str, list[dict[str, str]]] = {}  # by scope
+        self.menus: dict[tuple[str, str], list[dict[str, str]]] = {}  # by scope and language, which is empty for all others
         self.acknowledged: list[str] = []
         self._queries = count(1)
         self._methods: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
@@ -177,7 +177,13 @@ class TelegramStandIn(StandInServer):
                 return _error(400, "Bad Request: BOT_COMMAND_INVALID")
             if not 1 <= len(str(one.get("description", ""))) <= 256:
                 return _error(400, "Bad Request: BOT_COMMAND_DESCRIPTION_INVALID")
-        self.menus[json.dumps(scope, sort_keys=True)] = commands
+        with self._lock:
+            if scope.get("type") == "chat" and str(scope.get("chat_id")) not in self._chat_ids:
+                return _error(400, "Bad Request: chat not found")
+        language = str(fields.get("language_code") or "")
+        if re.fullmatch(r"(?:[a-z]{2})?", language) is None:
+            return _error(400, "Bad Request: BOT_COMMAND_LANGUAGE_INVALID")
+        self.menus[json.dumps(scope, sort_keys=True), language] = commands
         return Reply(200, json.dumps({"ok": True, "result": True}).encode())
 
     def _acknowledge(self, fields: Mapping[str, Any]) -> Reply:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from signalbox.chat.bot.conversation import Answer
 from signalbox.chat.bot.figures import bars_text, costs_text, models_text, performance_text, stats_text
 from signalbox.chat.bot.ports import ChartUnavailableError, RecentPrices
+from signalbox.market.candles import Symbol
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
@@ -26,7 +27,7 @@ def trade(realised: str | None, symbol: str = BTC, hours: int = 1) -> Trade:
     state, _ = tried(state_with(["100000"]), 1)
     (one,) = state.trades.values()
     return replace(
-        one, symbol=symbol, opened_at=START, closed_at=START + timedelta(hours=hours),
+        one, symbol=Symbol(symbol), opened_at=START, closed_at=START + timedelta(hours=hours),
         realised=None if realised is None else Decimal(realised),
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def test_faults_become_the_messengers_errors(telegram: TelegramStandIn, client: 
 
 
 def test_menus_and_the_webhook_are_set_with_the_library(telegram: TelegramStandIn, client: TelegramClient) -> None:
-    client.call(client.api.set_my_commands([BotCommand("status", "Every account")], scope=BotCommandScopeChat(7)))
+    client.call(client.api.set_my_commands([BotCommand("status", "Every account")], scope=BotCommandScopeChat(CHAT)))
     (menu,) = telegram.menus.values()
     assert menu == [{"command": "status", "description": "Every account"}]
     for url in ("http://example.com/telegram", "https://example.com:444/telegram"):

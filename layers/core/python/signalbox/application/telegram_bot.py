@@ -13,6 +13,7 @@ from typing import Protocol
 
 from signalbox.chat.bot.bot import Bot
 from signalbox.chat.bot.conversation import Answer, Approval, Button, ButtonPress, ChatMessage
+from signalbox.chat.bot.help_texts import known_language
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of, may_speak
 from signalbox.chat.updates import code_in
 
@@ -37,6 +38,7 @@ class IncomingUpdate:
     press: str | None = None
     thread: int | None = None
     is_forwarded: bool = False
+    language: str = ""  # of the sender's messenger, as it reports it
 
 
 class ChatClient(Protocol):
@@ -131,6 +133,7 @@ class TelegramBot:
         self, client: ChatClient, update: IncomingUpdate, person: ChatPerson, sent_at: datetime, now: datetime
     ) -> Handled:
         bot = self.bot_for(person)
+        bot.language = known_language(update.language)
         if update.press is not None:
             client.acknowledge(update)
             press = ButtonPress(update.user, update.chat, update.text, min(sent_at, now), update.update_id)

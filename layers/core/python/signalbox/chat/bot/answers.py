@@ -7,9 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from signalbox.access import Role
 from signalbox.chat.bot.paging import Listing
-from signalbox.chat.bot.registry import COMMANDS
 from signalbox.chat.words import bullets, clock, counted, money, price, rule_name, share_bar, signed, span_of
 from signalbox.exact import exactly
 from signalbox.signals.signal import Direction, Signal
@@ -17,12 +15,6 @@ from signalbox.trading.documents import AccountDocument, LimitDocument, OrderDoc
 from signalbox.trading.state import Trade
 
 LATE_AFTER: Final = timedelta(minutes=7)  # a decision every five minutes, and two for bars that the exchange publishes late
-
-
-def help_text(role: Role) -> str:
-    """Return the commands that a role may give."""
-    lines = [f"{one.usage}: {one.help}" for one in COMMANDS if role.includes(one.role)]
-    return "\n".join([f"You are {role.value}. Commands:", *lines])
 
 
 def status_text(accounts: Sequence[AccountDocument], newest: Sequence[Signal], at: datetime) -> str:

@@ -16,6 +16,7 @@ from signalbox.access import Role
 from signalbox.chat.bot import answers, figures
 from signalbox.chat.bot.confirmation import Confirmations, expired
 from signalbox.chat.bot.conversation import MAX_DATA, Answer, Button, ButtonPress, ChatMessage, answer_of, parts_of
+from signalbox.chat.bot.help_texts import ENGLISH, help_text
 from signalbox.chat.bot.paging import RUN, Listing, ListPage, is_current, page_answer, page_of, too_old
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, ChartUnavailableError, PaintPrices, RecentPrices
 from signalbox.chat.bot.registry import BotInputError, Invocation, parse
@@ -36,6 +37,7 @@ class Bot:
     confirmations: Confirmations
     name: str = "signalbox_bot"
     zone: str = "UTC"  # of the times in answers
+    language: str = ENGLISH  # of /help
     choose_zone: Callable[[str], None] | None = None  # keeps another; None: nobody does
     paint: PaintPrices | None = None  # None: there are no charts here
 
@@ -132,13 +134,15 @@ class Bot:
         if found.command.asks:
             return self.confirmations.ask(found, ledger, message)
         own: dict[str, Callable[[], Answer]] = {
+            "start": lambda: answer_of(help_text(role, self.language)),
+            "help": lambda: answer_of(help_text(role, self.language)),
             "approve": lambda: self.confirmations.show(found.code, message),
             "timezone": lambda: answer_of(self._zone_of(found.zone)),
             "chart": lambda: self._chart(found, ledger, message.at),
         }
         if name in own:
             return own[name]()
-        return answer_of(_READ[name](found, ledger, message.at, role), buttons=_refresh(found))
+        return answer_of(_READ[name](found, ledger, message.at), buttons=_refresh(found))
 
     def _chart(self, found: Invocation, ledger: BotLedger, at: datetime) -> Answer:
         """Return the candles of the last hours as a picture; without one, the words alone, which say so."""
@@ -210,32 +214,30 @@ def _pnl(found: Invocation, ledger: BotLedger, at: datetime, days: int = 1) -> s
 
 
 NOTHING_DECIDED: Final = "No symbol was decided in the last 24 hours."
-_Reading = Callable[[Invocation, BotLedger, datetime, Role], str]
+_Reading = Callable[[Invocation, BotLedger, datetime], str]
 _READ: Final[dict[str, _Reading]] = {
-    "start": lambda _found, _ledger, _at, role: answers.help_text(role),
-    "help": lambda _found, _ledger, _at, role: answers.help_text(role),
-    "status": lambda _found, ledger, at, _role: answers.status_text(
+    "status": lambda _found, ledger, at: answers.status_text(
         [ledger.account(one["account"]) for one in ledger.accounts()], _newest(ledger, at), at
     ),
-    "health": lambda _found, ledger, at, _role: answers.health_text(_newest(ledger, at), at),
-    "symbols": lambda _found, ledger, at, _role: "\n".join(one.symbol for one in _newest(ledger, at)) or NOTHING_DECIDED,
-    "price": lambda found, ledger, at, _role: answers.prices_text(
+    "health": lambda _found, ledger, at: answers.health_text(_newest(ledger, at), at),
+    "symbols": lambda _found, ledger, at: "\n".join(one.symbol for one in _newest(ledger, at)) or NOTHING_DECIDED,
+    "price": lambda found, ledger, at: answers.prices_text(
         [one for one in _newest(ledger, at) if found.symbol in {None, one.symbol}], at
     ),
-    "signal": lambda found, ledger, at, _role: _one_signal(found, ledger, at),
-    "risk": lambda found, ledger, _at, _role: answers.risk_text(ledger.account(str(found.account))),
-    "balance": lambda found, ledger, _at, _role: answers.balance_text(ledger.account(str(found.account))),
-    "positions": lambda found, ledger, _at, _role: answers.positions_text(ledger.account(str(found.account))),
-    "order": lambda found, ledger, _at, _role: answers.order_text(ledger.order(str(found.account), found.order)),
-    "daily": lambda found, ledger, at, _role: _pnl(found, ledger, at),
-    "weekly": lambda found, ledger, at, _role: _pnl(found, ledger, at, 7),
-    "monthly": lambda found, ledger, at, _role: _pnl(found, ledger, at, 30),
-    "pnl": lambda found, ledger, at, _role: _pnl(found, ledger, at),
-    "stats": lambda found, ledger, at, _role: _stats(found, ledger, at),
-    "performance": lambda found, ledger, at, _role: _performance(found, ledger, at),
-    "costs": lambda found, ledger, at, _role: _costs(found, ledger, at),
-    "models": lambda _found, ledger, at, _role: figures.models_text(ledger.signals(at - DEFAULT_PERIOD, at), DEFAULT_PERIOD),
-    "readiness": lambda found, ledger, _at, _role: answers.readiness_text(ledger.readiness(str(found.account))),
+    "signal": _one_signal,
+    "risk": lambda found, ledger, _at: answers.risk_text(ledger.account(str(found.account))),
+    "balance": lambda found, ledger, _at: answers.balance_text(ledger.account(str(found.account))),
+    "positions": lambda found, ledger, _at: answers.positions_text(ledger.account(str(found.account))),
+    "order": lambda found, ledger, _at: answers.order_text(ledger.order(str(found.account), found.order)),
+    "daily": _pnl,
+    "weekly": lambda found, ledger, at: _pnl(found, ledger, at, 7),
+    "monthly": lambda found, ledger, at: _pnl(found, ledger, at, 30),
+    "pnl": _pnl,
+    "stats": _stats,
+    "performance": _performance,
+    "costs": _costs,
+    "models": lambda _found, ledger, at: figures.models_text(ledger.signals(at - DEFAULT_PERIOD, at), DEFAULT_PERIOD),
+    "readiness": lambda found, ledger, _at: answers.readiness_text(ledger.readiness(str(found.account))),
 }
 
 
