@@ -189,6 +189,27 @@ def test_a_halt_does_not_wait_for_the_signals_of_a_day(world: World, monkeypatch
     yes(world.type(f"/halt {ACCOUNTS[0]} news at two"))
 
 
+def test_status_says_what_it_has_and_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = world.ledgers[ANNA]
+    whole, ask = text_of(world.type("/status")), ledger.account
+
+    def silent(*_period: datetime) -> Sequence[Signal]:
+        raise BotLedgerSilentError("No answer.")
+
+    def first_alone(name: str) -> AccountDocument:
+        if name == ACCOUNTS[1]:
+            raise BotLedgerSilentError("Not read.")
+        return ask(name)
+
+    monkeypatch.setattr(ledger, "signals", silent)
+    monkeypatch.setattr(ledger, "account", first_alone)
+    assert text_of(world.type("/status")).splitlines() == [
+        whole.splitlines()[0],
+        f"⚠️ {ACCOUNTS[1]}: unknown now. Not read.",
+        "⚠️ decisions: unknown now. No answer.",
+    ]
+
+
 def test_an_idle_stage_answers_every_question_with_words(world: World) -> None:
     world.ledgers[BEN].found = []  # a messenger refuses an empty message, and then nobody would be answered
     for command in (one for one in COMMANDS if not one.asks and not any(argument.is_required for argument in one.arguments)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -17,14 +17,19 @@ from signalbox.trading.state import Trade
 LATE_AFTER: Final = timedelta(minutes=7)  # a decision every five minutes, and two for bars that the exchange publishes late
 
 
-def status_text(accounts: Sequence[AccountDocument], newest: Sequence[Signal], at: datetime) -> str:
-    """Return a line an account and a line about the decisions."""
+def status_text(
+    accounts: Sequence[AccountDocument], newest: Sequence[Signal] | None, at: datetime, unread: Mapping[str, str]
+) -> str:
+    """Return a line an account and a line about the decisions. newest None: unknown. unread: what could not be read, and why."""
     lines = [
         f"{one['account']} ({one['mode']}): equity {_money(one['equity'])} {one['currency']},"
         f" {counted(len(one['trades']), 'trade')}, {'trading' if one['halt'] is None else one['halt']['level']}"
         for one in accounts
     ]
-    return "\n".join([*(lines or ["You may see no account."]), health_text(newest, at)])
+    missing = [f"⚠️ {what}: unknown now. {why}" for what, why in unread.items()]
+    if not lines and not missing:
+        lines = ["You may see no account."]
+    return "\n".join([*lines, *([] if newest is None else [health_text(newest, at)]), *missing])
 
 
 def health_text(newest: Sequence[Signal], at: datetime) -> str:

@@ -214,11 +214,26 @@ def _pnl(found: Invocation, ledger: BotLedger, at: datetime, days: int = 1) -> s
 
 
 NOTHING_DECIDED: Final = "No symbol was decided in the last 24 hours."
+
+
+def _status(_found: Invocation, ledger: BotLedger, at: datetime) -> str:
+    """Return what can be said now; a part that cannot be read is named and holds nothing else back."""
+    accounts, unread = [], {}
+    for one in ledger.accounts():
+        try:
+            accounts.append(ledger.account(one["account"]))
+        except BotLedgerError as error:
+            unread[one["account"]] = str(error)
+    try:
+        newest: list[Signal] | None = _newest(ledger, at)
+    except BotLedgerError as error:
+        newest, unread["decisions"] = None, str(error)
+    return answers.status_text(accounts, newest, at, unread)
+
+
 _Reading = Callable[[Invocation, BotLedger, datetime], str]
 _READ: Final[dict[str, _Reading]] = {
-    "status": lambda _found, ledger, at: answers.status_text(
-        [ledger.account(one["account"]) for one in ledger.accounts()], _newest(ledger, at), at
-    ),
+    "status": _status,
     "health": lambda _found, ledger, at: answers.health_text(_newest(ledger, at), at),
     "symbols": lambda _found, ledger, at: "\n".join(one.symbol for one in _newest(ledger, at)) or NOTHING_DECIDED,
     "price": lambda found, ledger, at: answers.prices_text(
