@@ -17,6 +17,7 @@ from signalbox.adapters.aws.remote_ledger import LedgerQuestions, RemoteLedger, 
 from signalbox.adapters.aws.secret_texts import SecretTexts, secrets_client
 from signalbox.adapters.aws.signing_keys import StoredKeys, key_client
 from signalbox.adapters.telegram.client import DEFAULT_URL, TelegramClient
+from signalbox.alerts.settings import read_settings, settings_text
 from signalbox.application.telegram_bot import TelegramBot
 from signalbox.bootstrap.settings import SettingsError, TelegramBotSettings
 from signalbox.bootstrap.telegram_chats import TelegramSecret, telegram_secret
@@ -61,6 +62,11 @@ class BotClients:
     def needs_two(self, account: str) -> bool:
         """Return whether an account needs two people. Raises SettingsError."""
         return two_people_of(self._secret().two_people)(account)
+
+    def alerts_of(self, chat: int) -> str:
+        """Return which alerts a chat gets, in words. Raises SettingsError."""
+        secret = self._secret()
+        return settings_text(str(chat), secret.chat_ids, read_settings(secret.alerts))
 
     def _secret(self) -> TelegramSecret:
         return telegram_secret(self.secrets, self.secret_arn)
@@ -108,6 +114,7 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
             name=clients.current().username,
             zone=person.zone,
             choose_zone=lambda zone: people.choose_zone(person.user, zone),
+            alerts_of=clients.alerts_of,
             paint=_paint,
         )
 

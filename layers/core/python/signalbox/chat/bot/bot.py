@@ -26,6 +26,7 @@ from signalbox.signals.signal import Signal
 DEFAULT_PERIOD: Final = timedelta(hours=24)
 STATS_DAYS: Final = 30
 CHART_HOURS: Final = 24
+NO_ALERTS: Final = "This is no chat of the messenger: it gets no alerts."
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Bot:
     zone: str = "UTC"  # of the times in answers
     language: str = ENGLISH  # of /help
     choose_zone: Callable[[str], None] | None = None  # keeps another; None: nobody does
+    alerts_of: Callable[[int], str] | None = None  # which alerts a chat gets, in words; None: nobody knows here
     paint: PaintPrices | None = None  # None: there are no charts here
 
     def on_message(self, message: ChatMessage) -> Answer | None:
@@ -138,6 +140,7 @@ class Bot:
             "help": lambda: answer_of(help_text(role, self.language)),
             "approve": lambda: self.confirmations.show(found.code, message),
             "timezone": lambda: answer_of(self._zone_of(found.zone)),
+            "alerts": lambda: answer_of(NO_ALERTS if self.alerts_of is None else self.alerts_of(message.chat)),
             "chart": lambda: self._chart(found, ledger, message.at),
         }
         if name in own:

@@ -130,6 +130,7 @@ COMMANDS: Final = (
     BotCommand("stats", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Hit rate, profit factor and largest fall of a period.", "/stats month"),
     BotCommand("performance", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Profit and loss of each symbol.", "/performance month"),
     BotCommand("costs", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Fees and funding of a period.", "/costs week"),
+    BotCommand("alerts", _VIEWER, (), "Which alerts this chat gets, and how.", "/alerts"),
     BotCommand("readiness", _VIEWER, (_ACCOUNT,), "Whether the account may trade live, and what is missing.", "/readiness"),
     BotCommand("halt", _OPERATOR, (_ACCOUNT, _REASON), "Stop new orders. Positions keep their stops.", "/halt news", asks=True),
     BotCommand("reduceonly", _OPERATOR, (_ACCOUNT, _REASON), "Allow only what reduces.", "/reduceonly weekend", asks=True),
