@@ -47,10 +47,10 @@ def main() -> int:
         for name, title, width, height, dark in SHOWN:
             chromium.open(pages[name], width=width, dark=dark)
             file = f"{title.lower().replace(':', '').replace(' ', '-').replace(chr(39), '')}.png"
-            (FOLDER / file).write_bytes(_small(chromium.picture(height=height)))
+            (FOLDER / file).write_bytes(small(chromium.picture(height=height)))
             lines.append(f"## {title}\n![{title}](gallery/{file})\n")
         picture = (pages["demo"].parent / "chart.png").read_bytes()
-    (FOLDER / "chart.png").write_bytes(_small(picture))
+    (FOLDER / "chart.png").write_bytes(small(picture))
     lines.append("## The price chart as a file\n![Price chart](gallery/chart.png)\n")
     (ROOT / "docs" / "gallery.md").write_text("\n".join(lines), encoding="utf-8")
     size = sum(path.stat().st_size for path in FOLDER.iterdir())
@@ -58,7 +58,7 @@ def main() -> int:
     return 0 if size <= MAX_BYTES else 1
 
 
-def _small(png: bytes) -> bytes:
+def small(png: bytes) -> bytes:
     """Return a picture with few colours."""
     sink = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(sink, "png", optimize=True)

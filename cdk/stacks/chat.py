@@ -113,7 +113,7 @@ class ChatStack(FunctionStack):
             "TelegramBot",
             name=Function.TELEGRAM_BOT,
             context=platform.context,
-            layers=(LayerName.CORE, LayerName.CHAT),
+            layers=(LayerName.CORE, LayerName.CHAT, LayerName.CHARTS),
             environment={
                 Env.TELEGRAM_SECRET_ARN: secrets.telegram.secret_arn,
                 Env.TELEGRAM_URL: endpoints.telegram_url if endpoints else "",
@@ -122,6 +122,7 @@ class ChatStack(FunctionStack):
                 Env.QUERY_FUNCTION_NAME: self.query.live.function_arn,
                 Env.ORDERS_API_URL: trading.api.url,
                 Env.ORDERS_API_VIA: endpoints.api_url if endpoints else "",
+                Env.MPLCONFIGDIR: "/tmp/matplotlib",  # noqa: S108 - the one folder that a function may write
             },
             timeout_seconds=45,  # a cold start imports the messenger's types, and the orders API may take 12
             memory_megabytes=1024,

@@ -34,6 +34,11 @@ def make_handler(app: TelegramBot) -> Callable[[dict[str, Any], LambdaContext], 
                 metrics.add_metric(Metric.ANSWERS_LOST, MetricUnit.Count, 1)
                 return
             logger.info("update_handled", user=found.user, parts=found.parts, duplicate=found.is_duplicate)
+            if (both := found.approval) is not None:
+                logger.warning(
+                    "command_approved", account=both.account, kind=both.kind, request_id=both.request_id,
+                    asked_by=both.asked_by, approved_by=both.approved_by,
+                )  # fmt: skip
             if found.is_new_person:
                 logger.warning("person_let_in", user=found.user)
             metrics.add_metric(Metric.ANSWERS_SENT, MetricUnit.Count, int(found.parts > 0))

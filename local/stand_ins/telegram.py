@@ -33,7 +33,8 @@ PAGES: Final = "/page/"
 PAGE: Final = Path(__file__).with_name("templates") / "messages.html.jinja"
 SHOWN_MESSAGES: Final = 200
 PAGE_HEADERS: Final = {  # no scripts, no framing, and no referrer that reveals its address
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none';"
+    " form-action 'self'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -85,7 +86,7 @@ class TelegramStandIn(StandInServer):
         self._lock = threading.Lock()
         self._page_token = secrets.token_urlsafe(24)
         self.caller = WebhookCaller()
-        self.menus: dict[str, list[dict[str, str]]] = {}  # by scope
+        self.menus: dict[tuple[str, str], list[dict[str, str]]] = {}  # by scope and language, which is empty for all others
         self.acknowledged: list[str] = []
         self._queries = count(1)
         self._methods: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
@@ -177,7 +178,13 @@ class TelegramStandIn(StandInServer):
                 return _error(400, "Bad Request: BOT_COMMAND_INVALID")
             if not 1 <= len(str(one.get("description", ""))) <= 256:
                 return _error(400, "Bad Request: BOT_COMMAND_DESCRIPTION_INVALID")
-        self.menus[json.dumps(scope, sort_keys=True)] = commands
+        with self._lock:
+            if scope.get("type") == "chat" and str(scope.get("chat_id")) not in self._chat_ids:
+                return _error(400, "Bad Request: chat not found")
+        language = str(fields.get("language_code") or "")
+        if re.fullmatch(r"(?:[a-z]{2})?", language) is None:
+            return _error(400, "Bad Request: BOT_COMMAND_LANGUAGE_INVALID")
+        self.menus[json.dumps(scope, sort_keys=True), language] = commands
         return Reply(200, json.dumps({"ok": True, "result": True}).encode())
 
     def _acknowledge(self, fields: Mapping[str, Any]) -> Reply:
@@ -224,15 +231,30 @@ class TelegramStandIn(StandInServer):
             return Reply(200, self._page().encode(), "text/html; charset=utf-8", PAGE_HEADERS)
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":  # a link that somebody sent, with the token
             return _error(404, "Not Found")
+        if action == "photo":
+            return self._photo(request.query.get("message", ""))
         user = int(CHAT_ID)
         if action == "say" and (text := request.query.get("text", "").strip()):
             self.say(user, user, text[:MAX_TEXT])
         elif action == "press":
-            number, label = request.query.get("message", ""), request.query.get("button", "")
-            if number.isascii() and number.isdigit() and 0 < int(number[:9]) <= len(self.messages):
+            message, label = self._numbered(request.query.get("message", "")), request.query.get("button", "")
+            if message is not None:
                 with suppress(KeyError):  # the button is gone meanwhile
-                    self.press(user, int(number), label)
+                    self.press(user, message.message_id, label)
         return Reply(303, b"", headers={**PAGE_HEADERS, "Location": f"{PAGES}{self._page_token}"})
+
+    def _photo(self, number: str) -> Reply:
+        """Return the photo of a message."""
+        message = self._numbered(number)
+        if message is None or message.sent.photo is None:
+            return _error(404, "Not Found")
+        return Reply(200, message.sent.photo, "image/png", PAGE_HEADERS)
+
+    def _numbered(self, number: str) -> Message | None:
+        """Return the message that an address names, None if there is none."""
+        messages = self.messages
+        is_number = number.isascii() and number.isdigit() and 0 < int(number[:9]) <= len(messages)
+        return messages[int(number) - 1] if is_number else None
 
     def _send(self, fields: Mapping[str, Any], *, with_photo: bool = False) -> Reply:
         chat_id = str(fields.get("chat_id", ""))

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -20,11 +21,17 @@ from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.settings import load_settings
 from local.stand_ins.telegram import CHAT_ID, Message
+from signalbox.access import Role
+from signalbox.adapters.aws.chat_table import DynamoPeople
+from signalbox.adapters.postgres.access import PostgresAccessBook
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.chat.bot.people import ChatPerson
 from signalbox.contracts import StackOutput
 from signalbox.market.clock import CYCLE, cycle_of
+from signalbox.trading.access import Access
 from tests.e2e.conftest import Market
 
-YOU, ACCOUNT = int(CHAT_ID), "ftmo-2step-100k"
+YOU, BEN, ACCOUNT = int(CHAT_ID), 2, "ftmo-2step-100k"
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +46,30 @@ def market() -> Iterator[Market]:
             found.now = newest - CYCLE
             found.cycle()
             found.quiet()
+            _two_people_needed(running)
             yield found
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def answer_to(cloud: LocalCloud, text: str, part: str, *, user: int = YOU) -> Message:
+def _two_people_needed(cloud: LocalCloud) -> None:
+    """The account needs two people, and Ben may be the second."""
+    secrets, arn = cloud.emulator.client("secretsmanager"), cloud.outputs[StackOutput.TELEGRAM_SECRET_ARN]
+    content = json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"])
+    secrets.put_secret_value(SecretId=arn, SecretString=json.dumps({**content, "two_people": [ACCOUNT]}))
+    now = datetime.now(UTC)
+    people = DynamoPeople(cloud.emulator.client("dynamodb"), cloud.outputs[StackOutput.CHAT_TABLE])
+    people.list_person(ChatPerson(BEN, Role.OPERATOR, "Ben", now))
+    cloud.telegram.add_chats(str(BEN))
+    with closing(ConnectionSource(cloud.postgres.settings, lambda: "")) as source:
+        grant = Access(f"telegram:{BEN}", Role.OPERATOR, "test", now, "grant-ben")
+        PostgresAccessBook(source).change(ACCOUNT, grant)
+
+
+def answer_to(cloud: LocalCloud, text: str, part: str, *, user: int = YOU, chat: int = YOU) -> Message:
     """Type a text; return the first message after it that contains `part`."""
     since = len(cloud.telegram.messages)
-    assert cloud.telegram.say(user, YOU, text) == 200
+    assert cloud.telegram.say(user, chat, text) == 200
     return wait_until(
         lambda: next((m for m in cloud.telegram.messages[since:] if part in m.text), None), what=f"answer {part!r}", seconds=60
     )
@@ -69,7 +91,20 @@ def test_a_message_is_answered_and_a_button_halts_the_account(market: Market) ->
     assert done.buttons == ()
     resumed = answer_to(cloud, "/resume looked at it", "Confirm within 60 seconds")
     cloud.telegram.press(YOU, resumed.message_id, "Yes")
-    wait_until(lambda: "not stopped" in cloud.telegram.messages[resumed.message_id - 1].text or None, what="a resume", seconds=60)
+    waiting = wait_until(
+        lambda: m if "/approve " in (m := cloud.telegram.messages[resumed.message_id - 1]).text else None,
+        what="the wait for a second person", seconds=60,
+    )  # fmt: skip
+    assert "Nothing has happened yet" in waiting.text
+    assert "HALT since" in answer_to(cloud, "/risk", "daily loss").text
+    typed = waiting.text.rpartition("\n")[2]
+    shown = answer_to(cloud, typed, "Asked for by telegram:1", user=BEN, chat=BEN)
+    assert cloud.telegram.press(BEN, shown.message_id, "Approve") == 200
+    done = wait_until(
+        lambda: m if "not stopped" in (m := cloud.telegram.messages[shown.message_id - 1]).text else None,
+        what="a resume", seconds=60,
+    )  # fmt: skip
+    assert f"Asked for by telegram:{YOU}, approved by telegram:{BEN}." in done.text
 
 
 def test_strangers_get_silence_and_nothing_of_theirs_is_queued(market: Market) -> None:

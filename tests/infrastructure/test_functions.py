@@ -89,6 +89,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.QUERY_FUNCTION_NAME,
         Env.ORDERS_API_URL,
         Env.ORDERS_API_VIA,
+        Env.MPLCONFIGDIR,
     },
 }
 SENDING = {  # of a function of the edge that sends each thing once

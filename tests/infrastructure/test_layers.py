@@ -42,7 +42,7 @@ USES = {
     Function.COMPACT_CANDLES: (LayerName.CORE, LayerName.DATA),
     Function.SEND_ALERTS: (LayerName.CORE, LayerName.CHARTS),
     Function.COLLECT_ALTERNATIVE: (LayerName.CORE, LayerName.EXCHANGE),
-    Function.TELEGRAM_BOT: (LayerName.CORE, LayerName.CHAT),
+    Function.TELEGRAM_BOT: (LayerName.CORE, LayerName.CHAT, LayerName.CHARTS),
 }
 
 

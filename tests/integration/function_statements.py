@@ -285,6 +285,7 @@ def query_ledger(ledger: Ledger) -> None:
         for kind in ("trades", "equity"):
             assert app.answer({"kind": kind, **about, **period}, NIGHT).refused is None
         app.answer({"kind": "order", **about, "client_order_id": "0" * 32}, NIGHT)
+        assert app.answer({"kind": "permission", **about, "action": "resume"}, NIGHT).found is True
     assert app.answer({"kind": "signals", "who": OWNER, **period}, NIGHT).found
     assert app.answer({"kind": "bars", "who": OWNER, "symbol": BTC, **period}, NIGHT).found
     assert app.answer({"kind": "account", "who": OTHER, "account": accounts[0]["account"]}, NIGHT).refused is not None

@@ -21,6 +21,7 @@ from local.errors import WorkbenchError
 from signalbox.alerts.settings import ChatSettingsError, read_settings, require_usable
 from signalbox.bootstrap.telegram_chats import TelegramSecret
 from signalbox.bootstrap.venue_accounts import BrokenAccount, ExecutionSecret
+from signalbox.chat.bot.confirmation import is_two_people
 from signalbox.contracts import StackOutput
 from signalbox.wire import WireError, parse_object
 
@@ -29,7 +30,8 @@ OUTPUTS: Final[Mapping[str, StackOutput]] = {
     "exchange": StackOutput.EXCHANGE_SECRET_ARN,
 }
 FIELDS: Final[Mapping[str, str]] = {
-    "telegram": "telegram.bot_token, telegram.chat_ids (comma-separated), telegram.alerts (JSON, docs/alerts.md)",
+    "telegram": "telegram.bot_token, telegram.chat_ids (comma-separated), telegram.alerts (JSON, docs/alerts.md),"
+    " telegram.two_people (accounts, comma-separated, or * or none)",
     "exchange": "exchange.accounts.ACCOUNT.FIELD, for example exchange.accounts.swing-2.api_key",
 }
 _ACCOUNT_FIELDS: Final = ("venue", "api_key", "api_secret", "passphrase", "sandbox")
@@ -52,7 +54,7 @@ class SecretField:
         """Return the field of that name. Raises SecretsError, which lists the known names."""
         name, *path = text.split(".")
         known = "; ".join(FIELDS.values())
-        is_telegram = name == "telegram" and path in (["bot_token"], ["chat_ids"], ["alerts"])
+        is_telegram = name == "telegram" and path in (["bot_token"], ["chat_ids"], ["alerts"], ["two_people"])
         is_account = (
             name == "exchange"
             and len(path) == _ACCOUNT_DEPTH
@@ -74,6 +76,11 @@ class SecretField:
         match self.path[-1]:
             case "chat_ids":
                 return [part.strip() for part in stripped.split(",") if part.strip()]
+            case "two_people":
+                accounts = [] if stripped == "none" else [part.strip() for part in stripped.split(",") if part.strip()]
+                if not is_two_people(accounts):
+                    raise SecretsError(f"{self}: expected names of accounts, *, or none")
+                return accounts
             case "alerts":
                 return _alert_settings(stripped)
             case "sandbox":
@@ -116,7 +123,10 @@ def missing_in(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the faults that the secret's function would still find in it: places and reasons, never values."""
     try:
         if name == "telegram":
-            return read_settings(TelegramSecret.model_validate(content).alerts).problems
+            found = TelegramSecret.model_validate(content)
+            shape = ("two_people: expected a list of accounts; until then every account needs two people",)
+            is_usable = found.two_people is None or is_two_people(found.two_people)
+            return (*read_settings(found.alerts).problems, *(() if is_usable else shape))
         read = ExecutionSecret.model_validate(content)
     except ValidationError as error:
         places = error.errors(include_input=False, include_url=False, include_context=False)

@@ -70,6 +70,10 @@ class OperatorLedger(BotLedger):
         return _asked(lambda: TradingReader(self._source).equity(account, start, end))
 
     @override
+    def require(self, account: str, action: str) -> None:
+        raise BotLedgerError(f"A terminal has one person: nobody can approve {action} on {account} here.")
+
+    @override
     def command(self, command: AnyCommand) -> AccountDocument:
         request = request_of(command)
         if isinstance(command, HaltTrading):  # which has another way if the API does not answer

@@ -6,14 +6,14 @@ Set-up stops at the first thing that is wrong and says what to do about it. It m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
-from telegram import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+from telegram import BotCommand, BotCommandScope, BotCommandScopeAllPrivateChats, BotCommandScopeChat
 
 from local.cli.accounts.command import session_of
 from local.cli.stage import announce, stage_of
@@ -23,6 +23,7 @@ from local.settings import STAGE, Settings
 from signalbox.access import Role
 from signalbox.adapters.aws.chat_table import DynamoPeople
 from signalbox.adapters.telegram.client import DEFAULT_URL, TelegramClient
+from signalbox.chat.bot.help_texts import ENGLISH, TRANSLATED, help_of
 from signalbox.chat.bot.people import hash_of, new_code
 from signalbox.chat.bot.registry import COMMANDS
 from signalbox.chat.messenger import ChatMovedError, MessengerError, MessengerRefusedError, MessengerUnavailableError
@@ -30,6 +31,7 @@ from signalbox.chat.updates import HANDLED
 from signalbox.contracts import Function, StackOutput, function_name
 from signalbox.wire import WireError, in_one_line, parse_object
 
+LANGUAGES: Final = (ENGLISH, *TRANSLATED)  # English without a code: of everybody whose language has no texts
 MENU: Final = 100  # most commands of a menu
 MAX_CONNECTIONS: Final = 5
 
@@ -133,14 +135,16 @@ def _webhook_set(client: TelegramClient, url: str, secret: str) -> str:
 
 def _menus_set(client: TelegramClient, people: Sequence[tuple[int, Role]]) -> list[str]:
     for_all = BotCommandScopeAllPrivateChats()
-    _step(client, lambda: client.api.set_my_commands(menu(Role.VIEWER), scope=for_all), "Telegram refused the menu of commands")
+    for language in LANGUAGES:
+        _step(client, lambda: _set_menu(client, Role.VIEWER, for_all, language), "Telegram refused the menu of commands")  # noqa: B023 - called at once
     done = []
     for user, role in people:
         try:
-            client.call(client.api.set_my_commands(menu(role), scope=BotCommandScopeChat(user)))
+            for language in LANGUAGES:
+                client.call(_set_menu(client, role, BotCommandScopeChat(user), language))
         except MessengerRefusedError:  # who never wrote to the bot has no chat with it
             done.append(f"menu: {user} has no menu of their own yet; they have to send /start to the bot once")
-    return [*done, f"menu: {len(menu(Role.VIEWER))} commands, more for operators in their own chats"]
+    return [*done, f"menu: {len(menu(Role.VIEWER))} commands, more for operators in their own chats, in {', '.join(LANGUAGES)}"]
 
 
 def _greet(client: TelegramClient, chat: str, people: int) -> None:
@@ -157,9 +161,13 @@ def _greet(client: TelegramClient, chat: str, people: int) -> None:
         raise TelegramSetupError(f"the test message to chat {chat} was not sent: {error}; try again later") from None
 
 
-def menu(role: Role) -> list[BotCommand]:
+def _set_menu(client: TelegramClient, role: Role, scope: BotCommandScope, language: str) -> Coroutine[Any, Any, bool]:
+    return client.api.set_my_commands(menu(role, language), scope=scope, language_code=None if language == ENGLISH else language)
+
+
+def menu(role: Role, language: str = ENGLISH) -> list[BotCommand]:
     """Return the menu of a role, from the registry."""
-    return [BotCommand(one.name, one.help[:256]) for one in COMMANDS if role.includes(one.role)][:MENU]
+    return [BotCommand(one.name, help_of(one, language)[:256]) for one in COMMANDS if role.includes(one.role)][:MENU]
 
 
 def _step(client: TelegramClient, ask: Callable[[], Any], wrong: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from local.cli.telegram.simulate import KeptCommands
 from signalbox.access import Role
 from signalbox.adapters.aws.chat_table import (
     KNOWN_SECONDS,
@@ -20,7 +22,7 @@ from signalbox.adapters.aws.chat_table import (
     RememberedPeople,
 )
 from signalbox.chat.bot.people import CODE_VALID, ChatPerson, hash_of, may_speak, new_code
-from signalbox.chat.bot.ports import PendingCommand
+from signalbox.chat.bot.ports import PendingCommand, PendingCommands
 from signalbox.chat.updates import code_in
 from signalbox.trading.commands import ResumeTrading
 
@@ -87,8 +89,28 @@ def test_a_pending_command_is_one_press_of_one_person(table: DynamoDBClient) -> 
     assert pending.take("t1", 7, -100, 51) == waiting
     assert pending.take("t1", 7, -100, 51) == waiting  # the same press, delivered again
     assert pending.take("t1", 7, -100, 52) is None  # pressed twice
-    pending.put(waiting)  # the ledger did not answer: it may be pressed again
-    assert pending.take("t1", 7, -100, 53) == waiting
+    pending.put(waiting)
+    assert pending.take("t1", 7, -100, 52) is None  # put by a repeated delivery, which changes nothing
+    again = replace(waiting, was_sent=True)
+    pending.put_again(again)  # the ledger did not answer: it may be pressed again
+    assert pending.get("t1") == again
+    assert pending.take("t1", 7, -100, 53) == again
+
+
+def test_table_and_memory_agree_on_who_may_press(table: DynamoDBClient) -> None:
+    command = ResumeTrading(account="paper-25k", request_id="tg-1", requested_at=NOW, why="looked")
+    first = PendingCommand("t", 7, -100, command, NOW + timedelta(seconds=60))
+    second = replace(first, waits_for_second=True)
+    for number, waiting in enumerate((first, second, replace(second, approved_by=8))):
+        stores: tuple[PendingCommands, ...] = (DynamoPending(table, TABLE), KeptCommands())
+        for case, (user, chat) in enumerate(((7, -100), (7, 7), (8, -100), (8, 8), (9, 9))):
+            one = replace(waiting, token=f"t{number}-{case}")
+            for store in stores:
+                assert store.get(one.token) is None
+                store.put(one)
+                assert store.get(one.token) == one
+                assert (store.take(one.token, user, chat, 5) == one) == waiting.is_for(user, chat)
+                assert store.take(one.token, user, chat, 6) is None
 
 
 def test_a_zone_is_a_listed_persons(table: DynamoDBClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,15 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.stand_ins.telegram_outgoing import read_message
-from signalbox.adapters.charts.painter import ChartError, MatplotlibPainter, candles_of
+from signalbox.adapters.charts.painter import MOST_CANDLES, STEPS, ChartError, MatplotlibPainter, candles_in, candles_of
 from signalbox.alerts.alert import SignalChart
 from signalbox.alerts.rendering import alert_of
 from signalbox.alerts.settings import ChatSettings, parse_settings
 from signalbox.alerts.signals import levels_of
+from signalbox.chat.bot.ports import ChartUnavailableError, RecentPrices
 from signalbox.events import RecentCandles, SignalGenerated
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 from signalbox.trading.account import DIR60_STANDARD
 from signalbox.trading.entry_plan import volatility
+from signalbox.trading.questions import BarRow
 from tests.builders import NOON, minutes
 from tests.unit.alerts.facts import recent, signal
 
@@ -103,3 +106,28 @@ def test_default_settings_draw_in_utc() -> None:
     assert chart is not None
     assert chart.zone == ChatSettings().zone == "UTC"
     assert chart.title == "BTC-USD, last 4 hours, 5-minute candles"
+
+
+@pytest.mark.parametrize(("hours", "named"), [(1, 1), (6, 5), (24, 15), (48, 30), (168, 120)])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_prices_of_hours_to_a_week_are_a_photo(hours: int, named: int, zone: str) -> None:
+    bars = tuple(
+        BarRow(
+            open_time=NOON + timedelta(minutes=n), open=60_000 + n, high=60_010 + n, low=59_990 + n, close=60_001 + n, volume=1
+        )
+        for n in range(hours * 60)
+        if n % 50  # some minutes without a bar
+    )
+    png = MatplotlibPainter().paint_prices(RecentPrices("BTC-USD", zone, bars))
+    assert read_message({"photo": png, "caption": "x"}, with_photo=True, known=()).photo == png
+    step = next(one for one in STEPS if hours * 60 / one <= MOST_CANDLES)
+    assert step == named
+    rows = np.array([(1.0, 1, 2, 0.5, 1), (14.0, 1, 3, 1, 2), (15.0, 2, 2, 2, 2)])
+    assert candles_in(rows, NOON, 15).tolist() == [[0, 1, 3, 0.5, 2], [15, 2, 2, 2, 2]]
+
+
+def test_prices_without_a_bar_cannot_be_drawn_and_one_can() -> None:
+    with pytest.raises(ChartUnavailableError, match="no bars"):
+        MatplotlibPainter().paint_prices(RecentPrices("BTC-USD", "UTC", ()))
+    one = BarRow(open_time=NOON, open=1, high=1, low=1, close=1, volume=0)
+    assert MatplotlibPainter().paint_prices(RecentPrices("BTC-USD", "UTC", (one,))).startswith(b"\x89PNG")

@@ -13,6 +13,7 @@ from signalbox.alerts.settings import (
     parse_settings,
     read_settings,
     require_usable,
+    settings_text,
 )
 
 NIGHT = {"start": "22:00", "end": "07:00"}
@@ -109,3 +110,21 @@ def test_quiet_hours_delay_nothing_critical_and_release_the_rest_within_a_day(
 def test_critical_kinds_are_never_off_whatever_the_settings_say(events: dict[AlertKind, Telling]) -> None:
     book = read_settings({"1": {"events": {kind.value: telling.value for kind, telling in events.items()}}})
     assert {book.of("1").telling(kind) for kind in CRITICAL} == {Telling.ON}
+
+
+def test_a_chat_is_shown_its_settings_in_words() -> None:
+    raw = {
+        "-5": {"language": "de", "zone": "Europe/Berlin", "minimum_tier": "HIGH", "quiet": {"start": "22:00", "end": "07:00"},
+               "events": {"data_recovered": "off", "trade_opened": "silent"}},
+        "7": {"language": "fr"},
+    }  # fmt: skip
+    book = read_settings(raw)
+    shown = settings_text("-5", ("-5", "7"), book)
+    assert "gets alerts in German, with times of Europe/Berlin" in shown
+    assert "\nsilent: trade_opened\noff: data_recovered\n" in shown
+    assert "signals of tier HIGH, levels by" in shown
+    assert "quiet from 22:00 to 07:00" in shown
+    assert "⚠️ The settings cannot be used: alerts of chat 7" in shown
+    for kind in AlertKind:
+        assert kind.value in shown
+    assert settings_text("8", ("-5",), book) == "This chat (8) gets no alerts: it is not among the chats of the Telegram secret."

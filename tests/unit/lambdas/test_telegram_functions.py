@@ -16,7 +16,9 @@ from local.cli.telegram.simulate import KeptCommands
 from signalbox.access import Role
 from signalbox.application.telegram_bot import FORWARDED, NOT_A_CODE, ChatClient, IncomingUpdate, TelegramBot
 from signalbox.application.telegram_webhook import TelegramWebhook
-from signalbox.chat.bot.bot import Bot, Button
+from signalbox.chat.bot.bot import Bot
+from signalbox.chat.bot.confirmation import Confirmations
+from signalbox.chat.bot.conversation import Button
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of
 from signalbox.chat.bot.ports import BotLedgerSilentError
 from signalbox.chat.messenger import MessengerError, MessengerRefusedError, MessengerUnavailableError
@@ -245,10 +247,16 @@ class Worker:
     def __init__(self, load: Load) -> None:
         self.world, self.chat, self.book = World(), Chat(), Book()
         pending = KeptCommands()
-        self.app = TelegramBot(
-            lambda person: Bot(lambda _: person.role, lambda user: self.world.ledgers[user], pending), self.book, Finished(),
-            lambda: self.chat,
-        )  # fmt: skip
+
+        def role_of(user: int) -> Role | None:
+            found = self.book.people.get(user)
+            return None if found is None else found.role
+
+        def bot_for(_person: ChatPerson) -> Bot:
+            waiting = Confirmations(role_of, lambda user: self.world.ledgers[user], pending, self.world.two_people.__contains__)
+            return Bot(role_of, lambda user: self.world.ledgers[user], waiting)
+
+        self.app = TelegramBot(bot_for, self.book, Finished(), lambda: self.chat)
         self._handler = load("telegram_bot").make_handler(self.app)
         self._number = 100
 
@@ -317,7 +325,26 @@ def test_another_person_or_chat_cannot_press(worker: Worker, who: dict[str, int]
     worker.type("/halt paper-25k news")
     worker.press("Yes", user=who["user"], chat=who["chat"])
     assert not halted(worker)
-    assert "used up or expired" in worker.chat.edits[-1]
+    assert worker.chat.edits == []  # the message with the button stays
+    assert "another person's, or of another chat" in worker.chat.sent[-1][1]
+
+
+def test_a_command_of_two_people_is_in_the_log_with_both(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    worker.type("/halt paper-25k news")
+    worker.press("Yes")
+    worker.world.grant(BEN, "paper-25k", Role.OPERATOR)
+    worker.book.people[BEN] = ChatPerson(BEN, Role.OPERATOR, "Ben", START)
+    worker.world.two_people.add("paper-25k")
+    worker.type("/resume paper-25k looked at it", chat=GROUP)
+    worker.press("Yes", chat=GROUP)
+    assert halted(worker)
+    worker.press("Approve", chat=GROUP)  # of the person who asked
+    assert halted(worker)
+    worker.press("Approve", user=BEN, chat=GROUP, number=950)
+    assert not halted(worker)
+    (row,) = [one for one in caplog.records if one.getMessage() == "command_approved"]
+    assert (row.__dict__["asked_by"], row.__dict__["approved_by"], row.__dict__["kind"]) == (ANNA, BEN, "resume")
+    assert row.__dict__["request_id"].endswith(f"-by-{BEN}")
 
 
 def test_a_press_that_waited_in_the_queue_counts_from_when_it_was_pressed(worker: Worker) -> None:

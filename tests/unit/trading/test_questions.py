@@ -76,6 +76,21 @@ def test_an_account_is_shown_to_whom_has_a_role_on_it(app: QueryLedger) -> None:
     assert app.take_denied() == ()
 
 
+@pytest.mark.parametrize(("role", "refused"), [(Role.VIEWER, True), (Role.OPERATOR, False), (Role.OWNER, False), (None, True)])
+def test_whether_somebody_may_command_is_judged_as_the_command_is(app: QueryLedger, role: Role | None, refused: bool) -> None:
+    if role is not None:
+        app.gate.book.change(NAME, Access(BEN, role, "owner", START, "grant-2"))
+    answer = app.answer({"kind": "permission", "who": BEN, "account": NAME, "action": "resume"}, START)
+    assert (answer.refused is not None, answer.found) == (refused, None if refused else True)
+    assert len(app.take_denied()) == refused
+
+
+@pytest.mark.parametrize("action", ["open", "grant", "show", ""])
+def test_permission_is_asked_for_commands_of_the_bot_alone(app: QueryLedger, action: str) -> None:
+    with pytest.raises(QuestionError, match="action"):
+        app.answer({"kind": "permission", "who": ANNA, "account": NAME, "action": action}, START)
+
+
 @pytest.mark.parametrize("kind", ["account", "readiness", "trades", "equity", "order"])
 @pytest.mark.parametrize("account", [NAME, "paper-99k"])
 def test_others_are_told_the_same_of_every_account(app: QueryLedger, kind: str, account: str) -> None:

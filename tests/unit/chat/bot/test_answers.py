@@ -9,16 +9,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.chat.bot.answers import (
-    effect_text,
-    orders_text,
-    parts_of,
-    pnl_text,
-    positions_text,
-    risk_text,
-    signal_text,
-    signals_text,
-)
+from signalbox.chat.bot.answers import effect_text, orders_listing, positions_text, risk_text, signal_text, signals_listing
+from signalbox.chat.bot.conversation import parts_of
+from signalbox.chat.bot.figures import pnl_text
+from signalbox.chat.bot.paging import ListPage, page_answer
 from signalbox.market.candles import Symbol
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
@@ -54,10 +48,10 @@ def test_a_signal_of_a_fallback_venue_and_of_late_bars_is_marked() -> None:
         late=False, schema_name="v50", schema_hash="h", features=(1.0,),
     )  # fmt: skip
     marked = replace(plain, market="kraken", known_at=START + timedelta(seconds=21))
-    assert "kraken" not in signal_text(plain) + signals_text([plain], timedelta(hours=1))
+    assert "kraken" not in signal_text(plain) + str(signals_listing([plain], timedelta(hours=1)).rows)
     assert "Decided on kraken, a fallback venue" in signal_text(marked)
     assert f"complete at {START + timedelta(seconds=21):%H:%M:%S} UTC, late" in signal_text(marked)
-    assert " on kraken" in signals_text([marked], timedelta(hours=1))
+    assert " on kraken" in signals_listing([marked], timedelta(hours=1)).rows[0]
 
 
 def test_risk_without_a_price_says_that_it_is_unknown() -> None:
@@ -90,8 +84,9 @@ def test_profit_counts_no_deposit() -> None:
 
 
 def test_list_names_the_number_that_it_cuts() -> None:
-    shown = orders_text({**holding(), "orders": [STOP] * 40})
-    assert shown.startswith("ftmo-2step-100k: 40 open orders (the newest 12)")
+    found = page_answer(orders_listing({**holding(), "orders": [STOP] * 40}), ListPage("/orders ftmo-2step-100k", START))
+    shown = "\n".join(found.parts)
+    assert shown.startswith("ftmo-2step-100k: 40 open orders (1 to 12, page 1 of 4)")
     assert shown.count("feed0001") == 12
 
 

@@ -17,7 +17,9 @@ from typing_extensions import override
 from local.cli.telegram.simulate import KeptCommands
 from signalbox.access import Role
 from signalbox.application.manage_orders import ManageOrders
-from signalbox.chat.bot.bot import MAX_DATA, Answer, Bot, ButtonPress, ChatMessage
+from signalbox.chat.bot.bot import Bot
+from signalbox.chat.bot.confirmation import Confirmations
+from signalbox.chat.bot.conversation import MAX_DATA, Answer, ButtonPress, ChatMessage
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
 from signalbox.chat.bot.registry import BY_NAME, COMMANDS
 from signalbox.chat.words import in_zone
@@ -56,6 +58,7 @@ class ServiceLedger(BotLedger):
     def __init__(self, app: ManageOrders, user: int) -> None:
         self.app, self.who = app, f"telegram:{user}"
         self.is_silent = False
+        self.rows: Sequence[BarRow] = ()
         self.found: list[Signal] = [decided(BTC), decided(ETH, Direction.HOLD)]
 
     @override
@@ -76,7 +79,7 @@ class ServiceLedger(BotLedger):
 
     @override
     def bars(self, symbol: str, start: datetime, end: datetime) -> Sequence[BarRow]:
-        return ()
+        return self.rows
 
     @override
     def signals(self, start: datetime, end: datetime) -> Sequence[Signal]:
@@ -89,6 +92,11 @@ class ServiceLedger(BotLedger):
     @override
     def equity(self, account: str, start: datetime, end: datetime) -> Sequence[EquitySnapshot]:
         return ()
+
+    @override
+    def require(self, account: str, action: str) -> None:
+        gate = self.app.gate
+        self._asked(lambda: gate.require(self.who, account, action))
 
     @override
     def command(self, command: AnyCommand) -> AccountDocument:
@@ -110,7 +118,7 @@ class World:
 
     def __init__(self) -> None:
         ledger = MemoryTradingLedger()
-        book = MemoryAccessBook(ledger.database.accounts)
+        self.access = book = MemoryAccessBook(ledger.database.accounts)
         self.app = ManageOrders(
             TradingService(ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, gate=AccessControl(book, (OWNER,)),
             clock=lambda: START,
@@ -122,7 +130,15 @@ class World:
         self.roles = {ANNA: Role.OPERATOR, BEN: Role.VIEWER}
         self.ledgers = {user: ServiceLedger(self.app, user) for user in self.roles}
         numbers = count(1)
-        self.bot = Bot(self.roles.get, lambda user: self.ledgers[user], KeptCommands(), new_token=lambda: f"{next(numbers):016x}")
+        self.two_people: set[str] = set()
+        self.confirmations = Confirmations(
+            self.roles.get, lambda user: self.ledgers[user], KeptCommands(), self.two_people.__contains__,
+            lambda: f"{next(numbers):016x}",
+        )  # fmt: skip
+        self.bot = Bot(self.roles.get, lambda user: self.ledgers[user], self.confirmations)
+
+    def grant(self, user: int, account: str, role: Role) -> None:
+        self.access.change(account, Access(f"telegram:{user}", role, OWNER, START, f"grant-{user}-{role}"))
 
     def publish(self, _events: object) -> None:
         """A bus that takes everything."""
@@ -130,8 +146,8 @@ class World:
     def type(self, text: str, user: int = ANNA, chat: int = CHAT, at: datetime = START) -> Answer | None:
         return self.bot.on_message(ChatMessage(user, chat, text, at))
 
-    def press(self, data: str, user: int = ANNA, chat: int = CHAT, at: datetime = START) -> Answer | None:
-        return self.bot.on_button(ButtonPress(user, chat, data, at))
+    def press(self, data: str, user: int = ANNA, chat: int = CHAT, at: datetime = START, update: int = 0) -> Answer | None:
+        return self.bot.on_button(ButtonPress(user, chat, data, at, update))
 
     def halt(self, account: str = ACCOUNTS[0]) -> str | None:
         halt = account_view(self.app.query(account, START, OWNER))["halt"]
@@ -171,6 +187,27 @@ def test_a_halt_does_not_wait_for_the_signals_of_a_day(world: World, monkeypatch
     monkeypatch.setattr(world.ledgers[ANNA], "signals", silent)
     assert "no answer" in text_of(world.type("/signal BTC"))
     yes(world.type(f"/halt {ACCOUNTS[0]} news at two"))
+
+
+def test_status_says_what_it_has_and_what_is_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = world.ledgers[ANNA]
+    whole, ask = text_of(world.type("/status")), ledger.account
+
+    def silent(*_period: datetime) -> Sequence[Signal]:
+        raise BotLedgerSilentError("No answer.")
+
+    def first_alone(name: str) -> AccountDocument:
+        if name == ACCOUNTS[1]:
+            raise BotLedgerSilentError("Not read.")
+        return ask(name)
+
+    monkeypatch.setattr(ledger, "signals", silent)
+    monkeypatch.setattr(ledger, "account", first_alone)
+    assert text_of(world.type("/status")).splitlines() == [
+        whole.splitlines()[0],
+        f"⚠️ {ACCOUNTS[1]}: unknown now. Not read.",
+        "⚠️ decisions: unknown now. No answer.",
+    ]
 
 
 def test_an_idle_stage_answers_every_question_with_words(world: World) -> None:
@@ -217,8 +254,10 @@ def test_button_works_once(world: World) -> None:
 def test_button_of_another_person_or_chat_does_nothing_and_stays_good(world: World) -> None:
     world.roles[BEN] = Role.OPERATOR
     data = yes(world.type(f"/halt {ACCOUNTS[0]} news"))
-    assert "used up or expired" in text_of(world.press(data, user=BEN))
-    assert "used up or expired" in text_of(world.press(data, chat=CHAT + 1))
+    for other in (world.press(data, user=BEN), world.press(data, chat=CHAT + 1)):
+        assert "another person's, or of another chat" in text_of(other)
+        assert other is not None
+        assert not other.replaces  # the message with the button stays as it is
     assert world.halt() is None
     world.press(data)
     assert world.halt() == "HALT"

@@ -76,6 +76,17 @@ def test_a_value_that_cannot_be_stored_is_refused_and_not_repeated(name: str, ty
     assert "hidden-value" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("typed", "kept"), [("swing-2, ftmo-1", ["swing-2", "ftmo-1"]), ("*", ["*"]), ("none", [])])
+def test_accounts_of_two_people_are_a_list(client: Any, typed: str, kept: list[str]) -> None:
+    field = SecretField.parse("telegram.two_people")
+    assert secrets(client).set(field, field.value_of(typed)) == ()
+    assert content(client, "telegram")["two_people"] == kept
+    with pytest.raises(SecretsError, match="expected names of accounts"):
+        field.value_of("Swing 2")
+    (problem,) = missing_in("telegram", {"bot_token": "1:a", "chat_ids": [], "two_people": "swing-2"})
+    assert "every account needs two people" in problem
+
+
 def test_chats_are_a_list(client: Any) -> None:
     field = SecretField.parse("telegram.chat_ids")
     secrets(client).set(field, field.value_of("1, -5,"))

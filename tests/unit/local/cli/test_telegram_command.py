@@ -13,11 +13,12 @@ from typing_extensions import override
 
 from local.cli.accounts.command import orders_api
 from local.cli.telegram.ledger import OperatorLedger
-from local.cli.telegram.simulate import CHAT, USER, KeptCommands, talk
+from local.cli.telegram.simulate import CHAT, USER, bot_of, talk
 from local.settings import load_settings
 from signalbox.access import Role
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
-from signalbox.chat.bot.bot import Bot, ChatMessage
+from signalbox.chat.bot.bot import Bot
+from signalbox.chat.bot.conversation import ChatMessage
 from signalbox.signals.signal import Signal
 from tests.fakes.http_server import Reply
 from tests.unit.local.cli.test_accounts_command import Gateway, Run, gateway, run, server  # noqa: F401 - fixtures
@@ -39,7 +40,7 @@ def bot(run: Run) -> Bot:  # noqa: F811 - the fixture
     assert run("open", ACCOUNT).exit_code == 0
     source = ConnectionSource(DatabaseSettings("nowhere", 1, "none", "none", "disable"), lambda: "")
     operator = ApiLedger(orders_api("local", load_settings()), source)
-    return Bot({USER: Role.OPERATOR}.get, lambda _: operator, KeptCommands())
+    return bot_of(Role.OPERATOR, operator)
 
 
 def said(bot: Bot, *lines: str, as_json: bool = False) -> str:

@@ -14,7 +14,7 @@ from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
 from local.stand_ins.telegram_webhook import SECRET_HEADER, Webhook
 from signalbox.adapters.telegram.client import TelegramClient
 from signalbox.application.telegram_bot import IncomingUpdate
-from signalbox.chat.bot.bot import Button
+from signalbox.chat.bot.conversation import Button
 from signalbox.chat.messenger import (
     ChatMovedError,
     MessengerBusyError,
@@ -84,7 +84,7 @@ def test_faults_become_the_messengers_errors(telegram: TelegramStandIn, client: 
 
 
 def test_menus_and_the_webhook_are_set_with_the_library(telegram: TelegramStandIn, client: TelegramClient) -> None:
-    client.call(client.api.set_my_commands([BotCommand("status", "Every account")], scope=BotCommandScopeChat(7)))
+    client.call(client.api.set_my_commands([BotCommand("status", "Every account")], scope=BotCommandScopeChat(CHAT)))
     (menu,) = telegram.menus.values()
     assert menu == [{"command": "status", "description": "Every account"}]
     for url in ("http://example.com/telegram", "https://example.com:444/telegram"):

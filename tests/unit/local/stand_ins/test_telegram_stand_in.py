@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -10,8 +11,13 @@ import pytest
 from local.stand_ins.faults import Fault, MessengerFault
 from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
 from local.stand_ins.telegram_webhook import Webhook
+from signalbox.adapters.charts.painter import MatplotlibPainter
+from signalbox.chat.bot.ports import RecentPrices
+from signalbox.trading.questions import BarRow
 from tests.fakes.http_server import Reply as Answered
 from tests.fakes.http_server import Request, serving
+
+BAR = BarRow(open_time=datetime(2026, 3, 1, tzinfo=UTC), open=1, high=2, low=0.5, close=1.5, volume=1)
 
 
 @pytest.fixture
@@ -34,6 +40,29 @@ def test_message_is_accepted_and_kept(telegram: TelegramStandIn) -> None:
     assert [m.text for m in telegram.messages] == ["<b>hello</b>"]
     page = httpx.get(telegram.page_url, trust_env=False).text
     assert "&lt;b&gt;hello" in page
+
+
+def test_the_page_shows_a_photo_to_who_knows_its_address(telegram: TelegramStandIn) -> None:
+    png = MatplotlibPainter().paint_prices(RecentPrices("BTC-USD", "UTC", (BAR,)))
+    files = {"photo": ("chart.png", png, "image/png")}
+    sent = httpx.post(
+        f"{telegram.url}/bot{BOT_TOKEN}/sendPhoto",
+        data={"chat_id": CHAT_ID, "caption": 'a "b" <c>'},
+        files=files,
+        trust_env=False,
+    )
+    assert sent.status_code == 200, sent.text
+    page = httpx.get(telegram.page_url, trust_env=False)
+    address = f"{telegram.page_url.removeprefix(telegram.url)}/photo?message=1"
+    assert f'<img src="{address}" alt="Chart: a &#34;b&#34; &lt;c&gt;"' in page.text
+    assert "img-src 'self'" in page.headers["content-security-policy"]
+    headers = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
+    shown = httpx.get(f"{telegram.url}{address}", headers=headers, trust_env=False)
+    assert (shown.status_code, shown.content, shown.headers["content-type"]) == (200, png, "image/png")
+    for wrong in ("0", "2", "-1", "x", "9" * 40, ""):
+        assert httpx.get(f"{telegram.page_url}/photo", params={"message": wrong}, trust_env=False).status_code == 404
+    stranger = f"{telegram.url}/page/{'x' * 32}/photo?message=1"
+    assert httpx.get(stranger, headers=headers, trust_env=False).status_code == 404
 
 
 def test_form_fields_are_accepted_too(telegram: TelegramStandIn) -> None:

@@ -5,7 +5,7 @@ A mistake never silences a chat: what cannot be read is reported, and the chat g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
@@ -167,3 +167,21 @@ def require_usable(content: object) -> None:
     """Raise ChatSettingsError if any settings in the secret cannot be used. For who writes them."""
     if problems := read_settings(content).problems:
         raise ChatSettingsError("; ".join(problems))
+
+
+def settings_text(chat: str, chat_ids: Sequence[str], book: SettingsBook) -> str:
+    """Return which alerts a chat gets and how, for the people in it."""
+    if chat not in chat_ids:
+        return f"This chat ({chat}) gets no alerts: it is not among the chats of the Telegram secret."
+    found = book.of(chat)
+    lines = [f"This chat ({chat}) gets alerts in {found.language.name.capitalize()}, with times of {found.zone}."]
+    for telling in Telling:
+        kinds = [kind.value for kind in AlertKind if kind not in CRITICAL and found.telling(kind) is telling]
+        lines += [f"{telling.value}: {', '.join(kinds)}"] if kinds else []
+    lines.append(f"always on, and by e-mail too: {', '.join(kind.value for kind in AlertKind if kind in CRITICAL)}")
+    lines.append(f"signals of tier {'HIGH' if found.minimum_tier == 'HIGH' else 'MEDIUM and HIGH'}, levels by {found.policy}")
+    if (quiet := found.quiet) is not None:
+        lines.append(f"quiet from {quiet.start:%H:%M} to {quiet.end:%H:%M}: what is not critical waits for the end")
+    lines.append(f"from {found.fold_from} waiting alerts on in one message")
+    lines += [f"⚠️ The settings cannot be used: {one}" for one in book.problems]
+    return "\n".join([*lines, "To change it: signalbox secrets set telegram.alerts"])

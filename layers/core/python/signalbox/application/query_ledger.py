@@ -32,6 +32,7 @@ from signalbox.trading.questions import (
     AskBars,
     AskEquity,
     AskOrder,
+    AskPermission,
     AskReadiness,
     AskSignals,
     AskTrades,
@@ -114,7 +115,7 @@ class QueryLedger:
         except (AccountError, OrderUnknownError) as error:
             return LedgerAnswer(refused=str(error))
 
-    def _found(self, asked: LedgerQuestion, now: datetime) -> Any:  # noqa: PLR0911 - a question a line
+    def _found(self, asked: LedgerQuestion, now: datetime) -> Any:  # noqa: C901, PLR0911 - a question a line
         match asked:
             case AskAccounts():
                 seen = self.gate.visible(asked.who)
@@ -128,6 +129,9 @@ class QueryLedger:
                 if order is None:
                     raise OrderUnknownError(f"account {asked.account} has no order {asked.client_order_id}")
                 return order_view(order)
+            case AskPermission():
+                self.gate.require(asked.who, asked.account, asked.action)
+                return True
             case AskTrades():
                 rows = self._seen(asked, lambda: self.history.trades(asked.account, asked.start, asked.end))
                 return TRADES.dump_python(tuple(rows), mode="json")

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from signalbox.chat.bot.bot import Answer, Bot, Button, ButtonPress, ChatMessage
+from signalbox.chat.bot.bot import Bot
+from signalbox.chat.bot.conversation import Answer, Approval, Button, ButtonPress, ChatMessage
+from signalbox.chat.bot.help_texts import known_language
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of, may_speak
 from signalbox.chat.updates import code_in
 
@@ -36,6 +38,7 @@ class IncomingUpdate:
     press: str | None = None
     thread: int | None = None
     is_forwarded: bool = False
+    language: str = ""  # of the sender's messenger, as it reports it
 
 
 class ChatClient(Protocol):
@@ -69,12 +72,13 @@ class FinishedUpdates(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """The result of an update. user: its sender; None if nobody was answered."""
+    """The result of an update. user: its sender; None if nobody was answered. approval: of a command of two people."""
 
     user: int | None = None
     is_duplicate: bool = False
     is_new_person: bool = False
     parts: int = 0
+    approval: Approval | None = None
 
 
 @dataclass
@@ -129,6 +133,7 @@ class TelegramBot:
         self, client: ChatClient, update: IncomingUpdate, person: ChatPerson, sent_at: datetime, now: datetime
     ) -> Handled:
         bot = self.bot_for(person)
+        bot.language = known_language(update.language)
         if update.press is not None:
             client.acknowledge(update)
             press = ButtonPress(update.user, update.chat, update.text, min(sent_at, now), update.update_id)
@@ -140,7 +145,7 @@ class TelegramBot:
         if answer is None:
             return Handled(update.user)
         _send(client, update, answer)
-        return Handled(update.user, parts=len(answer.parts))
+        return Handled(update.user, parts=len(answer.parts), approval=answer.approval)
 
 
 def _send(client: ChatClient, update: IncomingUpdate, answer: Answer) -> None:

@@ -10,17 +10,21 @@ import urllib3
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from signalbox.access import Role
 from signalbox.adapters.aws.chat_table import DynamoFinishedUpdates, DynamoPending, DynamoPeople
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.remote_ledger import LedgerQuestions, RemoteLedger, SignedOrders
 from signalbox.adapters.aws.secret_texts import SecretTexts, secrets_client
 from signalbox.adapters.aws.signing_keys import StoredKeys, key_client
 from signalbox.adapters.telegram.client import DEFAULT_URL, TelegramClient
+from signalbox.alerts.settings import read_settings, settings_text
 from signalbox.application.telegram_bot import TelegramBot
 from signalbox.bootstrap.settings import SettingsError, TelegramBotSettings
-from signalbox.bootstrap.telegram_chats import telegram_secret
+from signalbox.bootstrap.telegram_chats import TelegramSecret, telegram_secret
 from signalbox.chat.bot.bot import Bot
-from signalbox.chat.bot.people import ChatPerson
+from signalbox.chat.bot.confirmation import Confirmations, two_people_of
+from signalbox.chat.bot.people import ChatPerson, principal_of
+from signalbox.chat.bot.ports import RecentPrices
 from signalbox.contracts import SealKey
 
 ORDERS_SECONDS = 12.0  # of a request to the orders API
@@ -30,6 +34,13 @@ PATIENT = Config(connect_timeout=2, read_timeout=16, retries={"total_max_attempt
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _paint(chart: RecentPrices) -> bytes:
+    """Draw prices; what draws is imported with the first chart, which most answers do not need."""
+    from signalbox.adapters.charts.painter import MatplotlibPainter  # noqa: PLC0415 - as it says
+
+    return MatplotlibPainter().paint_prices(chart)
 
 
 @dataclass
@@ -43,10 +54,22 @@ class BotClients:
 
     def current(self) -> TelegramClient:
         """Return the client. Raises SettingsError."""
-        token = telegram_secret(self.secrets, self.secret_arn).bot_token
+        token = self._secret().bot_token
         if token not in self._made:
             self._made = {token: TelegramClient(token, url=self.url or DEFAULT_URL)}
         return self._made[token]
+
+    def needs_two(self, account: str) -> bool:
+        """Return whether an account needs two people. Raises SettingsError."""
+        return two_people_of(self._secret().two_people)(account)
+
+    def alerts_of(self, chat: int) -> str:
+        """Return which alerts a chat gets, in words. Raises SettingsError."""
+        secret = self._secret()
+        return settings_text(str(chat), secret.chat_ids, read_settings(secret.alerts))
+
+    def _secret(self) -> TelegramSecret:
+        return telegram_secret(self.secrets, self.secret_arn)
 
 
 def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
@@ -77,14 +100,22 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
     clients = BotClients(SecretTexts(secrets_client()), found.telegram_secret_arn, found.telegram_url)
 
     def bot_for(person: ChatPerson) -> Bot:
-        ledger = RemoteLedger(person.principal, questions, orders)
+        def role_of(user: int) -> Role | None:  # of the person, and of whoever asked for what they approve
+            found = person if user == person.user else people.person(user)
+            return None if found is None else found.role
+
+        def ledger_for(user: int) -> RemoteLedger:
+            return RemoteLedger(principal_of(user), questions, orders)
+
         return Bot(
-            lambda user: person.role if user == person.user else None,
-            lambda _user: ledger,
-            pending,
+            role_of,
+            ledger_for,
+            Confirmations(role_of, ledger_for, pending, clients.needs_two),
             name=clients.current().username,
             zone=person.zone,
             choose_zone=lambda zone: people.choose_zone(person.user, zone),
+            alerts_of=clients.alerts_of,
+            paint=_paint,
         )
 
     return TelegramBot(

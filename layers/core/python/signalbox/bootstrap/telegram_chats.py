@@ -14,12 +14,16 @@ from signalbox.bootstrap.settings import SettingsError
 
 
 class TelegramSecret(BaseModel):
-    """The secret's JSON; the operator fills it in (README, step 3). alerts: settings by chat id (docs/alerts.md)."""
+    """The secret's JSON; the operator fills it in (README, step 3). alerts: settings by chat id (docs/alerts.md).
+
+    two_people: the accounts on which the bot asks a second person (docs/telegram.md).
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
     bot_token: str
     chat_ids: tuple[str, ...]
     alerts: Any = None  # read_settings reports what is wrong: a mistake in it must not stop the alerts
+    two_people: Any = None  # two_people_of takes what is wrong for "everywhere"
 
 
 @dataclass

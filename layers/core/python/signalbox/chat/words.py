@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -60,3 +60,21 @@ def rule_name(rule: str) -> str:
 def bullets(facts: Iterable[str]) -> str:
     """Return facts as a list, one a line."""
     return "\n".join(f"· {fact}" for fact in facts)
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things: `1 trade`, `2 trades`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def signed(value: Decimal) -> str:
+    """Return an amount with its sign, above 0 too."""
+    return f"{'+' if value > 0 else ''}{money(value)}"
+
+
+def span_of(span: timedelta) -> str:
+    """Return a span in whole minutes, hours or, from two days on, days."""
+    minutes = int(span.total_seconds() // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"

@@ -79,6 +79,13 @@ class AskOrder(_OfAccount):
     client_order_id: Annotated[str, Field(pattern="^[0-9a-z]{32}$")]
 
 
+class AskPermission(_OfAccount):
+    """Whether the asker may give a command of a kind on an account. The answer is true, or why not."""
+
+    kind: Literal["permission"] = "permission"
+    action: Literal["submit", "cancel", "halt", "resume", "confirm"]
+
+
 class AskTrades(_OfAccount, _OfPeriod):
     """Asks for the trades decided in a period."""
 
@@ -111,7 +118,7 @@ class AskBars(_Question, _OfPeriod):
 
 
 LedgerQuestion: TypeAlias = Annotated[
-    AskAccounts | AskAccount | AskReadiness | AskOrder | AskTrades | AskEquity | AskSignals | AskBars,
+    AskAccounts | AskAccount | AskReadiness | AskOrder | AskPermission | AskTrades | AskEquity | AskSignals | AskBars,
     Field(discriminator="kind"),
 ]
 QUESTIONS: Final[TypeAdapter[LedgerQuestion]] = TypeAdapter(LedgerQuestion)

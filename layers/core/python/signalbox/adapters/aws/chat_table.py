@@ -6,8 +6,9 @@ removes an expired item within days, so every read compares the time itself.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -179,17 +180,20 @@ class DynamoPending(PendingCommands):
 
     @override
     def put(self, pending: PendingCommand) -> None:
-        self._client.put_item(
-            TableName=self._table,
-            Item={
-                **_key(f"pending#{pending.token}"),
-                "user": _number(pending.user),
-                "chat": _number(pending.chat),
-                "command": {"S": pending.command.model_dump_json()},
-                "expires_at": {"S": pending.expires_at.isoformat()},
-                "expiration": _number(int(pending.expires_at.timestamp()) + 86_400),
-            },
-        )
+        with contextlib.suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.put_item(
+                TableName=self._table, Item=_pending_item(pending), ConditionExpression="attribute_not_exists(id)"
+            )
+
+    @override
+    def put_again(self, pending: PendingCommand) -> None:
+        self._client.put_item(TableName=self._table, Item=_pending_item(pending))
+
+    @override
+    def get(self, token: str) -> PendingCommand | None:
+        key = _key(f"pending#{token}")
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return None if item is None else _pending_of(token, item)
 
     @override
     def take(self, token: str, user: int, chat: int, update: int) -> PendingCommand | None:
@@ -198,16 +202,55 @@ class DynamoPending(PendingCommands):
                 TableName=self._table,
                 Key=_key(f"pending#{token}"),
                 UpdateExpression="SET taken_by = :update",
-                ConditionExpression="#u = :user AND chat = :chat AND (attribute_not_exists(taken_by) OR taken_by = :update)",
+                ConditionExpression=_MAY_TAKE,
                 ExpressionAttributeNames={"#u": "user"},
                 ExpressionAttributeValues={":user": _number(user), ":chat": _number(chat), ":update": _number(update)},
                 ReturnValues="ALL_NEW",
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        item = answer["Attributes"]
-        command = COMMANDS.validate_json(item["command"]["S"])
-        return PendingCommand(token, user, chat, command, datetime.fromisoformat(item["expires_at"]["S"]))
+        return _pending_of(token, answer["Attributes"])
+
+
+# PendingCommand.is_for, as the table judges it in the same write
+_MAY_TAKE: Final = (
+    "(approved_by = :user OR (attribute_not_exists(approved_by)"
+    " AND ((attribute_exists(waits_for_second) AND #u <> :user)"
+    " OR (attribute_not_exists(waits_for_second) AND #u = :user AND chat = :chat))))"
+    " AND (attribute_not_exists(taken_by) OR taken_by = :update)"
+)
+
+
+def _pending_item(pending: PendingCommand) -> dict[str, Any]:
+    item = {
+        **_key(f"pending#{pending.token}"),
+        "user": _number(pending.user),
+        "chat": _number(pending.chat),
+        "command": {"S": pending.command.model_dump_json()},
+        "expires_at": {"S": pending.expires_at.isoformat()},
+        "expiration": _number(int(pending.expires_at.timestamp()) + 86_400),
+    }
+    if pending.waits_for_second:
+        item["waits_for_second"] = {"BOOL": True}
+    if pending.approved_by is not None:
+        item["approved_by"] = _number(pending.approved_by)
+    if pending.was_sent:
+        item["was_sent"] = {"BOOL": True}
+    return item
+
+
+def _pending_of(token: str, item: Mapping[str, Any]) -> PendingCommand:
+    approved = item.get("approved_by")
+    return PendingCommand(
+        token=token,
+        user=int(item["user"]["N"]),
+        chat=int(item["chat"]["N"]),
+        command=COMMANDS.validate_json(item["command"]["S"]),
+        expires_at=datetime.fromisoformat(item["expires_at"]["S"]),
+        waits_for_second="waits_for_second" in item,
+        approved_by=None if approved is None else int(approved["N"]),
+        was_sent="was_sent" in item,
+    )
 
 
 class DynamoFinishedUpdates:

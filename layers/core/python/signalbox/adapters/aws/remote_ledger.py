@@ -149,6 +149,10 @@ class RemoteLedger(BotLedger):
         return BARS.validate_python(self._ask("bars", symbol=symbol, **_period(start, end)))
 
     @override
+    def require(self, account: str, action: str) -> None:
+        self._ask("permission", account=account, action=action)
+
+    @override
     def command(self, command: AnyCommand) -> AccountDocument:
         request = request_of(command)
         found = self.orders.call(self.who, request.method, request.path, request.body)

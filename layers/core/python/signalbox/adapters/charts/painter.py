@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from signalbox.alerts.alert import SignalChart
 from signalbox.alerts.signals import CHART_MINUTES
+from signalbox.chat.bot.ports import ChartUnavailableError, RecentPrices
 from signalbox.errors import SignalboxError
 from signalbox.events import RecentCandles
+from signalbox.market.candles import MINUTE_MS
 
 WIDTH, HEIGHT, DPI = 7.2, 4.8, 150  # inches, and pixels an inch: 1080 by 720
+STEPS: Final = (1, 5, 15, 30, 60, 120, 240)  # minutes of a candle
+MOST_CANDLES, MOST_LABELS = 120, 9
 _UP, _DOWN, _INK, _GRID, _PAPER = "#1a7f37", "#c0362c", "#24292f", "#d8dee4", "#ffffff"
 _LEVELS: Final = {"entry": "#0969da", "stop": "#c0362c", "target": "#1a7f37"}
 
@@ -26,7 +30,7 @@ class ChartError(SignalboxError):
 
 
 class MatplotlibPainter:
-    """ChartPainter. One picture at a time: matplotlib's fonts are shared by all threads."""
+    """ChartPainter and PaintPrices. One picture at a time: matplotlib's fonts are shared by all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,6 +43,21 @@ class MatplotlibPainter:
         with self._lock:
             return _png(chart, candles)
 
+    def paint_prices(self, chart: RecentPrices) -> bytes:
+        """Return a PNG of 1080 by 720 pixels with about a hundred candles. Raises ChartUnavailableError."""
+        if not chart.bars:
+            raise ChartUnavailableError("there are no bars")
+        first = chart.bars[0].open_time
+        rows = np.array([(_minutes(one.open_time - first), one.open, one.high, one.low, one.close) for one in chart.bars])
+        whole = _minutes(chart.bars[-1].open_time - first) + 1
+        minutes = next((one for one in STEPS if whole / one <= MOST_CANDLES), STEPS[-1])
+        candles = candles_in(rows, first, minutes)
+        try:
+            with self._lock:
+                return _prices_png(chart, candles, minutes)
+        except (ImportError, MemoryError, ValueError) as error:
+            raise ChartUnavailableError(f"{type(error).__name__}") from error
+
 
 def candles_of(recent: RecentCandles, minutes: int = CHART_MINUTES) -> NDArray[np.float64]:
     """Return candles of several minutes from one-minute bars.
@@ -46,8 +65,12 @@ def candles_of(recent: RecentCandles, minutes: int = CHART_MINUTES) -> NDArray[n
     Returns (n, 5) float64: minutes from `recent.first` to the candle's start, open, high, low, close; oldest first. Candles begin
     at whole multiples of `minutes` after midnight UTC; one without any bar is absent.
     """
-    rows = np.array(recent.rows, dtype=np.float64).reshape(len(recent.rows), 5)
-    offset = (recent.first.hour * 60 + recent.first.minute) % minutes
+    return candles_in(np.array(recent.rows, dtype=np.float64).reshape(len(recent.rows), 5), recent.first, minutes)
+
+
+def candles_in(rows: NDArray[np.float64], first: datetime, minutes: int) -> NDArray[np.float64]:
+    """Return candles of several minutes, as `candles_of`, from rows whose column 0 is minutes after `first`."""
+    offset = (first.hour * 60 + first.minute) % minutes
     slots = (rows[:, 0] + offset) // minutes
     found = []
     for slot in np.unique(slots):
@@ -57,26 +80,45 @@ def candles_of(recent: RecentCandles, minutes: int = CHART_MINUTES) -> NDArray[n
 
 
 def _png(chart: SignalChart, candles: NDArray[np.float64]) -> bytes:
+    figure, axes = _drawn(chart.title, candles, CHART_MINUTES)
+    _levels(axes, chart, candles)
+    _clock(axes, chart.candles.first, chart.zone)
+    return _saved(figure, axes, chart.signs)
+
+
+def _prices_png(chart: RecentPrices, candles: NDArray[np.float64], minutes: int) -> bytes:
+    figure, axes = _drawn(f"{chart.title}, candles of {_named(minutes)}", candles, minutes)
+    axes.set_xlim(candles[0, 0] - 1, candles[-1, 0] + minutes)
+    close = candles[-1, 4]
+    axes.axhline(close, color=_LEVELS["entry"], linewidth=0.8, linestyle=":")
+    _clock(axes, chart.bars[0].open_time, chart.zone)
+    return _saved(figure, axes, (".", ","))
+
+
+def _drawn(title: str, candles: NDArray[np.float64], minutes: int) -> tuple[Any, Any]:
+    """Return a figure and its axes with the candles."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second that most alerts do not need
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor=_PAPER)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.04, 0.09, 0.80, 0.82))
-    middle, half = candles[:, 0] + CHART_MINUTES / 2, CHART_MINUTES * 0.38
+    middle, half = candles[:, 0] + minutes / 2, minutes * 0.38
     rises = candles[:, 4] >= candles[:, 1]
     for up, colour in ((True, _UP), (False, _DOWN)):
         part, at = candles[rises == up], middle[rises == up]
         axes.vlines(at, part[:, 3], part[:, 2], colors=colour, linewidth=1)
         low, high = np.minimum(part[:, 1], part[:, 4]), np.maximum(part[:, 1], part[:, 4])
         axes.bar(at, high - low, bottom=low, width=2 * half, color=colour, linewidth=0.8, edgecolor=colour)
-    _levels(axes, chart, candles)
-    _clock(axes, chart)
-    axes.set_title(chart.title, loc="left", fontsize=11, color=_INK)
+    axes.set_title(title, loc="left", fontsize=11, color=_INK)
+    return figure, axes
+
+
+def _saved(figure: Any, axes: Any, signs: tuple[str, str]) -> bytes:
     axes.yaxis.tick_right()
     axes.tick_params(labelsize=9, colors=_INK, length=0)
-    signs = {ord("."): chart.signs[0], ord(","): chart.signs[1]}
-    axes.yaxis.set_major_formatter(lambda value, _: (f"{value:,.6g}" if value < 1000 else f"{value:,.0f}").translate(signs))
+    written = {ord("."): signs[0], ord(","): signs[1]}
+    axes.yaxis.set_major_formatter(lambda value, _: (f"{value:,.6g}" if value < 1000 else f"{value:,.0f}").translate(written))
     axes.grid(visible=True, color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
@@ -84,6 +126,14 @@ def _png(chart: SignalChart, candles: NDArray[np.float64]) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=DPI, facecolor=_PAPER)
     return out.getvalue()
+
+
+def _named(minutes: int) -> str:
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
+
+
+def _minutes(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000) // MINUTE_MS
 
 
 def _levels(axes: Any, chart: SignalChart, candles: NDArray[np.float64]) -> None:
@@ -101,14 +151,15 @@ def _levels(axes: Any, chart: SignalChart, candles: NDArray[np.float64]) -> None
         axes.text(end, price, f"{label} ", color=_LEVELS[role], fontsize=9, ha="right", va="bottom")
 
 
-def _clock(axes: Any, chart: SignalChart) -> None:
-    """Label the whole hours of the chat's zone."""
-    zone = ZoneInfo(chart.zone)
-    first = chart.candles.first
+def _clock(axes: Any, first: datetime, zone_name: str) -> None:
+    """Label whole hours of a zone, at most about eight; midnight by its date."""
+    zone = ZoneInfo(zone_name)
     left, right = axes.get_xlim()
+    every = next((one for one in (1, 2, 3, 6, 12, 24) if (right - left) / 60 / one <= MOST_LABELS), 24)
     hours: list[tuple[float, datetime]] = []
     for minute in range(int(left), int(right) + 1):
         local = (first + timedelta(minutes=minute)).astimezone(zone)
-        if local.minute == 0:
+        if local.minute == 0 and local.hour % every == 0:
             hours.append((float(minute), local))
-    axes.set_xticks([minute for minute, _ in hours], [f"{local:%H:%M}" for _, local in hours])
+    labels = [f"{local:%d.%m.}" if every > 1 and local.hour == 0 else f"{local:%H:%M}" for _, local in hours]
+    axes.set_xticks([minute for minute, _ in hours], labels)

@@ -22,7 +22,7 @@ from telegram.request import HTTPXRequest
 from typing_extensions import override
 
 from signalbox.application.telegram_bot import ChatClient, IncomingUpdate
-from signalbox.chat.bot.bot import Button
+from signalbox.chat.bot.conversation import Button
 from signalbox.chat.messenger import (
     ChatMovedError,
     MessengerBusyError,
@@ -84,6 +84,7 @@ class TelegramClient(ChatClient):
             press=None if pressed is None else pressed.id,
             thread=sent.message_thread_id if sent is not None and sent.is_topic_message else None,
             is_forwarded=sent is not None and sent.forward_origin is not None,
+            language=sender.language_code or "",
         )
 
     @override

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from signalbox.access import Role
-from signalbox.chat.bot.registry import COMMANDS
-from signalbox.chat.styled import MESSAGE_UNITS, plain_text, split
-from signalbox.chat.words import bullets, clock, money, price, rule_name, share_bar
+from signalbox.chat.bot.paging import Listing
+from signalbox.chat.words import bullets, clock, counted, money, price, rule_name, share_bar, signed, span_of
 from signalbox.exact import exactly
-from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Direction, Signal
 from signalbox.trading.documents import AccountDocument, LimitDocument, OrderDocument, ReadinessDocument
 from signalbox.trading.state import Trade
 
 LATE_AFTER: Final = timedelta(minutes=7)  # a decision every five minutes, and two for bars that the exchange publishes late
-SHOWN: Final = 12  # rows of a list; the text says how many there are in all
 
 
-def help_text(role: Role) -> str:
-    """Return the commands that a role may give."""
-    lines = [f"{one.usage}: {one.help}" for one in COMMANDS if role.includes(one.role)]
-    return "\n".join([f"You are {role.value}. Commands:", *lines])
-
-
-def status_text(accounts: Sequence[AccountDocument], newest: Sequence[Signal], at: datetime) -> str:
-    """Return a line an account and a line about the decisions."""
+def status_text(
+    accounts: Sequence[AccountDocument], newest: Sequence[Signal] | None, at: datetime, unread: Mapping[str, str]
+) -> str:
+    """Return a line an account and a line about the decisions. newest None: unknown. unread: what could not be read, and why."""
     lines = [
         f"{one['account']} ({one['mode']}): equity {_money(one['equity'])} {one['currency']},"
-        f" {_count(len(one['trades']), 'trade')}, {'trading' if one['halt'] is None else one['halt']['level']}"
+        f" {counted(len(one['trades']), 'trade')}, {'trading' if one['halt'] is None else one['halt']['level']}"
         for one in accounts
     ]
-    return "\n".join([*(lines or ["You may see no account."]), health_text(newest, at)])
+    missing = [f"⚠️ {what}: unknown now. {why}" for what, why in unread.items()]
+    if not lines and not missing:
+        lines = ["You may see no account."]
+    return "\n".join([*lines, *([] if newest is None else [health_text(newest, at)]), *missing])
 
 
 def health_text(newest: Sequence[Signal], at: datetime) -> str:
@@ -43,14 +38,14 @@ def health_text(newest: Sequence[Signal], at: datetime) -> str:
         return "⚠️ Nothing was decided in the last 24 hours."
     return "\n".join(
         f"{'✅' if at - one.decided_at <= LATE_AFTER else '⚠️'} {one.symbol} decided {clock(one.decided_at)},"
-        f" {_ago(at - one.decided_at)} ago"
+        f" {span_of(at - one.decided_at)} ago"
         for one in newest
     )
 
 
 def prices_text(newest: Sequence[Signal], at: datetime) -> str:
     """Return the price of each newest decision, with its age: it is no quote of this moment."""
-    return "\n".join(f"{one.symbol} {price(one.price)}, {_ago(at - one.decided_at)} ago" for one in newest) or "No price yet."
+    return "\n".join(f"{one.symbol} {price(one.price)}, {span_of(at - one.decided_at)} ago" for one in newest) or "No price yet."
 
 
 def signal_text(one: Signal) -> str:
@@ -71,7 +66,7 @@ def signal_text(one: Signal) -> str:
     return "\n".join(lines)
 
 
-def signals_text(found: Sequence[Signal], period: timedelta) -> str:
+def signals_listing(found: Sequence[Signal], period: timedelta) -> Listing:
     """Return the issued signals of a period, newest first."""
     issued = [one for one in reversed(found) if one.issued]
     lines = [
@@ -79,7 +74,7 @@ def signals_text(found: Sequence[Signal], period: timedelta) -> str:
         f"{'' if one.market is None else f' on {one.market}'}"
         for one in issued
     ]
-    return _listed(lines, f"{_count(len(issued), 'issued signal')} of {len(found)} decisions in {_ago(period)}")
+    return Listing(f"{counted(len(issued), 'issued signal')} of {len(found)} decisions in {span_of(period)}", tuple(lines))
 
 
 def risk_text(account: AccountDocument) -> str:
@@ -115,42 +110,23 @@ def positions_text(account: AccountDocument) -> str:
             target = f", target {_price(trade['take_profit'])}" if trade["take_profit"] else ""
             lines.append(f"  stop {_price(trade['stop_loss'])}{target}, until {_when(trade['deadline'])}")
     lines += [f"others hold {one['quantity']} {one['symbol']} at the venue: never touched" for one in account["others"]]
-    return "\n".join([f"{account['account']}: {_count(len(account['positions']), 'position')}", *lines])
+    return "\n".join([f"{account['account']}: {counted(len(account['positions']), 'position')}", *lines])
 
 
-def orders_text(account: AccountDocument) -> str:
+def orders_listing(account: AccountDocument) -> Listing:
     """Return the open orders; `/cancel` takes their id."""
-    lines = [_order_line(one) for one in account["orders"]]
-    return _listed(lines, f"{account['account']}: {_count(len(lines), 'open order')}")
+    lines = tuple(_order_line(one) for one in account["orders"])
+    return Listing(f"{account['account']}: {counted(len(lines), 'open order')}", lines)
 
 
-def trades_text(account: str, found: Sequence[Trade], period: timedelta) -> str:
+def trades_listing(account: str, found: Sequence[Trade], period: timedelta) -> Listing:
     """Return the trades of a period, newest first."""
     lines = []
     for one in reversed(found):
         end = "open" if one.closed_at is None else f"closed {clock(one.closed_at)}"
-        result = "" if one.realised is None else f", {_signed(one.realised)}"
+        result = "" if one.realised is None else f", {signed(one.realised)}"
         lines.append(f"{one.side.value} {one.symbol} {clock(one.decided_at)}, {one.state.value.lower()}, {end}{result}")
-    return _listed(lines, f"{account}: {_count(len(lines), 'trade')} in {_ago(period)}")
-
-
-@exactly
-def pnl_text(account: str, trades: Sequence[Trade], equity: Sequence[EquitySnapshot], period: timedelta) -> str:
-    """Return profit and loss of a period: of closed trades after fees, and of equity without deposits and withdrawals."""
-    closed = [one.realised for one in trades if one.realised is not None]
-    won = [one for one in closed if one > 0]
-    lines = [
-        f"{account}, {_ago(period)}: {_signed(sum(closed, Decimal(0)))} from {_count(len(closed), 'closed trade')} after fees"
-    ]
-    if closed:
-        lines.append(f"{len(won)} won, {len(closed) - len(won)} lost or even")
-    if len(equity) > 1:
-        first, last = equity[0], equity[-1]
-        change = (last.equity - last.transfers) - (first.equity - first.transfers)
-        lines.append(f"equity {_signed(change)} since {clock(first.at)}, open positions included")
-    else:
-        lines.append("No equity was recorded in that period.")
-    return "\n".join(lines)
+    return Listing(f"{account}: {counted(len(lines), 'trade')} in {span_of(period)}", tuple(lines))
 
 
 def readiness_text(found: ReadinessDocument) -> str:
@@ -175,11 +151,11 @@ def effect_text(verb: str, account: AccountDocument, *, reason: str = "", order:
             for one in account["positions"]
         ] or ["nothing is held"]
         if account["equity"] is not None and account["balance"] is not None and account["positions"]:
-            lines.append(f"realises about {_signed(Decimal(account['equity']) - Decimal(account['balance']))} before fees")
+            lines.append(f"realises about {signed(Decimal(account['equity']) - Decimal(account['balance']))} before fees")
     elif account["positions"]:
-        lines.append(f"{_count(len(account['positions']), 'position')} stay open, with stops and targets")
+        lines.append(f"{counted(len(account['positions']), 'position')} stay open, with stops and targets")
     if verb != "resume" and account["orders"]:
-        lines.append(f"{_count(len(account['orders']), 'open order')}: {_ORDERS[verb]}")
+        lines.append(f"{counted(len(account['orders']), 'open order')}: {_ORDERS[verb]}")
     return "\n".join(lines)
 
 
@@ -222,11 +198,6 @@ def done_text(account: AccountDocument) -> str:
     return "\n".join([f"✅ Done. {account['account']} is {'not stopped' if not stops else 'stopped:'}", *stops])
 
 
-def parts_of(text: str, limit: int = MESSAGE_UNITS) -> tuple[str, ...]:
-    """Return a text in messages of at most `limit` UTF-16 code units, cut at line ends where there are any."""
-    return tuple(one.text for one in split(plain_text(text), first=limit, limit=limit))
-
-
 def _stops(account: AccountDocument) -> list[str]:
     lines = []
     if (halt := account["halt"]) is not None:
@@ -258,21 +229,8 @@ def _order_line(one: OrderDocument) -> str:
     )
 
 
-def _listed(lines: Sequence[str], title: str) -> str:
-    more = f" (the newest {SHOWN})" if len(lines) > SHOWN else ""
-    return "\n".join([f"{title}{more}", *lines[:SHOWN]])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _money(text: str | None) -> str:
     return "unknown" if text is None else money(Decimal(text))
-
-
-def _signed(value: Decimal) -> str:
-    return f"{'+' if value > 0 else ''}{money(value)}"
 
 
 def _price(text: str | None) -> str:
@@ -281,10 +239,3 @@ def _price(text: str | None) -> str:
 
 def _when(text: str | None) -> str:
     return "an unknown time" if text is None else clock(datetime.fromisoformat(text))
-
-
-def _ago(span: timedelta) -> str:
-    minutes = int(span.total_seconds() // 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"

@@ -18,6 +18,11 @@ CODE_VALID: Final = timedelta(minutes=10)
 _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without what looks alike
 
 
+def principal_of(user: int) -> str:
+    """Return the name under which the ledger knows a person of the bot."""
+    return f"telegram:{user}"
+
+
 @dataclass(frozen=True, slots=True)
 class ChatPerson:
     """A person of the bot. name: as the messenger showed it when they came. zone: of their times."""
@@ -31,7 +36,7 @@ class ChatPerson:
     @property
     def principal(self) -> str:
         """The name under which the ledger knows them."""
-        return f"telegram:{self.user}"
+        return principal_of(self.user)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,26 @@ class BotLedgerSilentError(BotLedgerError):
     """The ledger did not answer in time. Whether a command was carried out is unknown; it is safe to give it again."""
 
 
+class ChartUnavailableError(SignalboxError):
+    """A chart cannot be drawn; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentPrices:
+    """What the picture of a symbol's prices shows: one-minute bars, oldest first, at least one. zone: of the labels."""
+
+    title: str
+    zone: str
+    bars: tuple[BarRow, ...]
+
+
+class PaintPrices(Protocol):
+    """Draws prices."""
+
+    def __call__(self, chart: RecentPrices) -> bytes:
+        """Return a PNG. Raises ChartUnavailableError."""
+
+
 class BotLedger(Protocol):
     """The ledger, asked in the name of one person. Every method raises BotLedgerError."""
 
@@ -51,29 +71,51 @@ class BotLedger(Protocol):
     def equity(self, account: str, start: datetime, end: datetime) -> Sequence[EquitySnapshot]:
         """Return the equity snapshots of (start, end], oldest first."""
 
+    def require(self, account: str, action: str) -> None:
+        """Return if the person may give a command of this kind on an account."""
+
     def command(self, command: AnyCommand) -> AccountDocument:
         """Carry out a command once for its request id; return the account after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
-    """A command that waits for its button. token: names it; it is pressed by the same person in the same chat, once."""
+    """A command that waits for a button. token: names it. user, chat: who asked for it, and where.
+
+    waits_for_second: its asker confirmed it, and another person has to approve it. approved_by: who did; they alone may press
+    again. was_sent: it was sent, and whether it was carried out is unknown.
+    """
 
     token: str
     user: int
     chat: int
     command: AnyCommand
     expires_at: datetime
+    waits_for_second: bool = False
+    approved_by: int | None = None
+    was_sent: bool = False
+
+    def is_for(self, user: int, chat: int) -> bool:
+        """Return whether a person may press its button in a chat, if their role allows it."""
+        if self.approved_by is not None:
+            return user == self.approved_by
+        return user != self.user if self.waits_for_second else (user, chat) == (self.user, self.chat)
 
 
 class PendingCommands(Protocol):
     """Keeps commands that wait for their button."""
 
     def put(self, pending: PendingCommand) -> None:
-        """Keep a command."""
+        """Keep a command. One that is there under its token stays as it is."""
+
+    def put_again(self, pending: PendingCommand) -> None:
+        """Keep a command that was taken, so that it can be taken by another press."""
+
+    def get(self, token: str) -> PendingCommand | None:
+        """Return a command, taken or not; None if it is not there."""
 
     def take(self, token: str, user: int, chat: int, update: int) -> PendingCommand | None:
-        """Take a command for a press. None if it is not there, was taken by another press, or is another person's, which stays.
+        """Take a command for a press. None if it is not there, was taken by another press, or is not for this person.
 
         update: the press; when it is delivered again, because its answer was lost, it gets the command again.
         """

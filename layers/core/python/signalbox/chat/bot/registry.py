@@ -21,6 +21,9 @@ _PERIOD: Final = re.compile(r"([1-9][0-9]{0,2})([hd])")
 _PERIODS: Final = MappingProxyType({"day": 1, "week": 7, "month": 30, "year": 365})
 _ZONE: Final = re.compile(r"[A-Za-z]{2,20}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _ORDER: Final = re.compile(r"[0-9a-z]{32}")
+_CODE: Final = re.compile(r"[0-9a-f]{16}")
+_HOURS: Final = re.compile(r"([1-9][0-9]{0,2})h?", re.ASCII)
+MOST_HOURS: Final = 168  # of a chart: what the ledger gives of bars in one answer
 # controls, line breaks, marks of direction, and characters of no width: a name that looks like another must not pass for it
 _HIDDEN: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
@@ -45,6 +48,8 @@ class ArgumentKind(StrEnum):
     REASON = "REASON"  # the rest of the message
     MODE = "MODE"  # live or paper
     ZONE = "ZONE"  # of a person's times, as in Europe/Prague
+    HOURS = "HOURS"  # of a chart, 1 to 168
+    CODE = "CODE"  # of a command that waits for a second person
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,14 @@ COMMANDS: Final = (
     BotCommand(
         "signal", _VIEWER, (Argument(ArgumentKind.SYMBOL, is_required=True),), "The newest decision of a symbol.", "/signal BTC"
     ),
+    BotCommand(
+        "chart",
+        _VIEWER,
+        (Argument(ArgumentKind.SYMBOL, is_required=True), Argument(ArgumentKind.HOURS)),
+        "The candles of the last hours as a picture.",
+        "/chart BTC 48",
+    ),
+    BotCommand("models", _VIEWER, (), "The models that decided in the last 24 hours, and what they issued.", "/models"),
     BotCommand("risk", _VIEWER, (_ACCOUNT,), "How much of each loss limit is left, and what stops trading.", "/risk"),
     BotCommand("balance", _VIEWER, (_ACCOUNT,), "Cash, balance and equity.", "/balance"),
     BotCommand("positions", _VIEWER, (_ACCOUNT,), "What the account holds, with stops and targets.", "/positions"),
@@ -114,6 +127,10 @@ COMMANDS: Final = (
     BotCommand("daily", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 24 hours.", "/daily"),
     BotCommand("weekly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 7 days.", "/weekly"),
     BotCommand("monthly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 30 days.", "/monthly"),
+    BotCommand("stats", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Hit rate, profit factor and largest fall of a period.", "/stats month"),
+    BotCommand("performance", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Profit and loss of each symbol.", "/performance month"),
+    BotCommand("costs", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Fees and funding of a period.", "/costs week"),
+    BotCommand("alerts", _VIEWER, (), "Which alerts this chat gets, and how.", "/alerts"),
     BotCommand("readiness", _VIEWER, (_ACCOUNT,), "Whether the account may trade live, and what is missing.", "/readiness"),
     BotCommand("halt", _OPERATOR, (_ACCOUNT, _REASON), "Stop new orders. Positions keep their stops.", "/halt news", asks=True),
     BotCommand("reduceonly", _OPERATOR, (_ACCOUNT, _REASON), "Allow only what reduces.", "/reduceonly weekend", asks=True),
@@ -134,6 +151,13 @@ COMMANDS: Final = (
         "Close a position at the market.",
         "/close BTC",
         asks=True,
+    ),
+    BotCommand(
+        "approve",
+        _OPERATOR,
+        (Argument(ArgumentKind.CODE, is_required=True),),
+        "See what another person asked for, and approve it.",
+        "/approve 3f2a9c01d4e5b6a7",
     ),
     BotCommand(
         "mode",
@@ -159,6 +183,8 @@ class Invocation:
     reason: str = ""
     mode: str = ""
     zone: str = ""
+    hours: int = 0
+    code: str = ""
 
 
 def parse(
@@ -217,7 +243,7 @@ def _filled(command: BotCommand, words: list[str], accounts: Sequence[str], symb
     return Invocation(command, **found)
 
 
-def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | timedelta | None:  # noqa: PLR0911 - a kind a line
+def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | int | timedelta | None:  # noqa: PLR0911 - a kind a line
     """Return the value of a word for an argument, None if it does not fit."""
     match kind:
         case ArgumentKind.ACCOUNT:
@@ -231,6 +257,11 @@ def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Seque
             return None if amount is None else timedelta(**{"hours" if amount[2] == "h" else "days": int(amount[1])})
         case ArgumentKind.ZONE:
             return _zone(word)
+        case ArgumentKind.HOURS:
+            hours = _HOURS.fullmatch(word.lower())
+            return None if hours is None or int(hours[1]) > MOST_HOURS else int(hours[1])
+        case ArgumentKind.CODE:
+            return word if _CODE.fullmatch(word) else None
         case ArgumentKind.MODE:
             return word.lower() if word.lower() in _MODES else None
         case _:
@@ -260,6 +291,7 @@ def _not_understood(command: BotCommand, word: str, accounts: Sequence[str], sym
         *(accounts if ArgumentKind.ACCOUNT in kinds else ()),
         *(symbols if ArgumentKind.SYMBOL in kinds else ()),
         *(_MODES if ArgumentKind.MODE in kinds else ()),
+        *((f"1 to {MOST_HOURS} hours",) if ArgumentKind.HOURS in kinds else ()),
         *(("24h", "7d", *_PERIODS) if ArgumentKind.PERIOD in kinds else ()),
     ]
     known = f" There is {', '.join(choices)}." if choices else ""
