@@ -21,6 +21,7 @@ from signalbox.chat.bot import answers
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError, PendingCommand, PendingCommands
 from signalbox.chat.bot.registry import BotInputError, Invocation, parse
 from signalbox.chat.words import in_zone
+from signalbox.problems import wrong_in_words
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.signals.signal import Signal
 from signalbox.trading.commands import COMMANDS, AnyCommand, ConfirmAccount
@@ -228,7 +229,7 @@ def _command(found: Invocation, account: AccountDocument, request_id: str, at: d
         return COMMANDS.validate_python(facts)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BotInputError(f"{first['msg']}. Nothing was changed.") from None
+        raise BotInputError(f"{wrong_in_words(first)}. Nothing was changed.") from None
 
 
 def _newest(ledger: BotLedger, at: datetime) -> list[Signal]:
