@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,8 @@ def test_a_bar_that_no_candle_may_be_is_refused_as_a_candle_refuses_it(column: s
     bars = walk_bars(1, 40, minute_bps=8.0)
     spoiled = np.array(getattr(bars[0], column))
     spoiled[20] = value
-    grid = BarGrid.of([replace(bars[0], **{column: spoiled}), *bars[1:]])
+    changed: dict[str, Any] = {column: spoiled}
+    grid = BarGrid.of([replace(bars[0], **changed), *bars[1:]])
     assert not grid.is_sound
     assert grid.candles(0, 20)[BTC]
     with pytest.raises(MarketDataError):
