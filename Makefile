@@ -174,4 +174,4 @@ lock: $(READY)  ## resolve the requirements again (needs the package index)
 	  --constraints ../../requirements/run.lock --output-file requirements.lock requirements.in
 
 clean:  ## remove the environment and everything the local cloud stored
-	rm -rf $(VENV) $(AUDIT) $(CHECKOV) .signalbox out
+	rm -rf $(VENV) $(AUDIT) $(CHECKOV) $(NAUTILUS) .signalbox out

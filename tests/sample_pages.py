@@ -23,6 +23,7 @@ from tests.unit.local.replay.test_accounts import replayed, traded_account
 from tests.unit.reports.samples import CAPITAL, at, fill, period_of, transfer
 from tests.unit.trading.market import START, wave
 from tests.unit.training.backtest.random_walks import TIGHT, WARM_UP, account, walk_bars, walk_signals
+from tests.unit.training.synthetic import write_candles
 from training.backtest.backtest import BacktestResult, BacktestSpeed
 from training.backtest.bar_grid import BarGrid
 from training.backtest.command import chart_picture
@@ -33,7 +34,10 @@ from training.backtest.figures import figures_of
 from training.backtest.page import render_page
 from training.backtest.performance import at_worst_prices, minute_equity, performance_of
 from training.backtest.starts import attempting, judge_attempts, start_dates
+from training.evaluate import EvaluateRequest, evaluate_bundle
 from training.judge.history import Overlap
+from training.progress import NoProgress
+from training.write.report_page import render_page as render_evaluation
 from training.write.writer import report_bytes
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +49,7 @@ def write_samples(out: Path) -> dict[str, Path]:
     pages = {"demo": _demo(out / "demo"), "signal": _signal_page(out / "signal")}
     for name, seed in (("backtest", 21), ("other-backtest", 22)):
         pages[name] = _backtest(out / name, seed)
+    pages["evaluation"] = _evaluation(out / "evaluation")
     pages["compare"] = write_comparison(out / "backtest", out / "other-backtest", out / "compare")
     return pages | _reports(out / "reports")
 
@@ -86,6 +91,15 @@ def _backtest(folder: Path, seed: int) -> Path:
     (folder / "chart.png").write_bytes(chart_picture(result))
     path = folder / "report.html"
     path.write_text(render_page(result), encoding="utf-8")
+    return path
+
+
+def _evaluation(folder: Path) -> Path:
+    """Judge the starter on random walks. Its days are after its training, so the page is that of an honest evaluation."""
+    candles = write_candles(folder / "candles", *walk_bars(31, 9 * DAY, minute_bps=6.0))
+    found = evaluate_bundle(EvaluateRequest(ROOT / "training/starter_bundle", candles), NoProgress())
+    path = folder / "report.html"
+    path.write_text(render_evaluation(found.assessment, ["random walks, of no market"]), encoding="utf-8")
     return path
 
 

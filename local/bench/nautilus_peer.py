@@ -1,7 +1,8 @@
 """Runs bracket orders over bars in nautilus_trader's BacktestEngine. The Python of .venv-nautilus runs this file by its path.
 
 usage: nautilus_peer.py FOLDER, which holds bars.npz and orders.json as backtest.py writes them. Prints JSON: the version, the
-seconds of the engine alone (bars and instruments are made before), and each closed trade with the minutes it began and ended in.
+seconds of the engine alone, elapsed and of the processor (bars and instruments are made before), and each closed trade with the
+minutes it began and ended in.
 """
 
 from __future__ import annotations

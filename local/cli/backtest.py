@@ -36,25 +36,28 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
         raise DataError(f"expected one bundle, got {bundle} {' '.join(map(str, runs))}; two runs are compared by `compare A B`")
     from local.cli.arguments import out_folder, scored_candles  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
-    from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above
-    from training.backtest.command import run_backtest  # noqa: PLC0415 - as above
+    from training.backtest.chosen_account import chosen_account  # noqa: PLC0415 - as above
 
     settings = load_settings()
+    chosen_account(account, phase)
     folder, first, last = scored_candles(bundle, data, settings, start=start, end=end)
     if out is not None:
         out_folder(out)
     if scores is not None:
         out_folder(scores, "--scores")
+    from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - seconds: what is wrong has been said by now
+    from training.backtest.command import run_backtest  # noqa: PLC0415 - as above
+
     kept = None if fresh else scores or settings.scores
     request = BacktestRequest(bundle, folder, account, first, last, starts, phase, kept)
     run_backtest(request, as_json=json_output, out=out)
 
 
 def _compare(runs: list[Path], out: Path | None, *, as_json: bool) -> None:
+    if len(runs) != 2:
+        raise DataError(f"compare: expected the folders of two runs, got {len(runs)}")
     from local.cli.arguments import out_folder  # noqa: PLC0415 - see catalogue.py
     from training.backtest.compare import write_comparison  # noqa: PLC0415 - as above
 
-    if len(runs) != 2:
-        raise DataError(f"compare: expected the folders of two runs, got {len(runs)}")
     page = write_comparison(runs[0], runs[1], out_folder(out or Path("out/compare")))
     typer.echo(json.dumps({"page": str(page)}) if as_json else f"written: {page}")

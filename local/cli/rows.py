@@ -31,7 +31,9 @@ def print_rows(name: str, rows: Sequence[Mapping[str, Any]], about: Mapping[str,
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for key, value in rows[0].items():
         is_number = isinstance(value, (Decimal, int, float)) and not isinstance(value, bool)
-        table.add_column(key.replace("_", " "), justify="right" if is_number else "left", overflow="fold")
+        is_whole = isinstance(value, datetime)  # an instant over two lines is hard to read; names fold instead
+        justify: Any = "right" if is_number else "left"
+        table.add_column(key.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     console.print(table)

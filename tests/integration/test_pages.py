@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from local.browser import Browser, BrowserError, browser, browser_path
-from tests.sample_pages import write_samples
+from signalbox.reports.page import render
+from tests.gallery import FOLDER, MAX_BYTES_OF_ALL, SHOWN, file_of
+from tests.sample_pages import ROOT, write_samples
 
 WIDTHS = (1280, 390)
 LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA, of normal text
@@ -61,6 +63,10 @@ CHECK = """(() => {
     }
   }
   for (const card of document.querySelectorAll('.card')) {
+    const figure = card.querySelector('b'), range = document.createRange();
+    range.selectNodeContents(figure);
+    const lines = new Set([...range.getClientRects()].filter(box => box.width).map(box => Math.round(box.top))).size;
+    if (figure.textContent.trim().length <= 18 && lines > 1) wrong.push(`"${figure.textContent}" is broken over ${lines} lines`);
     if (card.scrollWidth > card.clientWidth + 1) wrong.push(`the card "${card.textContent.slice(0, 40)}" runs over`);
   }
   return [...new Set(wrong)];
@@ -87,7 +93,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_nothing_runs_over_or_is_cut_and_every_text_can_be_read(
     pages: dict[str, Path], chromium: Browser, width: int, *, dark: bool
 ) -> None:
-    assert len(pages) == 11
+    assert len(pages) == 12
     wrong = {}
     for name, page in pages.items():
         assert page.stat().st_size < MAX_BYTES
@@ -95,6 +101,48 @@ def test_nothing_runs_over_or_is_cut_and_every_text_can_be_read(
         if found := chromium.evaluate(CHECK):
             wrong[name] = found
     assert wrong == {}
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_a_long_figure_stands_on_one_line_and_rows_of_figures_are_even(chromium: Browser, tmp_path: Path, count: int) -> None:
+    figures = ["1,234,567.89 USD", "-12,345,678.90", "24.00 (0.03 %)", "100,012.34", "30.0% / 38.3%", "no loss rules"]
+    page = tmp_path / "page.html"
+    template = tmp_path / "cards.html.jinja"
+    template.write_text(
+        '{% extends "page.html.jinja" %}{% from "parts.html.jinja" import cards %}'
+        '{% block body %}{{ cards(figures, "lead") }}{% endblock %}'
+    )
+    shown = {f"what it counts, {i}": figures[i % len(figures)] for i in range(count)}
+    page.write_text(render(template, tmp_path, title="cards", figures=shown), encoding="utf-8")
+    for width in WIDTHS:
+        chromium.open(page, width=width)
+        assert chromium.evaluate(CHECK) == [], width
+        tops = chromium.evaluate(
+            "[...document.querySelectorAll('.card')].map(one => Math.round(one.getBoundingClientRect().top))"
+        )
+        rows = [tops.count(top) for top in sorted(set(tops))]
+        assert rows[-1] >= rows[0] - len(rows), rows  # no figure is left alone below a full row
+
+
+def test_the_gallery_shows_every_page_and_nothing_else() -> None:
+    """A template that other templates extend is no page."""
+    templates = [path for folder in ("layers", "local", "training") for path in (ROOT / folder).rglob("*.jinja")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in templates}
+    bases = {name for name in texts if any(f'extends "{name}"' in text for text in texts.values())}
+    of_pages = {name.partition(".")[0] for name, text in texts.items() if "{% extends " in text and name not in bases}
+    page_of = {"replay": "demo", "index": "report-index"}
+    names = {name for name, *_ in SHOWN}
+    assert {page_of.get(name, name) for name in of_pages - {"report"}} <= names
+    assert "report.html.jinja" in texts
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    files = [file_of(title) for _, title, *_ in SHOWN]
+    assert [file for file in (*files, "chart.png") if f"(gallery/{file})" not in page] == []
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted([*files, "chart.png"])
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= MAX_BYTES_OF_ALL
+
+
+def test_every_page_that_is_written_is_in_the_gallery(pages: dict[str, Path]) -> None:
+    assert {name for name, *_ in SHOWN} == pages.keys() - {"other-backtest"}  # of one kind with "backtest"
 
 
 def test_the_check_sees_what_is_wrong(chromium: Browser, tmp_path: Path) -> None:

@@ -63,3 +63,14 @@ def test_what_is_allowed_is_named_as_it_is_written_and_not_as_python_shows_it() 
         COMMANDS.validate_python({"kind": "halt", "level": "NONE", **about})
     (wrong,) = invalid_values(caught.value, skip=1)
     assert wrong.detail == "Input should be 'HALT', 'REDUCE_ONLY' or 'FLATTEN'"
+
+
+@pytest.mark.parametrize(
+    ("why", "detail"),
+    [("ok", "expected at least 3 characters, got 2"), ("x" * 201, "expected at most 200 characters, got 201")],
+)
+def test_a_text_of_the_wrong_length_is_counted_in_characters(why: str, detail: str) -> None:
+    about = {"account": "a", "request_id": "req-0001", "requested_at": "2024-03-01T12:00:00Z"}
+    with pytest.raises(ValidationError) as caught:
+        COMMANDS.validate_python({"kind": "resume", "why": why, **about})
+    assert in_words(invalid_values(caught.value, skip=1)) == f"why: {detail}"

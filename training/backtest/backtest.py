@@ -17,9 +17,9 @@ from signalbox.market.clock import CYCLE
 from signalbox.reports.price_chart import PriceChart
 from signalbox.signals.cycle import STANDARD
 from signalbox.signals.rate_limit import SignalLimits
-from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
-from signalbox.trading.errors import AccountError
+from signalbox.trading.account import TradingAccount
 from training.backtest.bar_grid import BarGrid
+from training.backtest.chosen_account import chosen_account
 from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, FiguresPart, figures_of
@@ -43,7 +43,6 @@ from training.judge.history import Overlap, overlap_of, read_history
 from training.judge.kept_scores import KeptScores
 from training.progress import Progress, each_of
 
-MARKET: Final = "coinbase"  # the venue for which the account is configured
 STARTS: Final = 12
 RUNS: Final = "runs"  # the folder of kept runs, beside the scores
 _RUN_OF: Final = "account"
@@ -212,7 +211,7 @@ def gates_text(gates: Mapping[Gate, Verdict], *, promotes: bool) -> str:
 def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimits = STANDARD) -> BacktestResult:
     """Run an account through a period. Raises BundleError, MarketDataError, AccountError or TradingError."""
     ensemble = load_bundle(request.bundle, Workspace.MACHINE)
-    account = _account(request)
+    account = chosen_account(request.account, request.phase)
     progress.stage("read candles", 0.06)
     files = find_candle_files(request.data)
     history = timedelta(minutes=2 * ensemble.history_bars + 1440)
@@ -307,16 +306,6 @@ def _kept(
         return None, None
     attempts = runs.find_attempts(inputs.key(_ATTEMPTS_OF, plan, dates)) if dates else None
     return runs.find_run(inputs.key(_RUN_OF, plan)), attempts
-
-
-def _account(request: BacktestRequest) -> TradingAccount:
-    account = account_named(request.account, market=MARKET, policy=DIR60_STANDARD)
-    if request.phase is None:
-        return account
-    if account.rules is None or request.phase not in {phase.name for phase in account.rules.phases}:
-        known = "none" if account.rules is None else ", ".join(phase.name for phase in account.rules.phases)
-        raise AccountError(f"--phase: {account.account} has no phase {request.phase}; its phases: {known}")
-    return TradingAccount.model_validate({**account.model_dump(), "ftmo_phase": request.phase})
 
 
 def _period(request: BacktestRequest, grid: BarGrid) -> tuple[datetime, datetime]:

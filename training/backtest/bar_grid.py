@@ -15,9 +15,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.market.candles import MINUTE_MS, Bars, Candle, MarketDataError, Symbol, from_ms, to_ms
+from signalbox.market.candles import MINUTE_MS, Bars, Candle, MarketDataError, Symbol, from_ms
 
 CYCLE_MINUTES = 5
+_LEAST, _MOST = 1e-18, 1e18  # numbers between have what a candle asks for: below 10^18, at most 36 decimals
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,27 @@ class BarGrid:
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
     @cached_property
+    def volume(self) -> NDArray[np.float64]:
+        """(symbols, minutes) float64 in base currency, NaN where a bar is missing."""
+        found = np.full(self.open.shape, np.nan)
+        for row, one in enumerate(self.bars):
+            found[row, (one.open_time_ms - self.first_ms) // MINUTE_MS] = one.volume
+        return found
+
+    @cached_property
+    def is_sound(self) -> bool:
+        """Whether every bar keeps the contract of a candle, so that its candle needs no check of its own."""
+        known = ~np.isnan(self.open)
+        opened, high, low, close, volume = (grid[known] for grid in (self.open, self.high, self.low, self.close, self.volume))
+        return bool(
+            (low <= np.minimum(opened, close)).all()
+            and (np.maximum(opened, close) <= high).all()
+            and (low > _LEAST).all()
+            and (high < _MOST).all()
+            and ((volume == 0) | ((volume > _LEAST) & (volume < _MOST))).all()
+        )
+
+    @cached_property
     def is_ragged(self) -> NDArray[np.bool_]:
         """(minutes // 5 + 1,) bool: whether a symbol's bar is missing in the five minutes of a cycle or of the cycle before."""
         lacking = np.isnan(self.open).any(axis=0)
@@ -89,8 +111,12 @@ class BarGrid:
 
     def minute(self, instant: datetime) -> int:
         """Return the minute count of a time, rounded down."""
-        whole = instant.replace(second=0, microsecond=0)  # a stop fills a microsecond before its minute ends
-        return (to_ms(whole) - self.first_ms) // MINUTE_MS
+        since = instant - self._first
+        return since.days * 1440 + since.seconds // 60
+
+    @cached_property
+    def _first(self) -> datetime:
+        return from_ms(self.first_ms)
 
     def candles(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
         """Return the exact bars that closed in (after, until], oldest first. Symbols without a bar are left out."""
@@ -125,13 +151,18 @@ class BarGrid:
         return exact_price(float(value))
 
     def _candle(self, row: int, m: int) -> Candle | None:
-        first = float(self.open[row, m])
+        first = self.open.item(row, m)
         if math.isnan(first):
             return None
-        bars = self.bars[row]
-        at = int(np.searchsorted(bars.open_time_ms, self.first_ms + m * MINUTE_MS))
-        rest = (float(self.high[row, m]), float(self.low[row, m]), float(self.close[row, m]), float(bars.volume[at]))
-        return Candle(bars.symbol, self.instant(m), exact_price(first), *(exact_price(value) for value in rest))
+        symbol, at = self.bars[row].symbol, self.instant(m)
+        numbers = (
+            exact_price(first),
+            exact_price(self.high.item(row, m)),
+            exact_price(self.low.item(row, m)),
+            exact_price(self.close.item(row, m)),
+            exact_price(self.volume.item(row, m)),
+        )
+        return Candle.trusted(symbol, at, numbers) if self.is_sound else Candle(symbol, at, *numbers)
 
 
 def exact_price(value: float) -> Decimal:

@@ -50,9 +50,9 @@ def read_backtest(path: Path) -> StoredBacktest:
                 "bundle": str(found["bundle"]),
                 "account": str(account["account"]),
                 "limits": str(found["limits"]),
-                "period": f"{period['start'][:16]} to {period['end'][:16]} UTC".replace("T", " "),
+                "period": f"{_minute(period['start'])} to {_minute(period['end'])} UTC",
                 "symbols": ", ".join(found["symbols"]),
-                "ended": f"{found['outcome']['ending']} {found['outcome']['at'][:16]} UTC".replace("T", " "),
+                "ended": f"{found['outcome']['ending']} {_minute(found['outcome']['at'])} UTC",
                 "open at the end": str(found["outcome"]["open_trades"]),
             },
         )
@@ -95,6 +95,10 @@ def write_comparison(one: Path, other: Path, out: Path) -> Path:
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({error.strerror})") from error
     return path
+
+
+def _minute(instant: str) -> str:
+    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M}"
 
 
 def _names(one: StoredBacktest, other: StoredBacktest) -> tuple[str, str]:

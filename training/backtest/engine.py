@@ -121,6 +121,7 @@ class _Engine:
         self._every_bar_until = plan.end if plan.every_bar else -1
         self._zone_begins = plan.start  # every bar since then was applied, as far as the protections remember
         self._levels: QuietLevels | None = None  # of the current state
+        self._ahead: tuple[AccountState, int, QuietInterval] | None = None  # found for this state and clock
         self._judged: AccountState | None = None  # the last account state that _ending found not to be over
         self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), with falling equity
         self._checkpoints: deque[_Checkpoint] = deque()
@@ -283,10 +284,15 @@ class _Engine:
         return self._watched_to < self._clock or bool(self._grid.is_ragged[self._clock // CYCLE_MINUTES])
 
     def _next_interval(self) -> QuietInterval:
-        """Return the quiet interval before the next minute that must be applied."""
+        """Return the quiet interval before the next minute that must be applied; signals passed over ask for it again."""
+        known = self._ahead
+        if known is not None and known[0] is self._state and known[1] == self._clock:
+            return known[2]
         ragged = int(self._grid.next_ragged[self._clock // CYCLE_MINUTES]) * CYCLE_MINUTES
         stop = min(ragged, self._plan.end)
-        return quiet_interval(self._grid, self._state, self._known_levels(), self._clock, stop)
+        found = quiet_interval(self._grid, self._state, self._known_levels(), self._clock, stop)
+        self._ahead = self._state, self._clock, found
+        return found
 
     def _go_through(self, part: QuietInterval, stop: int) -> bool:
         """Apply the minute that closes at `stop`, and before it the minutes that set today's worst equity."""

@@ -41,12 +41,11 @@ class LeastEntries:
 
 def least_entries(grid: BarGrid, signals: Sequence[SignalGenerated], account: TradingAccount) -> LeastEntries:
     """Return the bounds on the entries of a run's signals."""
-    found = np.full(len(signals) + 1, np.nan)
     measured = _measured(grid)
-    for i, signal in enumerate(signals):
-        move = measured[Symbol(signal.symbol)][grid.minute(signal.decided_at)]
-        if np.isfinite(move) and move > 0:
-            found[i] = move * np.sqrt(signal.horizon_minutes) * float(account.policy.stop_volatilities)
+    moves = [measured[Symbol(signal.symbol)].item(grid.minute(signal.decided_at)) for signal in signals]
+    found = np.array([*moves, np.nan])
+    found[:-1] *= np.sqrt([signal.horizon_minutes for signal in signals]) * float(account.policy.stop_volatilities)
+    found[~(np.isfinite(found) & (found > 0))] = np.nan
     nearest = np.minimum.accumulate(np.nan_to_num(found, nan=np.inf)[::-1])[::-1]
     farthest = np.maximum.accumulate(np.nan_to_num(found, nan=0.0)[::-1])[::-1]
     steps = [float(INSTRUMENTS[s].step) * float(np.nanmax(grid.high[row])) for s, row in grid.row.items() if s in INSTRUMENTS]

@@ -22,7 +22,7 @@ from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.protections import STANDARD
 from signalbox.trading.paper import SPREAD_BPS
-from signalbox.trading.snapshot import rule_monitor_of
+from signalbox.trading.snapshot import rules_in_force
 from signalbox.trading.state import AccountState, Trade, TradeState
 from signalbox.trading.warnings import LimitWarning
 from training.backtest.bar_grid import BarGrid
@@ -68,7 +68,7 @@ class QuietLevels:
 
 def levels_of(state: AccountState) -> QuietLevels:
     """Return the current levels of an account. Without loss rules there are no levels and days do not end."""
-    monitor = rule_monitor_of(state.account, state.loss_rules)
+    monitor = rules_in_force(state.account, state.loss_rules)
     if monitor is None:
         return QuietLevels(None, -np.inf, -np.inf)
     service, today = monitor.headroom(), monitor.day

@@ -33,6 +33,7 @@ GAP: Final = "#f2d9a6"
 BARS: Final = 240  # most candles of a panel
 SIZES: Final = {"HIGH": 58.0, "MEDIUM": 26.0}  # points squared
 Floats: TypeAlias = NDArray[np.float64]
+_MARGIN: Final = 0.008  # of the period, at both ends: a mark at an end is drawn whole
 _CROWDED: Final = 120  # signals of a panel; more of them are drawn small
 
 
@@ -48,7 +49,8 @@ def draw_prices(chart: PriceChart, title: str) -> bytes:
     locator: Any = AutoDateLocator(tz="UTC")  # type: ignore[no-untyped-call]
     panels[-1].xaxis.set_major_locator(locator)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
-    panels[-1].set_xlim(_day(chart.start), max(_day(chart.end), _day(chart.start) + 1 / 1440))
+    begins, ends = _day(chart.start), max(_day(chart.end), _day(chart.start) + 1 / 1440)
+    panels[-1].set_xlim(begins - _MARGIN * (ends - begins), ends + _MARGIN * (ends - begins))
     panels[-1].set_xlabel("UTC", color=SOFT)
     figure.legend(handles=_legend(chart), loc="outside lower center", ncols=5, fontsize=9, frameon=False)
     sink = io.BytesIO()

@@ -13,6 +13,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.terms import Side
 from signalbox.risk import LossRule
 from signalbox.risk.ftmo import FTMO_1STEP, FTMO_2STEP, Closed, FtmoAccount, FtmoEvent, FtmoRules, Marked, Opened, Swapped
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.state import AccountBreach
 from tests.builders import BTC, ETH, SOL
 from tests.unit.risk.accounts import PRAGUE, D, account, histories
@@ -95,6 +96,7 @@ def test_replaying_is_the_same_as_going_on_from_a_stored_state(
         assert second.apply(event) == first.apply(event)
     assert second.state() == first.state()
     assert second.headroom() == first.headroom()
+    assert FtmoRuleMonitor.restore(rules, first.state().rules).floors == first.headroom().floors
     assert second.days == first.days[len(first.days) - len(second.days) :]
     assert first.state() == run(rules, events).state()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from signalbox.errors import SignalboxError
 
@@ -78,9 +79,17 @@ def read_problem(document: Any) -> Problem | None:
 
 def invalid_values(error: ValidationError, *, skip: int = 0) -> tuple[InvalidValue, ...]:
     """Return the invalid values that pydantic found. skip: how many leading parts of their places are not in the request."""
-    return tuple(
-        InvalidValue(pointer=pointer_to(*one["loc"][skip:]), detail=_MEMBER.sub(r"\1", one["msg"])) for one in error.errors()
-    )
+    return tuple(InvalidValue(pointer=pointer_to(*one["loc"][skip:]), detail=wrong_in_words(one)) for one in error.errors())
+
+
+def wrong_in_words(found: ErrorDetails) -> str:
+    """Return what is wrong with one value. A text of the wrong length is counted in characters, whatever checked it."""
+    value, bounds = found["input"], found.get("ctx", {})
+    if isinstance(value, str) and found["type"] in {"too_short", "string_too_short"}:
+        return f"expected at least {bounds['min_length']} characters, got {len(value)}"
+    if isinstance(value, str) and found["type"] in {"too_long", "string_too_long"}:
+        return f"expected at most {bounds['max_length']} characters, got {len(value)}"
+    return _MEMBER.sub(r"\1", found["msg"])
 
 
 def in_words(values: Iterable[InvalidValue]) -> str:

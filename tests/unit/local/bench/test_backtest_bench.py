@@ -55,7 +55,7 @@ def test_a_trade_agrees_by_its_exit_and_its_minute() -> None:
 def test_both_engines_trade_the_same_brackets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_candles(tmp_path / "lake", walk(4), walk(4, seed=2, symbol="ETH-USD"))
     found = run_backtest_bench(BacktestBenchOptions(data, days=4, every=120, repeats=1, json_output=True))
-    assert json.loads(capsys.readouterr().out)["trades"] == found.trades > 40
+    assert json.loads(capsys.readouterr().out)["trades"] == found.trades > 5
     assert found.compared >= 0.9 * found.trades
     assert found.agreed >= 0.9 * found.compared
     assert found.ratio > 0

@@ -145,6 +145,9 @@ def test_two_runs_stand_side_by_side_with_the_figures_of_each(tmp_path: Path) ->
     for one in runs:
         assert f"{one.performance.net_return:+.2%}" in page
         assert f"&lt;b&gt;{one.facts['bundle']}&lt;/b&gt;" in page
+        assert one.facts["period"] in page
+        assert one.facts["period"].endswith(" UTC")
+        assert one.facts["ended"].startswith("END_OF_DATA 20")
     assert page.count("<polyline") == 2
     assert "<script" not in page
 

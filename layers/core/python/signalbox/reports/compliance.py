@@ -103,7 +103,9 @@ def limit_uses(data: AccountPeriod) -> tuple[LimitUse, ...]:
     found = []
     for name, value in data.account.limits.model_dump(mode="python").items():
         refusals = sum(refused[code] for code, meaning in MEANINGS.items() if f"`{name}`" in meaning.limit)
-        limit: Cell = value if isinstance(value, (Decimal, int, str)) else str(value)
+        limit: Cell = (
+            ("no", "yes")[value] if isinstance(value, bool) else value if isinstance(value, (Decimal, int, str)) else str(value)
+        )
         used = exposure.share if exposure is not None and name == ACCOUNT_EXPOSURE else None
         share = ratio(used, value, 4) if used is not None else None
         found.append(LimitUse(name, limit, refusals, used, share))

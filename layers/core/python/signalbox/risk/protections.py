@@ -138,6 +138,8 @@ def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: Protection
         return (Decimal(limit), Decimal(len(window))) if len(window) >= limit else None
 
     stopped = [e for e in known if e.by_stop]
+    if len(stopped) < limit:
+        return None
     return _newest(
         stopped,
         symbol,
@@ -150,6 +152,8 @@ def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: Protection
 
 def low_profit(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
     """Return the lock of a symbol whose exits in the window, if there are enough, earned less than the minimum in total."""
+    if len(own) < limits.low_profit_min_exits:
+        return None
 
     def judge(window: Sequence[Exit]) -> tuple[Decimal, Decimal] | None:
         profit = sum((e.profit for e in window), ZERO)

@@ -24,7 +24,7 @@ from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.snapshot import moved, rule_monitor_of
+from signalbox.trading.snapshot import moved, rules_in_force
 from signalbox.trading.state import AccountState
 from signalbox.trading.warnings import DepletionWarning
 
@@ -66,7 +66,7 @@ def depleted_headroom(state: AccountState, at: datetime, reach: EntryReach = ANY
 
     None also for an account without loss rules, before its first day, and after a breach, which is announced as RuleBreached.
     """
-    monitor = rule_monitor_of(state.account, state.loss_rules)
+    monitor = rules_in_force(state.account, state.loss_rules)
     if monitor is None or monitor.day is None or monitor.status is AccountStatus.BREACHED or not state.is_idle:
         return None
     step_value = _step_value(state) if reach.step_value is None else reach.step_value
@@ -86,7 +86,7 @@ def _depleted_by(
 ) -> HeadroomDepleted | None:
     """Use the level that `risk.checks.check_headroom` uses: the highest floor in force now or within the midnight guard."""
     ahead = timedelta(minutes=state.account.limits.midnight_guard_minutes)
-    floors = [f for f in monitor.headroom().floors if f.rule is rule and f.blocks(at, ahead)]
+    floors = [f for f in monitor.floors if f.rule is rule and f.blocks(at, ahead)]
     day = monitor.day
     if not floors or day is None:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
@@ -31,6 +32,16 @@ def rule_monitor_of(account: TradingAccount, loss_rules: FtmoRuleState | None) -
     return FtmoRuleMonitor.restore(account.rules, loss_rules)
 
 
+def rules_in_force(account: TradingAccount, loss_rules: FtmoRuleState | None) -> FtmoRuleMonitor | None:
+    """Return `rule_monitor_of` for questions alone: the same states give the same monitor, which nobody may change."""
+    return None if account.rules is None else _in_force(account, loss_rules)
+
+
+@lru_cache(maxsize=16)  # between two steps of an account its rules are asked several times
+def _in_force(account: TradingAccount, loss_rules: FtmoRuleState | None) -> FtmoRuleMonitor | None:
+    return rule_monitor_of(account, loss_rules)
+
+
 @exactly
 def moved(account: TradingAccount, books: Books) -> Decimal:
     """Return deposits less withdrawals since the account was opened. They are neither profit nor loss.
@@ -42,7 +53,7 @@ def moved(account: TradingAccount, books: Books) -> Decimal:
 
 def floors_of(account: TradingAccount, books: Books, monitor: FtmoRuleMonitor | None) -> tuple[LossFloor, ...]:
     """Return the loss rules' equity levels in the account's money, adjusted for deposits and withdrawals."""
-    floors = () if monitor is None else monitor.headroom().floors
+    floors = () if monitor is None else monitor.floors
     return floors if not (by := moved(account, books)) else tuple(_lifted(floor, by) for floor in floors)
 
 
@@ -102,7 +113,7 @@ def _worst_price(order: Order) -> Decimal | None:
 
 def risk_snapshot(state: AccountState, at: datetime) -> RiskSnapshot:
     """Return all facts that a pre-trade decision about this account may use at `at`."""
-    monitor = rule_monitor_of(state.account, state.loss_rules)
+    monitor = rules_in_force(state.account, state.loss_rules)
     return compose(
         state.account,
         at=at,

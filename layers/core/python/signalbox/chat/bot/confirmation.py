@@ -28,6 +28,7 @@ from signalbox.chat.bot.conversation import Answer, Approval, Button, ButtonPres
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError, PendingCommand, PendingCommands
 from signalbox.chat.bot.registry import BotInputError, Invocation
 from signalbox.chat.words import clock
+from signalbox.problems import wrong_in_words
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.commands import (
     COMMANDS,
@@ -253,7 +254,7 @@ def command_of(found: Invocation, account: AccountDocument, request_id: str, mes
         return COMMANDS.validate_python(facts)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BotInputError(f"{first['msg']}. Nothing was changed.") from None
+        raise BotInputError(f"{wrong_in_words(first)}. Nothing was changed.") from None
 
 
 def _held(account: AccountDocument, symbol: str) -> str:

@@ -117,7 +117,7 @@ function priceChart(host) {
     const left = 6, right = width - Math.ceil(g.measureText(grouped(one.n ? Math.max(...sampled(one.h)) : 0, one.decimals)).width) - 12;
     const bottom = height - 24, floor = bottom - Math.round(height * 0.15), top = 10;
     first.value = stamp(from).slice(0, 16).replace(" ", "T"); last.value = stamp(to).slice(0, 16).replace(" ", "T");
-    const x = t => left + (t - from) / (to - from) * (right - left);
+    const pad = 9, x = t => left + pad + (t - from) / (to - from) * (right - left - 2 * pad);  // room for a mark at either end
     const begin = Math.max(firstAt(one.t, from - one.step + 1), 0), end = firstAt(one.t, to);
     const seen = trades.filter(s => show.trades && s.s === symbol && s.t <= to && (s.until ?? whole[1]) >= from);
     const marks = signals.filter(s => show.signals && s.s === symbol && s.t >= from && s.t <= to);
@@ -145,9 +145,10 @@ function priceChart(host) {
     // Grid and axes
     g.lineWidth = 1; g.textBaseline = "middle"; g.textAlign = "left";
     const rough = (high - low) / 6, scale = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 2.5, 5, 10].map(s => s * scale).find(s => s >= rough);
+    const places = Math.min(one.decimals, Math.max(0, (step === 2.5 * scale ? 1 : 0) - Math.floor(Math.log10(step) + 1e-9)));
     for (let p = Math.ceil(low / step) * step; p <= high; p += step) {
       g.strokeStyle = line; g.beginPath(); g.moveTo(left, y(p)); g.lineTo(right, y(p)); g.stroke();
-      g.fillStyle = soft; g.fillText(grouped(p, one.decimals), right + 6, y(p));
+      g.fillStyle = soft; g.fillText(grouped(p, places), right + 6, y(p));
     }
     const steps = [60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 30 * DAY, 90 * DAY, 365 * DAY];
     const wide = steps.find(s => (to - from) / s <= (right - left) / 75) || 365 * DAY;
@@ -170,7 +171,8 @@ function priceChart(host) {
       g.globalAlpha = 1; g.beginPath(); g.moveTo(middle, y(b.h)); g.lineTo(middle, y(b.l)); g.stroke();
       g.fillRect(middle - body / 2, Math.min(y(b.o), y(b.c)), body, Math.max(Math.abs(y(b.o) - y(b.c)), 1));
     }
-    // Trades: levels, the way from entry to exit, profit
+    // Trades: levels and the way from entry to exit; the profits come last, over the marks
+    const profits = [];
     for (const s of seen) {
       const a = x(s.t), b = x(s.until ?? to), shade = s.profit === null ? blue : s.profit > 0 ? buy : sell;
       if (near && show.levels) {
@@ -185,8 +187,7 @@ function priceChart(host) {
       if (s.exit !== null) { const v = y(s.exit); g.strokeStyle = ink; g.lineWidth = 2; g.beginPath(); g.moveTo(b - 4, v - 4); g.lineTo(b + 4, v + 4); g.moveTo(b - 4, v + 4); g.lineTo(b + 4, v - 4); g.stroke(); }
       if (seen.length <= 12 && s.profit !== null) {
         const label = `${signed(s.profit, 2)}`, half = g.measureText(label).width / 2;
-        g.fillStyle = shade; g.textAlign = "center";
-        g.fillText(label, Math.min(Math.max(b, left + half), right - half), y(s.exit) + (s.exit > s.entry ? -13 : 13));
+        profits.push([label, shade, Math.min(Math.max(b, left + half), right - half), y(s.exit) + (s.exit > s.entry ? -13 : 13)]);
       }
     }
     // Signals below and above their bar
@@ -201,9 +202,11 @@ function priceChart(host) {
       if (s.outcome === "w" && marks.length <= 150) { g.beginPath(); g.arc(at, v + d * (size + 3), 1.4, 0, 7); g.fillStyle = soft; g.fill(); }
     }
     g.globalAlpha = 1;
+    g.textAlign = "center"; g.lineWidth = 3; g.lineJoin = "round"; g.strokeStyle = colour("--paper");
+    for (const [label, shade, at, v] of profits) { g.strokeText(label, at, v); g.fillStyle = shade; g.fillText(label, at, v); }
     // Crosshair and what is under it
     if (pointer && pointer.x >= left && pointer.x <= right) {
-      const t = from + (pointer.x - left) / (right - left) * (to - from), i = Math.min(Math.max(firstAt(one.t, t + 1) - 1, begin), end - 1), middle = x(one.t[i] + one.step / 2);
+      const t = from + (pointer.x - left - pad) / (right - left - 2 * pad) * (to - from), i = Math.min(Math.max(firstAt(one.t, t + 1) - 1, begin), end - 1), middle = x(one.t[i] + one.step / 2);
       g.strokeStyle = soft; g.lineWidth = 1; g.setLineDash([4, 4]);
       g.beginPath(); g.moveTo(middle, top); g.lineTo(middle, bottom);
       if (pointer.y < floor) { g.moveTo(left, pointer.y); g.lineTo(right, pointer.y); }

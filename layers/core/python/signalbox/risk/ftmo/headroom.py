@@ -108,10 +108,8 @@ def headroom_of(
     coming: tuple[RuleHeadroom, ...] = ()
     if day_start is not None and following_midnight is not None:
         guard = timedelta(minutes=stops.midnight_minutes)
-        floors = (
-            *_floors(today, stops.block, (day_start, next_midnight), None, is_broken=bool(broken)),
-            *_floors(tomorrow, stops.block, (next_midnight, following_midnight), next_midnight - guard, is_broken=bool(broken)),
-        )
+        midnights = (day_start, next_midnight, following_midnight)
+        floors = floors_of_days(stops, today=today, tomorrow=tomorrow, midnights=midnights, is_broken=bool(broken))
         if guard and at is not None and next_midnight - guard <= at:
             coming = tuple(
                 _one(rule, stops, equity, tomorrow, broken=rule in broken)
@@ -119,6 +117,18 @@ def headroom_of(
                 if tomorrow.floor(rule) > today.floor(rule)
             )
     return Headroom(equity, rules, floors, coming)
+
+
+def floors_of_days(
+    stops: InternalStops, *, today: Limits, tomorrow: Limits, midnights: tuple[datetime, datetime, datetime], is_broken: bool
+) -> tuple[LossFloor, ...]:
+    """Return the floors of a day and of the next one. midnights: the day's begin, its end, and the end of the next day."""
+    begins, ends, following = midnights
+    blocks_from = ends - timedelta(minutes=stops.midnight_minutes)
+    return (
+        *_floors(today, stops.block, (begins, ends), None, is_broken=is_broken),
+        *_floors(tomorrow, stops.block, (ends, following), blocks_from, is_broken=is_broken),
+    )
 
 
 @lru_cache(maxsize=64)  # they change with the day and with a closed trade, and are asked for several times a minute

@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from signalbox.exact import CONTEXT, SHARE_PLACES, ZERO, ratio
 from signalbox.risk.errors import FtmoEventError
-from signalbox.risk.ftmo.headroom import Headroom, Limits, headroom_of
+from signalbox.risk.ftmo.headroom import Headroom, Limits, floors_of_days, headroom_of
 from signalbox.risk.ftmo.rules import FtmoRules, LossReference
 from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus
 from signalbox.risk.numbers import aware, positive
-from signalbox.risk.snapshot import LossRule
+from signalbox.risk.snapshot import LossFloor, LossRule
 
 MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap must be a wrong date, and would create a record for each day in it
 
@@ -166,6 +167,20 @@ class FtmoRuleMonitor:
                 at=self._now if at is None else at,
             )
 
+    @property
+    def floors(self) -> tuple[LossFloor, ...]:
+        """The floors of `headroom()`, without the use of the limits."""
+        if self._day is None:
+            return ()
+        with localcontext(CONTEXT):
+            return floors_of_days(
+                self._rules.stops,
+                today=self._limits(),
+                tomorrow=self._limits(self._balance, max(self._highest, self._balance)),
+                midnights=(self._midnight(self._day), self._next_midnight, self._midnight(self._day, 2)),
+                is_broken=bool(self._breaches),
+            )
+
     # Observations
 
     def observe(
@@ -306,5 +321,9 @@ class FtmoRuleMonitor:
 
     def _midnight(self, day: date, after: int = 0) -> datetime:
         """Return 00:00 local time of the date `after` days later, in UTC. Days have 23 or 25 hours when the clocks change."""
-        local = day + timedelta(days=after)
-        return datetime(local.year, local.month, local.day, tzinfo=self._zone).astimezone(UTC)
+        return _midnight_of(self._zone, day + timedelta(days=after))
+
+
+@lru_cache(maxsize=64)  # every step asks for the same three
+def _midnight_of(zone: ZoneInfo, day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
