@@ -6,7 +6,6 @@ another would be an export that no deployment could change. Decision: docs/decis
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -51,8 +50,7 @@ class _BuiltBundling:
         self._built = built
 
     def try_bundle(self, output_dir: str, *_options: Any, **_named: Any) -> bool:
-        for part in self._built.parts:
-            shutil.copytree(part, Path(output_dir), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        self._built.copy_to(Path(output_dir))
         return True
 
 
