@@ -1,17 +1,19 @@
 """Compiles what a layer holds for Lambda's Python, where the machine that synthesises has that interpreter.
 
-Reading bytecode takes half of the time of compiling (docs/performance.md), and `/opt` is read-only, so a function would compile at
-every cold start. Bytecode is of one Python version: without it a layer has none, and functions start slower. It is not
-compared with the source's time or content when it is read: a layer never changes, and the times in its zip are not the sources'.
+Reading bytecode takes half of the time of compiling (docs/performance.md), and `/opt` is read-only, so a function would compile
+at every cold start. Bytecode is of one Python version: without it a layer has none, and functions start slower.
+It is not compared with the source's time or content when it is read: a layer never changes, and a zip loses the times.
 Decision: docs/decisions/0097-bytecode-is-of-the-builders-python.md.
 """
 
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +50,11 @@ def find_compiler(version: str = PYTHON_VERSION) -> Compiler | None:
     stated = asked.stdout.strip()
     match = _VERSION.fullmatch(stated)
     return Compiler(Path(found), stated) if match and match[1] == version else None
+
+
+def own_compiler() -> Compiler:
+    """Return the interpreter that runs this: on the local cloud it runs the functions too."""
+    return Compiler(Path(sys.executable), f"{sys.implementation.name} {platform.python_version()}")
 
 
 def missing_compiler(version: str = PYTHON_VERSION) -> str | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cdk.bytecode import Compiler, compile_parts, find_compiler, size_of
+from cdk.bytecode import Compiler, compile_parts, size_of
 from cdk.sources import SourceTree, digest, source_files
 from cdk.stage import PYTHON_VERSION
 
@@ -76,16 +76,17 @@ class BuiltLayer:
             shutil.copytree(self.bytecode, folder, dirs_exist_ok=True)
 
 
-def build_layer(name: str, sources: SourceTree, *, with_dependencies: bool) -> BuiltLayer:
-    """Return the layer: its folder in `layers/`; if requested, the packages of its lock, and bytecode where Lambda's Python is."""
+def build_layer(name: str, sources: SourceTree, *, with_dependencies: bool, compiler: Compiler | None = None) -> BuiltLayer:
+    """Return the layer: its folder in `layers/`, the packages of its lock if requested, and bytecode if there is a compiler."""
     lock = sources.lock(name)
     parts = [lock.parent]
-    compiler: Compiler | None = None
     if with_dependencies:
         parts.append(_dependencies(name, lock, sources.layer_cache))
-        compiler = find_compiler()
-    bytecode = compile_parts(name, parts, compiler, sources.layer_cache) if compiler else None
-    made_of = f"{digest(lock.parent)} {_key(lock) if with_dependencies else 'none'} {compiler.version if compiler else ''}"
+    has_code = any(path.suffix == ".py" for part in parts for path in source_files(part))
+    bytecode = compile_parts(name, parts, compiler, sources.layer_cache) if compiler and has_code else None
+    made_of = (
+        f"{digest(lock.parent)} {_key(lock) if with_dependencies else 'none'} {compiler.version if bytecode and compiler else ''}"
+    )
     size = sum(path.stat().st_size for part in parts for path in source_files(part)) + (size_of(bytecode) if bytecode else 0)
     return BuiltLayer(tuple(parts), hashlib.sha256(made_of.encode()).hexdigest(), size, bytecode)
 

@@ -15,6 +15,7 @@ import jsii
 from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling, Stack, aws_lambda
 from constructs import Construct
 
+from cdk.bytecode import find_compiler, own_compiler
 from cdk.layer_build import BuiltLayer, build_layer
 from cdk.sources import SourceTree
 from cdk.stage import StageConfig
@@ -77,7 +78,9 @@ class Layers(Construct):
         return tuple(self._made[name] for name in names)
 
     def _layer(self, name: LayerName) -> Layer:
-        built = build_layer(name, self._sources, with_dependencies=self._stage.bundle_dependencies)
+        bundled, local = self._stage.bundle_dependencies, self._stage.endpoints is not None
+        compiler = find_compiler() if bundled else own_compiler() if local else None
+        built = build_layer(name, self._sources, with_dependencies=bundled, compiler=compiler)
         version = aws_lambda.LayerVersion(
             self,
             name.capitalize(),

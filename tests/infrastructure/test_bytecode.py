@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cdk import layer_build
-from cdk.bytecode import BytecodeError, Compiler, compile_parts, find_compiler, missing_compiler
+from cdk.bytecode import BytecodeError, Compiler, compile_parts, find_compiler, missing_compiler, own_compiler
 from cdk.layer_build import build_layer
 from cdk.sources import SourceTree
 
@@ -83,19 +83,22 @@ def test_an_interpreter_that_compiles_nothing_stops_the_synth(tmp_path: Path, co
         compile_parts("core", [ours], compiler, tmp_path / "cache")
 
 
-def test_a_layer_with_bytecode_is_another_layer_and_its_size_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Compiler
-) -> None:
+def test_a_layer_with_bytecode_is_another_layer_and_its_size_counts(tmp_path: Path, compiler: Compiler) -> None:
     part(tmp_path / "tree" / "layers" / "core", "VALUE = 1\n")
     (tmp_path / "tree" / "layers" / "core" / "requirements.txt").write_text("")
     sources = SourceTree(tmp_path / "tree")
     part(sources.layer_cache / f"core-{layer_build._key(sources.lock('core'))}", "OTHER = 1\n")
-    monkeypatch.setattr(layer_build, "find_compiler", lambda: None)
     plain = build_layer("core", sources, with_dependencies=True)
-    monkeypatch.setattr(layer_build, "find_compiler", lambda: compiler)
-    compiled = build_layer("core", sources, with_dependencies=True)
+    compiled = build_layer("core", sources, with_dependencies=True, compiler=compiler)
     assert plain.bytecode is None
     assert compiled.bytecode is not None
     assert compiled.digest != plain.digest
     assert compiled.unzipped_bytes == plain.unzipped_bytes + sum(p.stat().st_size for p in compiled.bytecode.rglob("*.pyc"))
-    assert build_layer("core", sources, with_dependencies=True) == compiled
+    assert build_layer("core", sources, with_dependencies=True, compiler=compiler) == compiled
+
+
+def test_a_layer_of_packages_alone_has_no_bytecode_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "layers" / "chat").mkdir(parents=True)
+    (tmp_path / "layers" / "chat" / "requirements.txt").write_text("")
+    built = build_layer("chat", SourceTree(tmp_path), with_dependencies=False, compiler=own_compiler())
+    assert built.bytecode is None
