@@ -33,12 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from cdk.node import use_bundled_node  # noqa: PLC0415 - after the path is right
 
     use_bundled_node()
+    from cdk.bytecode import missing_compiler  # noqa: PLC0415
     from cdk.composition import OPERATOR_ERRORS, synthesise  # noqa: PLC0415 - imports aws_cdk, which starts node
 
     try:
-        synthesise(_pairs(found.context), out=found.out, templates_only=found.templates_only)
+        stage, _ = synthesise(_pairs(found.context), out=found.out, templates_only=found.templates_only)
     except OPERATOR_ERRORS as error:
         raise SystemExit(f"cdk/app.py: {error}") from None
+    if stage.bundle_dependencies and (warning := missing_compiler()):
+        sys.stderr.write(f"cdk/app.py: {warning}\n")
 
 
 if __name__ == "__main__":

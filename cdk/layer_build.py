@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cdk.bytecode import Compiler, compile_parts, size_of
 from cdk.sources import SourceTree, digest, source_files
 from cdk.stage import PYTHON_VERSION
 
@@ -60,21 +61,34 @@ class IndexUnreachableError(LayerBuildError):
 
 @dataclass(frozen=True, slots=True)
 class BuiltLayer:
-    """The folders that make up a layer, a hash of their content, and their size."""
+    """The folders that make up a layer, a hash of their content, and their size. bytecode: of all of them, if it was made."""
 
     parts: tuple[Path, ...]
     digest: str
     unzipped_bytes: int
+    bytecode: Path | None = None
+
+    def copy_to(self, folder: Path) -> None:
+        """Write the layer as it is deployed."""
+        for part in self.parts:
+            shutil.copytree(part, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        if self.bytecode is not None:
+            shutil.copytree(self.bytecode, folder, dirs_exist_ok=True)
 
 
-def build_layer(name: str, sources: SourceTree, *, with_dependencies: bool) -> BuiltLayer:
-    """Return the layer: its folder in `layers/` and, if requested, the packages of its lock."""
+def build_layer(name: str, sources: SourceTree, *, with_dependencies: bool, compiler: Compiler | None = None) -> BuiltLayer:
+    """Return the layer: its folder in `layers/`, the packages of its lock if requested, and bytecode if there is a compiler."""
     lock = sources.lock(name)
     parts = [lock.parent]
     if with_dependencies:
         parts.append(_dependencies(name, lock, sources.layer_cache))
-    key = hashlib.sha256(f"{digest(lock.parent)} {_key(lock) if with_dependencies else 'none'}".encode()).hexdigest()
-    return BuiltLayer(tuple(parts), key, sum(path.stat().st_size for part in parts for path in source_files(part)))
+    has_code = any(path.suffix == ".py" for part in parts for path in source_files(part))
+    bytecode = compile_parts(name, parts, compiler, sources.layer_cache) if compiler and has_code else None
+    made_of = (
+        f"{digest(lock.parent)} {_key(lock) if with_dependencies else 'none'} {compiler.version if bytecode and compiler else ''}"
+    )
+    size = sum(path.stat().st_size for part in parts for path in source_files(part)) + (size_of(bytecode) if bytecode else 0)
+    return BuiltLayer(tuple(parts), hashlib.sha256(made_of.encode()).hexdigest(), size, bytecode)
 
 
 def _key(lock: Path) -> str:

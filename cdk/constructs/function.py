@@ -214,4 +214,17 @@ class SignalboxFunction(Construct):
         )
 
     def _allow_interfaces(self) -> None:
+        """Let Lambda itself place the function in the network, and the function's code call none of it.
+
+        A request that code makes with the function's credentials names the function (`lambda:SourceFunctionArn`); one that Lambda
+        makes in the role's name does not.
+        """
         self.allow(_INTERFACE_ACTIONS, "*")
+        self.role.add_to_policy(
+            aws_iam.PolicyStatement(
+                effect=aws_iam.Effect.DENY,
+                actions=list(_INTERFACE_ACTIONS),
+                resources=["*"],
+                conditions={"Null": {"lambda:SourceFunctionArn": "false"}},
+            )
+        )

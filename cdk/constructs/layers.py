@@ -6,7 +6,6 @@ another would be an export that no deployment could change. Decision: docs/decis
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ import jsii
 from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling, Stack, aws_lambda
 from constructs import Construct
 
+from cdk.bytecode import find_compiler, own_compiler
 from cdk.layer_build import BuiltLayer, build_layer
 from cdk.sources import SourceTree
 from cdk.stage import StageConfig
@@ -51,8 +51,7 @@ class _BuiltBundling:
         self._built = built
 
     def try_bundle(self, output_dir: str, *_options: Any, **_named: Any) -> bool:
-        for part in self._built.parts:
-            shutil.copytree(part, Path(output_dir), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        self._built.copy_to(Path(output_dir))
         return True
 
 
@@ -79,7 +78,9 @@ class Layers(Construct):
         return tuple(self._made[name] for name in names)
 
     def _layer(self, name: LayerName) -> Layer:
-        built = build_layer(name, self._sources, with_dependencies=self._stage.bundle_dependencies)
+        bundled, local = self._stage.bundle_dependencies, self._stage.endpoints is not None
+        compiler = find_compiler() if bundled else own_compiler() if local else None
+        built = build_layer(name, self._sources, with_dependencies=bundled, compiler=compiler)
         version = aws_lambda.LayerVersion(
             self,
             name.capitalize(),

@@ -54,7 +54,7 @@ def zip_folder(folder: Path) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file():  # of an assembly: what is deployed and nothing else, the bytecode of a layer with it
                 entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), ZIP_EPOCH)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = (path.stat().st_mode & 0o777) << 16

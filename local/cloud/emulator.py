@@ -51,7 +51,7 @@ class Emulator:
             log=self._folder / "emulator.log",
             cwd=self._settings.repository,
             stop_signal="INT",
-            grace=8.0,
+            grace=8.0 if self._persistent else 1.0,  # what it writes when it ends is thrown away otherwise
         )
         service = self._service
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -111,14 +112,14 @@ class LocalCloud:
 
     def _start(self) -> None:
         private_folder(self._folder)
-        self.progress("synthesising the templates of stage local")
-        stacks = read_stacks(synthesise(self.settings))
-        self.progress("starting PostgreSQL")
+        self.progress("starting PostgreSQL and the AWS emulator, synthesising the templates of stage local")
         self._closing.callback(self.postgres.stop)
-        self.postgres.start()
-        self.progress("starting the AWS emulator")
         self._closing.callback(self.emulator.stop)
-        self.emulator.start()
+        with ThreadPoolExecutor(2, thread_name_prefix="start") as pool:  # each waits for a process of its own
+            services = [pool.submit(start) for start in (self.postgres.start, self.emulator.start)]
+            stacks = read_stacks(synthesise(self.settings))
+        for service in services:
+            service.result()
         endpoints = {
             "database_host": str(self.postgres.socket_folder),
             "venue_url": self.exchange.url,

@@ -244,6 +244,15 @@ def test_a_wildcard_resource_is_only_for_network_interfaces_and_traces(assembly:
             assert set(_listed(statement["Action"])) in (INTERFACES, XRAY, INTERFACES | XRAY)
 
 
+@pytest.mark.parametrize("function", sorted(LEDGER))
+def test_lambda_may_place_a_function_in_the_network_and_its_code_may_not(assembly: Assembly, function: Function) -> None:
+    found = deployed(assembly, function)
+    policies = Policies(assembly).of_role(found.stack, found.properties["Role"]["Fn::GetAtt"][0])
+    for action in INTERFACES:
+        assert allows(policies, action, "*")
+        assert not allows(policies, action, "*", {"lambda:SourceFunctionArn": ("arn:aws:lambda:::function:any",)})
+
+
 @pytest.mark.parametrize("function", Function)
 def test_what_a_cycle_runs_through_is_traced_and_the_clock_of_each_minute_is_not(assembly: Assembly, function: Function) -> None:
     tracing = deployed(assembly, function).properties.get("TracingConfig")

@@ -230,3 +230,25 @@ def test_no_template_knows_the_machine_or_an_account(assembly: Assembly, sources
     assert str(Path.home()) + "/" not in text
     for artifact in assembly.manifest.values():
         assert artifact["environment"] == "aws://unknown-account/unknown-region"
+
+
+def test_what_is_paid_for_is_tagged_with_product_and_stage(assembly: Assembly) -> None:
+    kinds = (
+        "AWS::RDS::DBInstance",
+        "AWS::Lambda::Function",
+        "AWS::S3::Bucket",
+        "AWS::SQS::Queue",
+        "AWS::DynamoDB::Table",
+        "AWS::SecretsManager::Secret",
+        "AWS::Logs::LogGroup",
+        "AWS::CloudWatch::Alarm",
+        "AWS::SNS::Topic",
+        "AWS::EC2::VPC",
+    )
+    for kind in kinds:
+        assert assembly.resources(kind), kind
+        for resource in assembly.resources(kind):
+            if resource.logical_id.startswith("CustomS3AutoDelete"):  # the CDK's own
+                continue
+            tags = {tag["Key"]: tag["Value"] for tag in resource.properties["Tags"]}
+            assert {"product": "signalbox", "stage": assembly.stage}.items() <= tags.items(), resource

@@ -2,10 +2,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoRegionError
+from botocore.session import get_session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -211,11 +213,29 @@ def test_a_subject_is_what_sns_takes(cloud: Any, subject: str) -> None:
     SnsMailer(boto3.client("sns"), topic).mail(subject, "text")
 
 
-def test_the_database_token_names_host_and_user_and_needs_no_network() -> None:
-    token = token_password(boto3.client("rds"), host="db.example", port=5432, user="signalbox_app")()
-    assert token.startswith("db.example:5432/?Action=connect&DBUser=signalbox_app")
+def test_the_database_token_is_what_botocore_makes_from_a_client_of_rds() -> None:
+    session = get_session()
+    own = token_password(session, host="db.example", port=5432, user="signalbox_app")
+    client = session.create_client("rds")
+    while True:  # until both were signed in the same second
+        ours, theirs = own(), client.generate_db_auth_token(DBHostname="db.example", Port=5432, DBUsername="signalbox_app")
+        if signed_at(ours) == signed_at(theirs):
+            break
+    assert ours.startswith("db.example:5432/?Action=connect&DBUser=signalbox_app")
+    assert parse_qs(ours) == parse_qs(theirs)
+
+
+def signed_at(token: str) -> list[str]:
+    return parse_qs(token)["X-Amz-Date"]
+
+
+def test_a_token_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    with pytest.raises(NoRegionError):
+        token_password(get_session(), host="db.example", port=5432, user="signalbox_app")()
 
 
 def test_a_socket_folder_is_signed_for_as_this_machine() -> None:
-    token = token_password(boto3.client("rds"), host="/run/postgresql", port=5432, user="signalbox_app")()
+    token = token_password(get_session(), host="/run/postgresql", port=5432, user="signalbox_app")()
     assert token.startswith("localhost:5432/?Action=connect")

@@ -73,12 +73,12 @@ def test_placeholders_become_addresses_and_the_template_stays_json(tmp_path: Pat
 def test_zip_of_a_folder_depends_on_its_content_alone(tmp_path: Path) -> None:
     for name, order in (("one", ["b.py", "a.py"]), ("two", ["a.py", "b.py"])):
         (tmp_path / name / "__pycache__").mkdir(parents=True)
-        (tmp_path / name / "__pycache__" / f"{name}.pyc").write_text(name)
+        (tmp_path / name / "__pycache__" / "a.pyc").write_text("bytecode of a layer")
         for file in order:
             (tmp_path / name / file).write_text(file)
     assert zip_folder(tmp_path / "one") == zip_folder(tmp_path / "two")
     with zipfile.ZipFile(io.BytesIO(zip_folder(tmp_path / "one"))) as archive:
-        assert archive.namelist() == ["a.py", "b.py"]
+        assert archive.namelist() == ["__pycache__/a.pyc", "a.py", "b.py"]
 
 
 def test_first_failure_is_the_oldest_with_a_reason_of_its_own() -> None:

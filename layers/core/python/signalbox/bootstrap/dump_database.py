@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import boto3
+from botocore.session import get_session
 
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.database_token import token_password
@@ -21,7 +22,7 @@ def compose(settings: BackupSettings | None = None) -> Callable[[datetime], tupl
     """Return the function that dumps the ledger into a folder named after an instant, and returns its place."""
     found = settings or BackupSettings.read()
     database = database_settings(found, application="dump_database")
-    token = token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
+    token = token_password(get_session(), host=found.host, port=found.port, user=found.user)
     s3 = boto3.client("s3", config=QUICK)
 
     def run(at: datetime) -> tuple[str, DumpManifest]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import boto3
+from botocore.session import get_session
 
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.database_token import token_password
@@ -32,7 +33,7 @@ def connect_ledger(
     """
     database = database_settings(found, application=application)
     source = ConnectionSource(
-        database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
+        database, password or token_password(get_session(), host=found.host, port=found.port, user=found.user)
     )
     gc.freeze()  # without a collection before it, which takes 80 ms of a cold start
     return source

@@ -21,7 +21,6 @@ from signalbox.chat.bot.paging import RUN, Listing, ListPage, is_current, page_a
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, ChartUnavailableError, PaintPrices, RecentPrices
 from signalbox.chat.bot.registry import BotInputError, Invocation, parse
 from signalbox.chat.words import in_zone
-from signalbox.risk.snapshot import HaltLevel
 from signalbox.signals.signal import Signal
 
 DEFAULT_PERIOD: Final = timedelta(hours=24)
