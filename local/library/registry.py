@@ -1,0 +1,117 @@
+"""The library of a stage as packages need it: versions with a bundle, their judgements and lineage, and where bundles lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from local.library.errors import PackageError
+from local.library.sharing import SharedVersion
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.inference import unpack_bundle
+from signalbox.inference.manifest import Gate, Verdict
+from signalbox.library.entries import EntityKey, EntityKind, EvaluationPeriod, VersionEvaluation
+from signalbox.library.registration import TRAINING
+from signalbox.limits import MAX_BUNDLE_BYTES, MAX_PACKAGE_VERSIONS
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_MAX_PACKED: Final = MAX_BUNDLE_BYTES + 1024 * 1024  # bundles are packed without compression
+_VERSIONS: Final = """
+SELECT number, origin, created_at, bundle_key FROM versions
+WHERE kind = 'model' AND name = %(name)s AND bundle_key IS NOT NULL AND (%(number)s::integer IS NULL OR number = %(number)s)
+ORDER BY number DESC LIMIT %(most)s
+"""
+_EVALUATIONS: Final = """
+SELECT source, evaluated_at, qualifies, headline, gates, report, period_start, period_end FROM evaluations
+WHERE kind = 'model' AND name = %s AND number = %s AND source <> %s ORDER BY evaluated_at, source LIMIT 50
+"""
+_LINEAGE: Final = """
+SELECT v.kind, v.name, v.origin FROM dependencies d JOIN versions v ON (v.kind, v.name, v.number) =
+    (d.needs_kind, d.needs_name, d.needs_number)
+WHERE d.kind = 'model' AND d.name = %s AND d.number = %s ORDER BY 1, 2, 3
+"""
+_NAMES: Final = "SELECT DISTINCT name FROM versions WHERE kind = 'model' AND bundle_key IS NOT NULL ORDER BY name"
+
+
+@dataclass(frozen=True, slots=True)
+class StageModels:
+    """The models of a stage: rows of its ledger, and bundles in its models bucket."""
+
+    source: ConnectionSource
+    client: S3Client
+    bucket: str
+
+    def names(self) -> list[str]:
+        """Return the models that have a version with a bundle."""
+        with self.source.transaction() as connection:
+            return [name for (name,) in connection.execute(_NAMES)]
+
+    def versions(self, name: str, number: int | None, scratch: Path) -> Sequence[SharedVersion]:
+        """Return the newest versions that have a bundle, or one, with their bundles unpacked below `scratch`.
+
+        Raises PackageError if there is none; BundleError for a bundle that may not be unpacked.
+        """
+        asked = {"name": name, "number": number, "most": MAX_PACKAGE_VERSIONS}
+        with self.source.transaction() as connection:
+            rows = connection.execute(_VERSIONS, asked).fetchall()
+            if not rows:
+                which = "" if number is None else f" {number}"
+                raise PackageError(
+                    f"the library has no version{which} of {name} with a bundle; signalbox library list lists models"
+                )
+            beside = {
+                row[0]: (
+                    connection.execute(_EVALUATIONS, (name, row[0], TRAINING)).fetchall(),
+                    connection.execute(_LINEAGE, (name, row[0])).fetchall(),
+                )
+                for row in rows
+            }
+        found = []
+        for version, origin, created_at, key in sorted(rows):
+            folder = unpack_bundle(self._fetch(key), scratch / str(version))
+            judged, lineage = beside[version]
+            found.append(
+                SharedVersion(
+                    version,
+                    origin,
+                    created_at,
+                    folder,
+                    tuple(_evaluation(row) for row in judged),
+                    tuple((EntityKey(EntityKind(kind), base), made_from) for kind, base, made_from in lineage),
+                )
+            )
+        return found
+
+    def keep_bundle(self, key: str, content: bytes) -> None:
+        """Store a bundle's archive under a key made from its content. Storing it again changes nothing."""
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType="application/zip")
+
+    def fetch(self, uri: str, *, at_most: int) -> bytes:
+        """Raise PackageError: a package brings its bundles along."""
+        raise PackageError(f"{uri}: a package brings its bundles along; nothing of at most {at_most} bytes is fetched for it")
+
+    def _fetch(self, key: str) -> bytes:
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+        except self.client.exceptions.NoSuchKey as error:
+            raise PackageError(f"s3://{self.bucket}/{key}: the library lists this bundle, but it is not there") from error
+        if answer["ContentLength"] > _MAX_PACKED:
+            raise PackageError(f"s3://{self.bucket}/{key}: expected at most {_MAX_PACKED} bytes, got {answer['ContentLength']}")
+        return answer["Body"].read()
+
+
+def _evaluation(row: Sequence[object]) -> VersionEvaluation:
+    source, at, qualifies, headline, gates, report, start, end = row
+    return VersionEvaluation(
+        source,  # type: ignore[arg-type] # the columns of _EVALUATIONS, in their order
+        at,  # type: ignore[arg-type]
+        qualifies,  # type: ignore[arg-type]
+        headline,  # type: ignore[arg-type]
+        {Gate(gate): Verdict(verdict) for gate, verdict in gates.items()},  # type: ignore[attr-defined]
+        report,  # type: ignore[arg-type]
+        None if start is None else EvaluationPeriod(start, end),  # type: ignore[arg-type]
+    )
