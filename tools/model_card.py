@@ -1,4 +1,4 @@
-"""Writes docs/model-card-starter.md: the card of the starter bundle, generated from it, and its makers' notes. Run `make docs`."""
+"""Writes docs/model-card-starter.md, the card of the starter bundle with its makers' notes. Run `make docs`; a test checks it."""
 
 from __future__ import annotations
 

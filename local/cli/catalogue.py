@@ -54,7 +54,7 @@ COMMANDS: Final = (
 )  # fmt: skip
 
 _ACCOUNT: Final = "ftmo-2step-100k"
-_KEY: Final = "ed25519:9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+_KEY: Final = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "demo": "demo --hours 24 --start 2024-03-01T00:00 --out out/march",

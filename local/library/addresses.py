@@ -1,9 +1,9 @@
 """Fetches a file of a catalogue over https, from public addresses only.
 
-A catalogue's address comes from somebody else, and so does every redirect. So only https is spoken, each name is resolved once and
-all of its addresses must be public, and the connection goes to the address that was judged, with the certificate of the name: a
-name that changes its address in between (DNS rebinding) reaches nothing in this network. No proxy, no cookie, no compression; size,
-redirects and time are bounded. Special addresses: RFC 6890.
+A catalogue's address comes from somebody else, and so does every redirect. So only https is spoken, each name is resolved once
+and all of its addresses must be public, and the connection goes to the address that was judged, with the certificate of the
+name: a name that changes its address in between (DNS rebinding) reaches nothing in this network. No proxy, no cookie, no
+compression; size, redirects and time are bounded. Special addresses: RFC 6890.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """A catalogue: index.json, a page for each model, and the signed packages, as files that any bucket or web server can hold.
 
-Whoever takes a model from a catalogue trusts the signature in the package, not the place it lies in. index.json names each package
-with its sha256 and size, so that a download is bounded before it begins. It is not signed: whoever may write to the place can take
-a model away or show an older package of it, but cannot make one that is accepted. Decision: 0124.
+Whoever takes a model from a catalogue trusts the signature in the package, not the place it lies in. index.json names each
+package with its sha256 and size, so that a download is bounded before it begins. It is not signed: whoever may write to the
+place can take a model away or show an older package of it, but cannot make one that is accepted. Decision: 0124.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -178,8 +177,8 @@ def fetch_package(files: CatalogueFiles, model: CatalogueModel) -> bytes:
 def write_catalogue(packages: Sequence[tuple[Package, bytes]], out: Path, now: datetime) -> CatalogueIndex:
     """Write index.json, index.html, and for each package its file and its page. The index is replaced last.
 
-    packages: each with the bytes of its file. Of a model, the page shows the newest version. Raises CatalogueError for a model that
-    is there twice, BundleError for a bundle that may not be used.
+    packages: each with the bytes of its file. Of a model, the page shows the newest version. Raises CatalogueError for a model
+    that is there twice, BundleError for a bundle that may not be used.
     """
     out.mkdir(parents=True, exist_ok=True)
     models = []

@@ -215,7 +215,7 @@ def _opened(content: bytes, trust: TrustList) -> Package:
 
 
 def _require_stored(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse by the headers whatever would unpack to more than it takes: nothing is compressed, and no byte belongs to two files."""
+    """Refuse by the headers whatever would unpack to more than it takes: nothing is compressed, no byte is of two files."""
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size for entry in entries):
         raise PackageError("expected files that are not compressed: a package unpacks to no more than its own size")
     if (total := sum(entry.file_size for entry in entries)) > size:

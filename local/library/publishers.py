@@ -1,7 +1,7 @@
 """Publishers: the Ed25519 key that signs packages, and the list of keys whose packages are accepted (RFC 8032).
 
-A public key is its own name, `ed25519:` and 64 hexadecimal digits, so there is no id that two keys could share. The private key is
-a file of PKCS #8, readable by its owner alone, and encrypted if it has a passphrase. A revoked key stays in the list, with the
+A public key is its own name, `ed25519:` and 64 hexadecimal digits, so there is no id that two keys could share. The private key
+is a file of PKCS #8, readable by its owner alone, and encrypted if it has a passphrase. A revoked key stays in the list, with the
 reason, so that it is refused by name and cannot be trusted again by mistake. Instants are arguments. Decision: 0124.
 """
 
@@ -77,7 +77,7 @@ def is_signed_by(key: PublicKey, signature: str, message: bytes) -> bool:
 
 
 def read_public_key(text: str) -> PublicKey:
-    """Return the public key in a text. Raises PublisherKeyError for anything else, and for a key whose signatures prove nothing."""
+    """Return the public key in a text. Raises PublisherKeyError, also for a key whose signatures prove nothing."""
     found = text.strip()
     if re.fullmatch(KEY_PATTERN, found) is None:
         raise PublisherKeyError(f"expected a public key, ed25519: and 64 hexadecimal digits, got {found[:80]!r}")
@@ -195,7 +195,7 @@ class TrustList(FrozenModel):
 
     def trusting(self, key: PublicKey, name: str, now: datetime) -> TrustList:
         """Return the list with a publisher. Raises PublisherKeyError for a revoked key, or one that has another name."""
-        found = self.find(key)
+        found, name = self.find(key), name.strip()
         if found is not None and found.revoked_at is not None:
             raise PublisherKeyError(f"{key} was revoked on {found.revoked_at:%Y-%m-%d} ({found.why}); ask for a new key")
         if found is not None and found.name != name:
@@ -211,7 +211,7 @@ class TrustList(FrozenModel):
             raise PublisherKeyError(f"{key} is not in the trust list, so nothing of it is accepted anyway")
         if found.revoked_at is not None:
             return self
-        facts = {**found.model_dump(), "revoked_at": now, "why": why}
+        facts = {**found.model_dump(), "revoked_at": now, "why": why.strip()}
         return _valid(tuple(facts if one is found else one for one in self.publishers))
 
 

@@ -1,8 +1,8 @@
 """Makes packages of bundles, and writes what is in a verified package: as a folder, in one step, or as versions of the library.
 
-As a folder: everything is written beside its place under a fixed name, checked as in serving, and then renamed. A crash leaves that
-name behind, and the next import starts over. As versions: the bundles' archives first, under keys made from their content, then
-all rows in one transaction; so a crash leaves at most archives that the next import finds again.
+As a folder: everything is written beside its place under a fixed name, checked as in serving, and then renamed. A crash leaves
+that name behind, and the next import starts over. As versions: the bundles' archives first, under keys made from their content,
+then all rows in one transaction; so a crash leaves at most archives that the next import finds again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AwareDatetime, Field, StrictBool, ValidationError, model_validator
 
 from local.library.errors import PackageError
 from local.library.package import (
@@ -29,14 +31,13 @@ from local.library.package import (
     pack,
 )
 from local.library.publishers import PublisherKey
-from signalbox.errors import SignalboxError
+from signalbox.frozen import FrozenModel
 from signalbox.inference import load_bundle, pack_bundle
 from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, Gate, Verdict, read_manifest
 from signalbox.library.card import card_markdown, read_card
 from signalbox.library.entries import (
     EntityKey,
     EntityKind,
-    EvaluationPeriod,
     NewVersion,
     VersionEvaluation,
     VersionKey,
@@ -46,6 +47,7 @@ from signalbox.library.judgements import MAX_EVALUATION_BYTES, period_of, plain,
 from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import ArtifactStore, Library
 from signalbox.library.registration import TRAINING, bundle_key, lineage
+from signalbox.wire import OneLine
 
 CARD_FILE: Final = "card.md"
 MAX_EVALUATIONS: Final = 50  # of one version
@@ -61,6 +63,44 @@ class SharedVersion:
     folder: Path
     evaluations: Sequence[VersionEvaluation] = ()
     depends_on: Sequence[tuple[EntityKey, str]] = ()  # with the origin of the version
+
+
+class _PackagedPeriod(FrozenModel):
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class PackagedEvaluation(FrozenModel):
+    """A file below `evaluations`: one judgement of a version, as the library has it."""
+
+    source: Annotated[OneLine, Field(min_length=1, max_length=300)]
+    evaluated_at: AwareDatetime
+    qualifies: StrictBool
+    headline: str
+    gates: dict[Gate, Verdict]
+    report: dict[str, Any]
+    period: _PackagedPeriod | None
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.qualifies != registers(self.gates, RegisterWhen.PROMOTION):
+            raise ValueError("qualifies must be true if the promotion gates pass, and false otherwise")
+        if self.period is not None and self.evaluation().period is None:
+            raise ValueError("expected a period whose end is after its start")
+        return self
+
+    @classmethod
+    def of(cls, one: VersionEvaluation) -> PackagedEvaluation:
+        """Return the file of an evaluation. Raises ValidationError if the library has what no package may have."""
+        period = None if one.period is None else {"start": one.period.start, "end": one.period.end}
+        facts = {name: getattr(one, name) for name in ("source", "evaluated_at", "qualifies", "headline", "gates")}
+        return cls.model_validate({**facts, "report": json.loads(one.report), "period": period})
+
+    def evaluation(self) -> VersionEvaluation:
+        """Return the evaluation as the library keeps it."""
+        period = None if self.period is None else period_of({"period": self.period.model_dump(mode="json")})
+        report = json.dumps(self.report, allow_nan=False)
+        return VersionEvaluation(self.source, self.evaluated_at, self.qualifies, plain(self.headline), self.gates, report, period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +131,10 @@ def make_package(
         top = f"versions/{one.number}"
         files |= {f"{top}/bundle/{path.name}": path.read_bytes() for path in sorted(one.folder.iterdir())}
         files[f"{top}/{CARD_FILE}"] = card_markdown(read_card(one.folder)).encode()
-        files |= {f"{top}/evaluations/{_file_of(found)}.json": _evaluation_text(found) for found in one.evaluations}
+        files |= {
+            f"{top}/evaluations/{_file_of(found)}.json": PackagedEvaluation.of(found).model_dump_json().encode()
+            for found in one.evaluations
+        }
         listed.append(
             {
                 "number": one.number,
@@ -225,19 +268,6 @@ def _file_of(evaluation: VersionEvaluation) -> str:
     return hashlib.sha256(evaluation.source.encode()).hexdigest()[:16]  # a source is any text, a file's name is not
 
 
-def _evaluation_text(one: VersionEvaluation) -> bytes:
-    document = {
-        "source": one.source,
-        "evaluated_at": one.evaluated_at.isoformat(),
-        "qualifies": one.qualifies,
-        "headline": one.headline,
-        "gates": {gate.value: verdict.value for gate, verdict in one.gates.items()},
-        "report": json.loads(one.report),
-        "period": None if one.period is None else {"start": one.period.start.isoformat(), "end": one.period.end.isoformat()},
-    }
-    return json.dumps(document, sort_keys=True).encode()
-
-
 def _evaluations(package: Package, version: PackagedVersion) -> tuple[VersionEvaluation, ...]:
     found = package.evaluations_of(version)
     if len(found) > MAX_EVALUATIONS:
@@ -249,23 +279,7 @@ def _read_evaluation(content: bytes, name: str) -> VersionEvaluation:
     if len(content) > MAX_EVALUATION_BYTES:
         raise PackageError(f"{name}: expected at most {MAX_EVALUATION_BYTES} bytes, got {len(content)}")
     try:
-        document = read_object(content, name)
-        source, headline = str(document["source"]), str(document["headline"])
-        if not source or len(source) > 300 or plain(source) != source:
-            raise ValueError("expected a source of 1 to 300 characters")
-        gates = {Gate(gate): Verdict(verdict) for gate, verdict in document["gates"].items()}
-        qualifies = document["qualifies"]
-        if qualifies is not registers(gates, RegisterWhen.PROMOTION):
-            raise ValueError("qualifies must be true if the promotion gates pass, and false otherwise")
-        at = datetime.fromisoformat(document["evaluated_at"])
-        if at.tzinfo is None:
-            raise ValueError("expected an instant with a time zone")
-        period: EvaluationPeriod | None = period_of({"period": document["period"]})
-        report = json.dumps(document["report"], allow_nan=False)
-        if not report.startswith("{"):
-            raise ValueError("expected a report that is an object")
-    except SignalboxError:
-        raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise PackageError(f"{name}: expected an evaluation of the library: {error}") from error
-    return VersionEvaluation(source, at, qualifies, plain(headline), gates, report, period)
+        return PackagedEvaluation.model_validate(read_object(content, name)).evaluation()
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        raise PackageError(f"{name}: {'.'.join(map(str, fault['loc'])) or 'evaluation'}: {fault['msg']}") from error

@@ -1,8 +1,8 @@
 """Scoring of three symbols, warm: `python tests/benchmarks/bench_scoring.py [--rounds N] [--bundle DIR] [--json]`.
 
-Feature rows through the whole handler (body of JSON in, body out), and symbols on bars in memory. Beside it a naive twin: json and
-one run of each graph for each symbol, no check. Budget (docs/architecture.md, section 10): p50 <= 10 ms. Both in milliseconds of
-CPU time and of wall time, and with the calibration unit (ten Decimal products), because machines differ.
+Feature rows through the whole handler (body of JSON in, body out), and symbols on bars in memory. Beside it a naive twin: json
+and one run of each graph for each symbol, no check. Budget (docs/architecture.md, section 10): p50 <= 10 ms. Both in
+milliseconds of CPU time and of wall time, and with the calibration unit (ten Decimal products), because machines differ.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def main() -> None:
         "symbols": spans(lambda: service.score(asked, NOON), options.rounds),
         f"{UNIT}, us": round(min(unit_sample_us() for _ in range(200)), 3),
     }
-    print(json.dumps(found) if options.json else "\n".join(f"{name}: {value}" for name, value in found.items()))
+    print(json.dumps(found) if options.json else "\n".join(f"{name}: {one}" for name, one in found.items()))  # noqa: T201 - the result
 
 
 if __name__ == "__main__":

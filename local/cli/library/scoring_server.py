@@ -16,6 +16,7 @@ import numpy as np
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from typing_extensions import override
 
+from local.errors import DataError
 from local.stand_ins.server import Reply, Request, StandInServer
 from signalbox.adapters.aws.scoring_api import MAX_BODY, scoring_api
 from signalbox.adapters.lake.series import CandleSeries, find_series
@@ -66,7 +67,7 @@ def respond(api: APIGatewayHttpResolver, request: Request) -> dict[str, Any]:
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {name: value for name, value in request.headers.items()},
+        "headers": dict(request.headers),
         "requestContext": {
             "http": {"method": request.method, "path": path},
             "requestId": str(uuid.uuid4()),
@@ -85,10 +86,13 @@ def _content_type(found: dict[str, Any]) -> str:
 
 
 def run_serve(bundle: Path, data: Path | None, port: int, *, as_json: bool) -> None:
-    """Serve a bundle until Ctrl-C. Raises BundleError for one that may not be used, MarketDataError for a folder of no candles."""
+    """Serve a bundle until Ctrl-C. Raises BundleError, MarketDataError; DataError for a port that is in use."""
     bars = None if data is None else FolderBars(tuple(find_series(data)))
     service = ScoreSignals(load_bundle(bundle), bars)
-    server = ScoringServer(service, port)
+    try:
+        server = ScoringServer(service, port)
+    except OSError as error:
+        raise DataError(f"--port: cannot listen on {port} ({error.strerror}); choose another") from error
     try:
         facts = {"url": server.url, "model": service.ensemble.name, "schema_hash": service.ensemble.schema.hash}
         at = f"{datetime.now(UTC):%H:%M:%S} UTC"

@@ -13,6 +13,7 @@ from local.cli.options import Database, Json, Stage
 Key = Annotated[Path | None, typer.Option(help="File of the private key; default: publisher.pem in the state folder.")]
 Trusted = Annotated[Path | None, typer.Option(help="File of the trusted keys; default: trusted.json in the state folder.")]
 Licence = Annotated[str, typer.Option(help="Licence of the model, such as Apache-2.0.")]
+Passphrase = Annotated[bool, typer.Option("--passphrase", help="Encrypt it with a passphrase, typed or from standard input.")]
 PublicKey = Annotated[str, typer.Argument(help="Public key: ed25519: and 64 hexadecimal digits.")]
 Folder = Annotated[Path | None, typer.Option(help="New folder to write to, instead of the library of a stage.")]
 keys_app = typer.Typer(help="Make the key that signs your packages, and say whose packages you accept.", no_args_is_help=True)
@@ -35,9 +36,7 @@ def _group() -> None:
 @keys_app.command("new")
 def new_key(
     name: Annotated[str, typer.Option(help="Your name, as you trust your own packages.")] = "me",
-    passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Encrypt the key with a passphrase, from a prompt or standard input.")
-    ] = False,  # noqa: FBT002 - of typer
+    passphrase: Passphrase = False,  # noqa: FBT002 - of typer
     key: Key = None,
     trusted: Trusted = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
@@ -49,11 +48,11 @@ def new_key(
 
 
 @keys_app.command("list")
-def list_keys(key: Key = None, trusted: Trusted = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
-    """List your own public key and the keys whose packages you accept."""
+def list_keys(trusted: Trusted = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """List the keys whose packages you accept, your own too, and those that were revoked."""
     from local.cli.library.sharing_command import run_list_keys  # noqa: PLC0415 - as above
 
-    run_list_keys(key, trusted, as_json=json_output)
+    run_list_keys(trusted, as_json=json_output)
 
 
 @keys_app.command("trust")

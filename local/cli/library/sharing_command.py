@@ -30,7 +30,6 @@ from local.library.package import Package, open_package, read_package_file
 from local.library.publishers import (
     PRIVATE_FILE,
     TRUST_FILE,
-    PublicKey,
     PublisherKey,
     TrustList,
     is_encrypted,
@@ -46,7 +45,7 @@ from local.library.publishers import (
 from local.library.registry import StageModels
 from local.library.sharing import SharedVersion, make_package, register_package, version_of_bundle, write_folder
 from local.settings import STAGE, Settings, load_settings
-from signalbox.adapters.postgres.connection import ConnectionSource, LedgerUnavailableError
+from signalbox.adapters.postgres.connection import LedgerUnavailableError
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.contracts import Function, StackOutput, database_user
 from signalbox.inference.manifest import MANIFEST_FILE
@@ -64,6 +63,12 @@ class ModelSource:
     stage: str | None
     database: str | None
     settings: Settings
+
+    def require_unnamed(self, why: str) -> None:
+        """Raise DataError if --stage or --database name a library that the command would not use."""
+        named = "--stage" if self.stage is not None else "--database" if self.database is not None else None
+        if named is not None:
+            raise DataError(f"{named}: {why}, so no library is asked; leave the option out")
 
     @contextmanager
     def models(self, *, writes: bool = False) -> Iterator[StageModels]:
@@ -93,7 +98,7 @@ def run_new_key(name: str, key: Path | None, trusted: Path | None, now: datetime
     _show({"key": made.public, "file": str(private)}, as_json=as_json)
 
 
-def run_list_keys(key: Path | None, trusted: Path | None, *, as_json: bool) -> None:
+def run_list_keys(trusted: Path | None, *, as_json: bool) -> None:
     """Print the trusted keys. Raises PublisherKeyError."""
     path = _trust_file(trusted)
     rows = [
@@ -106,7 +111,7 @@ def run_list_keys(key: Path | None, trusted: Path | None, *, as_json: bool) -> N
         }
         for one in read_trust(path).publishers
     ]
-    print_rows("keys", rows, {"file": str(path), "own_key": str(_private_file(key))}, as_json=as_json)
+    print_rows("keys", rows, {"file": str(path)}, as_json=as_json)
 
 
 def run_trust(text: str, name: str, trusted: Path | None, now: datetime, *, as_json: bool) -> None:
@@ -157,6 +162,7 @@ def run_export(  # noqa: PLR0917 - the options of one command
 
 def run_import(file: Path, out: Path | None, source: ModelSource, trusted: Path | None, now: datetime, *, as_json: bool) -> None:
     """Take a package into a folder or into a stage's library. Raises SignalboxError."""
+    _check_goal(out, source)
     package = open_package(read_package_file(file), read_trust(_trust_file(trusted)), str(file))
     _take(package, out, source, now, as_json=as_json)
 
@@ -179,6 +185,7 @@ def run_catalogue(  # noqa: PLR0917 - the options of one command
     packages = []
     for model in models or _all_models(source):
         if Path(model).is_file():
+            source.require_unnamed(f"{model} is a file")
             content = read_package_file(Path(model))
             packages.append((open_package(content, read_trust(_trust_file(trusted)), model), content))
             continue
@@ -196,12 +203,19 @@ def run_catalogue(  # noqa: PLR0917 - the options of one command
 
 def run_add(place: str, out: Path | None, source: ModelSource, trusted: Path | None, now: datetime, *, as_json: bool) -> None:
     """Take a model from a catalogue. Raises SignalboxError."""
+    _check_goal(out, source)
     files, name = open_catalogue(place)
     model = read_index(files).choose(name)
     package = open_package(fetch_package(files, model), read_trust(_trust_file(trusted)), model.package)
     if package.manifest.name != model.name:
         raise PackageError(f"{model.package}: expected a package of {model.name}, got one of {package.manifest.name}")
     _take(package, out, source, now, as_json=as_json)
+
+
+def _check_goal(out: Path | None, source: ModelSource) -> None:
+    if out is not None:
+        source.require_unnamed("--out names a folder")
+        out_folder(out.parent)
 
 
 def _take(package: Package, out: Path | None, source: ModelSource, now: datetime, *, as_json: bool) -> None:
@@ -211,7 +225,6 @@ def _take(package: Package, out: Path | None, source: ModelSource, now: datetime
         "licence": package.manifest.licence,
     }
     if out is not None:
-        out_folder(out.parent)
         is_new = write_folder(package, out)
         bundles = [str(out / one.folder / "bundle") for one in package.manifest.versions]
         _show({**facts, "folder": str(out), "bundles": bundles, "new": is_new}, as_json=as_json)
@@ -229,6 +242,7 @@ def _versions(model: str, source: ModelSource) -> Iterator[Sequence[SharedVersio
     if folder.is_dir():
         if not (folder / MANIFEST_FILE).is_file():
             raise DataError(f"MODEL: no {MANIFEST_FILE} in {folder}")
+        source.require_unnamed(f"{folder} is a folder")
         yield [version_of_bundle(folder)]
         return
     match = _MODEL.fullmatch(model)

@@ -1,7 +1,7 @@
 """Scores a Signalbox bundle with numpy and onnxruntime alone; exports for BentoML and MLflow bring this file along.
 
-It computes what Signalbox's own `Ensemble.predict` computes. On loading it verifies the size and sha256 of every file, and the golden
-vectors: if the probabilities of this machine differ from the recorded ones, it raises ValueError and serves nothing.
+It computes what Signalbox's own `Ensemble.predict` computes. On loading it verifies the size and sha256 of every file, and the
+golden vectors: if the probabilities of this machine differ from the recorded ones, it raises ValueError and serves nothing.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,7 @@ def window_model(tmp_path_factory: pytest.TempPathFactory) -> ScoreSignals:
     return ScoreSignals(load_bundle(write_window_bundle(tmp_path_factory.mktemp("window") / "windows", {3: 4}, row=0.5)))
 
 
-def asked(
-    service: ScoreSignals, body: bytes | Any, method: str = "POST", path: str = "/score"
-) -> tuple[int, dict[str, Any]]:
+def asked(service: ScoreSignals, body: bytes | Any, method: str = "POST", path: str = "/score") -> tuple[int, dict[str, Any]]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     found = respond(scoring_api(service), Request(method, path, {}, content, "application/json", {}, path))
     return found["statusCode"], json.loads(found["body"])
@@ -78,9 +75,7 @@ def test_consecutive_rows_are_a_decision_for_each_whole_window(window_model: Sco
     _, of_windows = asked(window_model, {"schema_hash": HASH, "windows": cut.tolist()})
     assert len(of_rows["scores"]) == 6
     assert of_rows == of_windows
-    np.testing.assert_array_equal(
-        [one["probability_up"] for one in of_rows["scores"]], window_model.ensemble.predict(cut)
-    )
+    np.testing.assert_array_equal([one["probability_up"] for one in of_rows["scores"]], window_model.ensemble.predict(cut))
 
 
 def test_a_batch_has_a_thousand_and_no_more(row_model: ScoreSignals) -> None:
@@ -173,7 +168,9 @@ def test_any_json_gets_an_answer_or_a_problem(row_model: ScoreSignals, body: dic
     assert ("scores" in answer) == (status == 200)
 
 
-@given(method=st.sampled_from(["GET", "PUT", "DELETE", "POST"]), path=st.text("/.aeorsc%0", max_size=12).map(lambda text: f"/{text}"))
+@given(
+    method=st.sampled_from(["GET", "PUT", "DELETE", "POST"]), path=st.text("/.aeorsc%0", max_size=12).map(lambda text: f"/{text}")
+)
 @settings(max_examples=examples(60), deadline=None)
 def test_another_route_is_none(row_model: ScoreSignals, method: str, path: str) -> None:
     if path not in {"/score", "/health", "/openapi.json"}:

@@ -128,7 +128,18 @@ def test_a_package_that_is_not_the_listed_one_is_refused(catalogue: Path, tmp_pa
 
 @pytest.mark.parametrize(
     "place",
-    ["http://example.com/", "file:///etc/", "ftp://example.com/", "FILE:/etc", "s3://bucket/", "data:,x", "javascript:1", "", "nowhere", "/etc"],
+    [
+        "http://example.com/",
+        "file:///etc/",
+        "ftp://example.com/",
+        "FILE:/etc",
+        "s3://bucket/",
+        "data:,x",
+        "javascript:1",
+        "",
+        "nowhere",
+        "/etc",
+    ],
 )
 def test_a_place_that_is_neither_https_nor_a_folder_is_refused(place: str) -> None:
     with pytest.raises(CatalogueError, match=r"expected|no index\.json"):
@@ -138,9 +149,11 @@ def test_a_place_that_is_neither_https_nor_a_folder_is_refused(place: str) -> No
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255",
         "240.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
-        "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_not_public(address: str) -> None:
@@ -159,7 +172,8 @@ def test_an_address_of_the_internet_is_public(address: str) -> None:
     "url",
     [
         "http://a.example/x", "https://user:secret@a.example/x", "https:///x", "https://a.example:99999/x", "https://a.example\\@b/x",
-        "https://a.example/\nHost: b", "https://[::1", "https://\u0430.example/", "gopher://a.example/", f"https://a.example/{'x' * 2_000}",
+        "https://a.example/\nHost: b", "https://[::1", "https://\u0430.example/", "gopher://a.example/",
+        f"https://a.example/{'x' * 2_000}",
     ],
 )  # fmt: skip
 def test_an_odd_address_is_refused_before_it_is_resolved(url: str) -> None:
@@ -237,14 +251,20 @@ def test_a_model_comes_over_https_as_it_went_in(site: Site, catalogue: Path) -> 
 
 
 def test_a_larger_file_a_redirect_elsewhere_and_a_compressed_file_are_refused(site: Site) -> None:
-    away = {"/in": "https://169.254.169.254/latest/meta-data/", "/plain": "http://127.0.0.1/", "/file": "file:///etc/passwd", "/none": ""}
+    away = {
+        "/in": "https://169.254.169.254/latest/meta-data/",
+        "/plain": "http://127.0.0.1/",
+        "/file": "file:///etc/passwd",
+        "/none": "",
+    }
     site.replies |= {path: (302, {"Location": place} if place else {}, b"") for path, place in away.items()}
     site.replies["/loop"] = (302, {"Location": "/loop"}, b"")
     site.replies["/large"] = (200, {}, b"x" * 101)
     site.replies["/packed"] = (200, {"Content-Encoding": "gzip"}, b"x")
     for path, why in (
         ("/in", "public internet"), ("/plain", "expected an https address"), ("/file", "expected an https address"),
-        ("/none", "at most 3 redirects"), ("/loop", "at most 3 redirects"), ("/large", "at most 100 bytes"), ("/packed", "not compressed"),
+        ("/none", "at most 3 redirects"), ("/loop", "at most 3 redirects"), ("/large", "at most 100 bytes"),
+        ("/packed", "not compressed"),
         ("/missing", "expected 200, got 404"),
     ):  # fmt: skip
         with pytest.raises(CatalogueError, match=why):

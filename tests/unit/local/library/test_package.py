@@ -121,7 +121,8 @@ def _set_path(path: str) -> Callable[[dict[str, Any]], None]:
     [
         "../evil.json", "/etc/passwd", "versions/1/bundle/../../../evil.json", "versions/1/bundle/a/b.json",
         "versions/1/bundle\\evil.json", "C:evil.json", "versions/1/bundle/evil.json\x00.onnx", "versions/1/bundle/con.json",
-        "versions/1/bundle/NUL.onnx", "versions/1/bundle/MANIFEST.json", "versions/1/bundle/a.json ", "versions/1/bundle/.hidden.json",
+        "versions/1/bundle/NUL.onnx",
+        "versions/1/bundle/MANIFEST.json", "versions/1/bundle/a.json ", "versions/1/bundle/.hidden.json",
         "versions/01/bundle/a.json", "versions/2/bundle/a.json", "versions/1/bundle/model.pkl", "versions/1/bundle/code.py",
         "versions/1/bundle/model.joblib", "versions/1/bundle/weights.pt", "versions/1/evaluations/x.exe", "package.json",
         "versions/1/bundle/\u00fc.onnx", "versions/1/bundle/-rf.json", "versions/1/bundle/lpt1.json", "evil.sh",

@@ -138,9 +138,10 @@ def test_a_name_that_could_deceive_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"[]", b"{", b'{"format":2,"publishers":[]}', b'{"publishers":[{"key":"x","name":"y","trusted_at":"2026-01-01T00:00Z"}]}',
-        b'{"publishers":[], "admin":true}', b"\xff", b'{"publishers":[{"key":"ed25519:' + b"00" * 32 + b'","name":"y",'
-        b'"trusted_at":"2026-01-01T00:00Z"}]}', b"[" * 100_000,
+        b"", b"[]", b"{", b'{"format":2,"publishers":[]}',
+        b'{"publishers":[{"key":"x","name":"y","trusted_at":"2026-01-01T00:00Z"}]}', b'{"publishers":[], "admin":true}',
+        b"\xff", b'{"publishers":[{"key":"ed25519:' + b"00" * 32 + b'","name":"y",' b'"trusted_at":"2026-01-01T00:00Z"}]}', b"["
+        * 100_000,
     ],
 )  # fmt: skip
 def test_a_trust_list_that_is_none_trusts_nobody(tmp_path: Path, content: bytes) -> None:

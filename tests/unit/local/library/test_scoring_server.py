@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -10,6 +14,7 @@ import httpx
 import pytest
 
 from local.cli.library.scoring_server import ScoringServer
+from local.settings import REPOSITORY
 from signalbox.application.score_signals import ScoreSignals
 from signalbox.inference import load_bundle
 from tests.unit.inference.tiny_bundle import SCHEMA, expected, rows, write_bundle
@@ -56,3 +61,23 @@ def test_a_form_and_a_body_without_a_bound_are_refused(server: ScoringServer) ->
     raw.request("POST", "/score", headers={"Content-Length": "6000001", "Content-Type": "application/json"})
     assert raw.getresponse().status == 413  # before any of it is read
     raw.close()
+
+
+def test_the_command_serves_until_it_is_interrupted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = [sys.executable, "-c", "from local.cli.command import main; main()", "library", "serve"]
+        words += ["--bundle", "training/starter_bundle", "--port", str(port)]
+        refused = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+        assert (refused.returncode, refused.stderr.startswith(f"signalbox: --port: cannot listen on {port}")) == (2, True)
+    served = subprocess.Popen([*words, "--json"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    try:
+        assert served.stdout is not None
+        facts = json.loads(served.stdout.readline())
+        assert facts["url"] == f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{facts['url']}/health", trust_env=False).json()["schema_hash"] == facts["schema_hash"]
+        served.send_signal(signal.SIGINT)
+        assert served.wait(60) == 130
+    finally:
+        served.kill()
+        served.communicate()

@@ -57,7 +57,9 @@ def test_an_import_into_a_folder_is_the_bundle_again(bundle: Path, tmp_path: Pat
     out.parent.mkdir()
     assert write_folder(package, out)
     found = out / "versions" / "1" / "bundle"
-    assert {path.name: path.read_bytes() for path in found.iterdir()} == {path.name: path.read_bytes() for path in bundle.iterdir()}
+    assert {path.name: path.read_bytes() for path in found.iterdir()} == {
+        path.name: path.read_bytes() for path in bundle.iterdir()
+    }
     assert load_bundle(found).name == "tiny"
     assert not write_folder(package, out)  # the same again changes nothing
     assert sorted(path.name for path in out.parent.iterdir()) == ["model"]
@@ -92,11 +94,15 @@ def test_an_import_records_version_judgements_and_lineage_once(bundle: Path) -> 
     package = open_package(two_versions(bundle), TRUST)
     first, second = register_package(package, library=library, artifacts=artifacts, now=NOW)
     assert (first.number, first.version, first.new) == (1, VersionKey(MODEL, 1), True)
-    assert (second.number, second.version, second.new) == (7, VersionKey(MODEL, 1), False) or second.new
+    assert (second.number, second.version, second.new) == (7, VersionKey(MODEL, 1), False)
     tables = library.tables
     recorded = tables.versions[first.version]
     sha256 = hashlib.sha256(pack_bundle(bundle)).hexdigest()
-    assert (recorded.state, recorded.sha256, recorded.bundle_key) == (VersionState.CANDIDATE, sha256, f"bundles/tiny/{sha256}.zip")
+    assert (recorded.state, recorded.sha256, recorded.bundle_key) == (
+        VersionState.CANDIDATE,
+        sha256,
+        f"bundles/tiny/{sha256}.zip",
+    )
     assert KEY.public in recorded.origin
     assert tables.evaluations[first.version, "training"].gates == load_bundle(bundle).manifest.gates
     assert {needs.entity.kind for version, needs in tables.dependencies if version == first.version} == {
@@ -156,12 +162,14 @@ def test_a_signed_bundle_that_does_not_load_is_not_written(tmp_path: Path) -> No
     [
         ({"qualifies": True}, "qualifies must be true"),
         ({"gates": {"G9": "pass"}}, "G9"),
-        ({"evaluated_at": "2026-01-01"}, "a time zone"),
-        ({"source": ""}, "a source"),
-        ({"report": []}, "a report that is an object"),
+        ({"evaluated_at": "2026-01-01"}, "timezone"),
+        ({"source": ""}, "source: "),
+        ({"report": []}, "report: Input should be a valid dictionary"),
     ],
 )
-def test_an_evaluation_that_contradicts_itself_is_refused(bundle: Path, tmp_path: Path, change: dict[str, object], why: str) -> None:
+def test_an_evaluation_that_contradicts_itself_is_refused(
+    bundle: Path, tmp_path: Path, change: dict[str, object], why: str
+) -> None:
     package = open_package(two_versions(bundle), TRUST)
     (name, content) = next(iter(package.evaluations_of(package.manifest.versions[1]).items()))
     spoilt = json.dumps({**json.loads(content), **change}).encode()

@@ -1,4 +1,4 @@
-"""Scores feature rows that a caller computed, or symbols on the newest bars, with one verified bundle. It reads and writes nothing.
+"""Scores feature rows that a caller computed, or symbols on the newest bars, with one verified bundle. Nothing is recorded.
 
 Rows are taken only together with the hash of the schema that they were computed by: a model gives a number for any numbers, also
 for the features of another schema. Symbols are scored as the deployed cycle scores them (`signals.rows.newest_rows`); one that
@@ -55,8 +55,8 @@ class NoBarsError(SignalboxError):
 class ScoreRequest(FrozenModel):
     """What to score: exactly one of `windows`, `rows` and `symbols`.
 
-    windows: each the rows of one decision, oldest first. rows: rows of consecutive minutes, oldest first; each that has enough rows
-    before it is a decision. Both need `schema_hash`. symbols: scored on the newest bars closed at `at`, or now.
+    windows: each the rows of one decision, oldest first. rows: rows of consecutive minutes, oldest first; each that has enough
+    rows before it is a decision. Both need `schema_hash`. symbols: scored on the newest bars closed at `at`, or now.
     """
 
     windows: Annotated[list[Window], Field(min_length=1, max_length=MAX_SCORES)] | None = None

@@ -1,8 +1,8 @@
 """The model card of a bundle: what the model is, what it was fitted on, how it was judged, and what it must not be used for.
 
 Everything comes from the bundle's manifest.json and report.json, so a card never says what the bundle does not. A report is of
-its writer's making: whatever is absent or of another form is left out, and a text of it is shown as text. `notes` are its owner's.
-Form: M. Mitchell et al., Model Cards for Model Reporting (2019).
+its writer's making: whatever is absent or of another form is left out, and a text of it is shown as text. `notes` are its
+owner's. Form: M. Mitchell et al., Model Cards for Model Reporting (2019).
 """
 
 from __future__ import annotations
@@ -224,15 +224,14 @@ def _limits(manifest: BundleManifest, report: Mapping[str, Any]) -> Iterable[str
     if _at(report, "seen_before").get("in_sample") is True:
         yield "It was judged on days that it was trained on, so its figures prove nothing."
     if (tried := _count(report.get("configurations_tried"))) is not None:
-        yield f"Its report counts {tried} tried configuration{'' if tried == 1 else 's'}; what its maker tried elsewhere is not known."
+        yield f"Configurations that its report counts as tried: {tried}. What its maker tried elsewhere is not known."
     yield "It is a statistical forecast and no advice. It contains no market data except the rows of its golden vectors."
 
 
 def _markdown(head: Row, rows: Iterable[Row], plain: Sequence[int] = ()) -> list[str]:
     lines = [f"| {' | '.join(head)} |".replace("|  |", "| |"), "|" + "---|" * len(head)]
-    for row in rows:
-        lines.append(f"| {' | '.join(cell if index in plain else _escaped(cell) for index, cell in enumerate(row))} |")
-    return [*lines, ""]
+    cells = ([cell if index in plain else _escaped(cell) for index, cell in enumerate(row)] for row in rows)
+    return [*lines, *(f"| {' | '.join(row)} |" for row in cells), ""]
 
 
 def _marked(verdict: Verdict) -> str:
