@@ -9,7 +9,7 @@ from signalbox.library.card import card_markdown, read_card
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 BUNDLE: Final = REPOSITORY / "training" / "starter_bundle"
-NOTES: Final = Path(__file__).with_name("model_card_notes.md")
+NOTES: Final = Path(__file__).with_name("model_card_notes.txt")
 PAGE: Final = REPOSITORY / "docs" / "model-card-starter.md"
 
 

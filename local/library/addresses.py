@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from local.library.errors import CatalogueError
+from local.library.errors import ModelCatalogueError
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 HTTPS_PORT: Final = 443
@@ -42,11 +42,11 @@ def is_public(address: Address) -> bool:
 
 
 def resolve(host: str, port: int) -> Sequence[Address]:
-    """Return the addresses of a host. Raises CatalogueError if it has none."""
+    """Return the addresses of a host. Raises ModelCatalogueError if it has none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise CatalogueError(f"{host}: the name cannot be resolved ({error})") from error
+        raise ModelCatalogueError(f"{host}: the name cannot be resolved ({error})") from error
     return [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
 
 
@@ -60,7 +60,7 @@ class HttpsReader:
     seconds: float = MAX_SECONDS
 
     def fetch(self, url: str, *, at_most: int) -> bytes:
-        """Return a file of at most so many bytes. Raises CatalogueError, which names the address and what is wrong with it."""
+        """Return a file of at most so many bytes. Raises ModelCatalogueError, which says what is wrong."""
         ends = time.monotonic() + self.seconds
         where = url
         for _ in range(MAX_REDIRECTS + 1):
@@ -68,7 +68,7 @@ class HttpsReader:
             if isinstance(found, bytes):
                 return found
             where = urljoin(where, found)
-        raise CatalogueError(f"{url}: expected at most {MAX_REDIRECTS} redirects")
+        raise ModelCatalogueError(f"{url}: expected at most {MAX_REDIRECTS} redirects")
 
     def _step(self, url: str, at_most: int, ends: float) -> bytes | str:
         """Return the file, or where it is said to be."""
@@ -87,28 +87,28 @@ class HttpsReader:
                 if answer.status_code in _REDIRECTS:
                     return answer.headers.get("location", "")
                 if answer.status_code != 200:
-                    raise CatalogueError(f"{url}: expected 200, got {answer.status_code}")
+                    raise ModelCatalogueError(f"{url}: expected 200, got {answer.status_code}")
                 if answer.headers.get("content-encoding", "identity").lower() != "identity":
-                    raise CatalogueError(f"{url}: expected a file that is not compressed on its way")
+                    raise ModelCatalogueError(f"{url}: expected a file that is not compressed on its way")
                 return _counted(url, answer, at_most, ends)
         except httpx.HTTPError as error:
-            raise CatalogueError(f"{url}: no answer ({str(error)[:200] or 'the connection ended'})") from error
+            raise ModelCatalogueError(f"{url}: no answer ({str(error)[:200] or 'the connection ended'})") from error
 
     def _judged(self, url: str) -> tuple[str, int, Address]:
         if len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-            raise CatalogueError(f"{url[:100]!r}: expected an https address of plain characters, at most {_MAX_URL}")
+            raise ModelCatalogueError(f"{url[:100]!r}: expected an https address of plain characters, at most {_MAX_URL}")
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, HTTPS_PORT if parts.port is None else parts.port
         except ValueError as error:
-            raise CatalogueError(f"{url}: expected an https address ({error})") from error
+            raise ModelCatalogueError(f"{url}: expected an https address ({error})") from error
         if parts.scheme != "https" or not host:
-            raise CatalogueError(f"{url}: expected an https address, or a folder of this machine")
+            raise ModelCatalogueError(f"{url}: expected an https address, or a folder of this machine")
         if parts.username is not None or parts.password is not None:
-            raise CatalogueError(f"https://{host}: expected an address without a user name or a password")
+            raise ModelCatalogueError(f"https://{host}: expected an address without a user name or a password")
         found = self.resolver(host, port)
         if not found or not all(map(self.allowed, found)):
-            raise CatalogueError(
+            raise ModelCatalogueError(
                 f"{url}: expected a host of the public internet, but {host} is {', '.join(map(str, found)) or 'nowhere'}"
             )
         return host, port, found[0]
@@ -119,8 +119,8 @@ def _counted(url: str, answer: httpx.Response, at_most: int, ends: float) -> byt
     for piece in answer.iter_raw(65_536):
         size += len(piece)
         if size > at_most:
-            raise CatalogueError(f"{url}: expected at most {at_most} bytes, got more")
+            raise ModelCatalogueError(f"{url}: expected at most {at_most} bytes, got more")
         if time.monotonic() > ends:
-            raise CatalogueError(f"{url}: expected the file within the time allowed, got {size} bytes of it")
+            raise ModelCatalogueError(f"{url}: expected the file within the time allowed, got {size} bytes of it")
         pieces.append(piece)
     return b"".join(pieces)

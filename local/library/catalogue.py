@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from local.library.addresses import HttpsReader
-from local.library.errors import CatalogueError
+from local.library.errors import ModelCatalogueError
 from local.library.package import SUFFIX, Package
 from local.library.publishers import KEY_PATTERN, replace_file
 from local.library.sharing import bundles_checked
@@ -77,15 +77,15 @@ class CatalogueIndex(FrozenModel):
         return self
 
     def choose(self, name: str | None) -> CatalogueModel:
-        """Return a model by name, or the only one. Raises CatalogueError, which lists the names."""
+        """Return a model by name, or the only one. Raises ModelCatalogueError, which lists the names."""
         listed = ", ".join(one.name for one in self.models[:20]) or "none"
         if name is None and len(self.models) == 1:
             return self.models[0]
         if name is None:
-            raise CatalogueError(f"the catalogue has {len(self.models)} models: add #NAME, one of {listed}")
+            raise ModelCatalogueError(f"the catalogue has {len(self.models)} models: add #NAME, one of {listed}")
         found = next((one for one in self.models if one.name == name), None)
         if found is None:
-            raise CatalogueError(f"the catalogue has no model {name[:80]}, only {listed}")
+            raise ModelCatalogueError(f"the catalogue has no model {name[:80]}, only {listed}")
         return found
 
 
@@ -93,7 +93,7 @@ class CatalogueFiles(Protocol):
     """Where the files of a catalogue lie."""
 
     def read(self, name: str, *, at_most: int) -> bytes:
-        """Return a file. Raises CatalogueError if it is absent or larger."""
+        """Return a file. Raises ModelCatalogueError if it is absent or larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ class FolderFiles:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
-            raise CatalogueError(f"{path}: expected a plain file ({error.strerror})") from error
+            raise ModelCatalogueError(f"{path}: expected a plain file ({error.strerror})") from error
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise CatalogueError(f"{path}: expected a plain file")
+                raise ModelCatalogueError(f"{path}: expected a plain file")
             content = file.read(at_most + 1)
         if len(content) > at_most:
-            raise CatalogueError(f"{path}: expected at most {at_most} bytes")
+            raise ModelCatalogueError(f"{path}: expected at most {at_most} bytes")
         return content
 
 
@@ -133,52 +133,52 @@ class WebFiles:
 def open_catalogue(place: str, reader: HttpsReader | None = None) -> tuple[CatalogueFiles, str | None]:
     """Return the files of a catalogue and the model's name after `#`. place: an https address or a folder.
 
-    Raises CatalogueError for any other address, file: above all: a folder is named as a folder.
+    Raises ModelCatalogueError for any other address, file: above all: a folder is named as a folder.
     """
     where, _, name = place.partition("#")
     if re.match(r"^[A-Za-z][A-Za-z0-9+.-]*:", where):
         try:
             parts = urlsplit(where)
         except ValueError as error:
-            raise CatalogueError(f"{where[:100]}: expected an https address ({error})") from error
+            raise ModelCatalogueError(f"{where[:100]}: expected an https address ({error})") from error
         if parts.scheme != "https":
-            raise CatalogueError(f"{where[:100]}: expected an https address or a folder, got {parts.scheme}:")
+            raise ModelCatalogueError(f"{where[:100]}: expected an https address or a folder, got {parts.scheme}:")
         path = parts.path.removesuffix(INDEX_FILE)
         base = urlunsplit(("https", parts.netloc, path if path.endswith("/") else f"{path}/", "", ""))
         return WebFiles(base, reader or HttpsReader()), name or None
     folder = Path(where)
     if not (folder / INDEX_FILE).is_file():
-        raise CatalogueError(
+        raise ModelCatalogueError(
             f"no {INDEX_FILE} in {where or 'the empty name'}: expected a folder with a catalogue, or an https address"
         )
     return FolderFiles(folder), name or None
 
 
 def read_index(files: CatalogueFiles) -> CatalogueIndex:
-    """Return the index of a catalogue. Raises CatalogueError for one that is not valid."""
+    """Return the index of a catalogue. Raises ModelCatalogueError for one that is not valid."""
     content = files.read(INDEX_FILE, at_most=MAX_INDEX_BYTES)
     try:
         return CatalogueIndex.model_validate(parse_object(content, max_bytes=MAX_INDEX_BYTES))
     except WireError as error:
-        raise CatalogueError(f"{INDEX_FILE}: {error}") from error
+        raise ModelCatalogueError(f"{INDEX_FILE}: {error}") from error
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
-        raise CatalogueError(f"{INDEX_FILE}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        raise ModelCatalogueError(f"{INDEX_FILE}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
 
 
 def fetch_package(files: CatalogueFiles, model: CatalogueModel) -> bytes:
-    """Return the bytes of a model's package, as the index lists them. Raises CatalogueError. They are not verified yet."""
+    """Return the bytes of a model's package, as the index lists them. Raises ModelCatalogueError. They are not verified yet."""
     content = files.read(model.package, at_most=model.size)
     if (found := hashlib.sha256(content).hexdigest()) != model.sha256:
-        raise CatalogueError(f"{model.package}: expected sha256 {model.sha256}, got {found}")
+        raise ModelCatalogueError(f"{model.package}: expected sha256 {model.sha256}, got {found}")
     return content
 
 
 def write_catalogue(packages: Sequence[tuple[Package, bytes]], out: Path, now: datetime) -> CatalogueIndex:
     """Write index.json, index.html, and for each package its file and its page. The index is replaced last.
 
-    packages: each with the bytes of its file. Of a model, the page shows the newest version. Raises CatalogueError for a model
-    that is there twice, BundleError for a bundle that may not be used.
+    packages: each with the bytes of its file. Of a model, the page shows the newest version. Raises ModelCatalogueError for a
+    model that is there twice, BundleError for a bundle that may not be used.
     """
     out.mkdir(parents=True, exist_ok=True)
     models = []
@@ -203,7 +203,7 @@ def write_catalogue(packages: Sequence[tuple[Package, bytes]], out: Path, now: d
             gates={one.gate: one.verdict for one in card.gates},
         )
         if any(one.name == name for one in models):
-            raise CatalogueError(f"expected one package of each model, got two of {name}")
+            raise ModelCatalogueError(f"expected one package of each model, got two of {name}")
         replace_file(out / model.package, content)
         replace_file(out / model.page, _model_page(model, package, card, report).encode())
         models.append(model)

@@ -2,7 +2,7 @@
 
 PackageError
 ├── UntrustedPublisherError   the package is signed by a key that is not trusted, or no longer
-├── CatalogueError            a catalogue cannot be read, has no such model, or lies at an address that is not allowed
+├── ModelCatalogueError       a catalogue cannot be read, has no such model, or lies at an address that is not allowed
 └── PublisherKeyError         a key or the list of trusted keys cannot be read or made
 """
 
@@ -19,7 +19,7 @@ class UntrustedPublisherError(PackageError):
     """A package is signed by a key that is not trusted, or no longer."""
 
 
-class CatalogueError(PackageError):
+class ModelCatalogueError(PackageError):
     """A catalogue cannot be read, has no such model, or lies at an address that is not allowed."""
 
 

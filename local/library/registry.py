@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from local.library.errors import PackageError
 from local.library.sharing import SharedVersion
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.inference import unpack_bundle
+from signalbox.inference import read_manifest, unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
-from signalbox.library.entries import EntityKey, EntityKind, EvaluationPeriod, VersionEvaluation
-from signalbox.library.registration import TRAINING
+from signalbox.library.entries import EvaluationPeriod, VersionEvaluation
+from signalbox.library.registration import TRAINING, lineage
 from signalbox.limits import MAX_BUNDLE_BYTES, MAX_PACKAGE_VERSIONS
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ ORDER BY number DESC LIMIT %(most)s
 _EVALUATIONS: Final = """
 SELECT source, evaluated_at, qualifies, headline, gates, report, period_start, period_end FROM evaluations
 WHERE kind = 'model' AND name = %s AND number = %s AND source <> %s ORDER BY evaluated_at, source LIMIT 50
-"""
-_LINEAGE: Final = """
-SELECT v.kind, v.name, v.origin FROM dependencies d JOIN versions v ON (v.kind, v.name, v.number) =
-    (d.needs_kind, d.needs_name, d.needs_number)
-WHERE d.kind = 'model' AND d.name = %s AND d.number = %s ORDER BY 1, 2, 3
 """
 _NAMES: Final = "SELECT DISTINCT name FROM versions WHERE kind = 'model' AND bundle_key IS NOT NULL ORDER BY name"
 
@@ -63,27 +58,13 @@ class StageModels:
                 raise PackageError(
                     f"the library has no version{which} of {name} with a bundle; signalbox library list lists models"
                 )
-            beside = {
-                row[0]: (
-                    connection.execute(_EVALUATIONS, (name, row[0], TRAINING)).fetchall(),
-                    connection.execute(_LINEAGE, (name, row[0])).fetchall(),
-                )
-                for row in rows
-            }
+            judged = {row[0]: connection.execute(_EVALUATIONS, (name, row[0], TRAINING)).fetchall() for row in rows}
         found = []
         for version, origin, created_at, key in sorted(rows):
             folder = unpack_bundle(self._fetch(key), scratch / str(version))
-            judged, lineage = beside[version]
-            found.append(
-                SharedVersion(
-                    version,
-                    origin,
-                    created_at,
-                    folder,
-                    tuple(_evaluation(row) for row in judged),
-                    tuple((EntityKey(EntityKind(kind), base), made_from) for kind, base, made_from in lineage),
-                )
-            )
+            made_from = lineage(read_manifest(folder))  # what registration recorded; the role reads no other
+            evaluations = tuple(_evaluation(row) for row in judged[version])
+            found.append(SharedVersion(version, origin, created_at, folder, evaluations, made_from))
         return found
 
     def keep_bundle(self, key: str, content: bytes) -> None:

@@ -14,7 +14,7 @@ from local.library.package import open_package
 from local.library.registry import StageModels
 from local.library.sharing import make_package, register_package
 from signalbox.adapters.postgres.library import PostgresLibrary
-from signalbox.contracts import READER_DATABASE_USER, Function, database_user
+from signalbox.contracts import Function, database_user
 from signalbox.inference import pack_bundle
 from signalbox.inference.manifest import Gate, Verdict
 from signalbox.library.entries import EntityKey, EntityKind, VersionEvaluation, VersionKey
@@ -33,7 +33,6 @@ def test_a_model_goes_from_stage_to_stage(postgres: PostgresServer, database: st
         with (
             mock_aws(),
             app_source(postgres, database, user=WRITER) as writer,
-            app_source(postgres, database, user=READER_DATABASE_USER) as reader,
             app_source(postgres, elsewhere, user=WRITER) as other,
         ):
             client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
@@ -48,14 +47,13 @@ def test_a_model_goes_from_stage_to_stage(postgres: PostgresServer, database: st
             judged = VersionEvaluation("job-2", NOW, False, "judged again", dict.fromkeys(Gate, Verdict.FAIL), '{"a": 1}')
             with PostgresLibrary(writer).transaction() as tx:
                 tx.add_evaluation(TINY, judged)
-            seen = StageModels(reader, client, "models")  # exporting needs no more than reading
-            assert seen.names() == ["tiny"]
+            assert ours.names() == ["tiny"]
             for number in (None, 1):
                 (tmp_path / f"{number}").mkdir()
-                versions = seen.versions("tiny", number, tmp_path / f"{number}")
+                versions = ours.versions("tiny", number, tmp_path / f"{number}")
                 assert [found.number for found in versions] == [1]
             with pytest.raises(PackageError, match="no version 2 of tiny"):
-                seen.versions("tiny", 2, tmp_path)
+                ours.versions("tiny", 2, tmp_path)
             _, content = make_package(versions, KEY, NOW)
             package = open_package(content, TRUST)
             (arrived,) = register_package(package, library=PostgresLibrary(other), artifacts=theirs, now=NOW)

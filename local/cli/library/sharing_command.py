@@ -71,13 +71,13 @@ class ModelSource:
             raise DataError(f"{named}: {why}, so no library is asked; leave the option out")
 
     @contextmanager
-    def models(self, *, writes: bool = False) -> Iterator[StageModels]:
-        """Open the library of the stage. writes: as the user that records models. Raises DataError if it does not answer."""
+    def models(self) -> Iterator[StageModels]:
+        """Open the library of the stage, as the user that records models. Raises DataError if it does not answer."""
         require_reachable(self.stage, self.database, self.settings)
         stage = stage_of(self.stage or (None if self.database is None else self.settings.stage or STAGE), self.settings)
         session, url = session_of(stage, self.settings)
         bucket = stage_outputs(session, stage, endpoint=url)[StackOutput.MODELS_BUCKET]
-        user = database_user(Function.REGISTER_MODEL) if writes else None
+        user = database_user(Function.REGISTER_MODEL)  # the reader of the operator's tools sees no library
         try:
             with connection_source(
                 self.database, self.settings, name="signalbox library", timeout_ms=LEDGER_MS, user=user
@@ -229,7 +229,7 @@ def _take(package: Package, out: Path | None, source: ModelSource, now: datetime
         bundles = [str(out / one.folder / "bundle") for one in package.manifest.versions]
         _show({**facts, "folder": str(out), "bundles": bundles, "new": is_new}, as_json=as_json)
         return
-    with source.models(writes=True) as models:
+    with source.models() as models:
         found = register_package(package, library=PostgresLibrary(models.source), artifacts=models, now=now)
     rows = [{"publisher_version": one.number, "version": one.version.number, "new": one.new} for one in found]
     print_rows("versions", rows, facts, as_json=as_json)

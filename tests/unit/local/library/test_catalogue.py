@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from local.library.addresses import HttpsReader, is_public
 from local.library.catalogue import fetch_package, open_catalogue, read_index, write_catalogue
-from local.library.errors import CatalogueError, PackageError
+from local.library.errors import ModelCatalogueError, PackageError
 from local.library.package import open_package
 from tests.fakes.tls_door import Authority
 from tests.unit.inference.tiny_bundle import write_bundle
@@ -40,7 +40,7 @@ def test_a_model_comes_out_of_a_folder_as_it_went_in(catalogue: Path) -> None:
     assert (model.name, model.licence, model.qualifies) == ("tiny", "Apache-2.0", False)
     assert fetch_package(files, model) == tiny_package()
     assert read_index(files).choose(None) == model
-    with pytest.raises(CatalogueError, match="no model other, only tiny"):
+    with pytest.raises(ModelCatalogueError, match="no model other, only tiny"):
         read_index(files).choose("other")
 
 
@@ -73,7 +73,7 @@ def test_markup_in_a_report_is_shown_as_text(tmp_path: Path) -> None:
 
 def test_two_packages_of_one_model_are_refused(tmp_path: Path) -> None:
     one = (open_package(tiny_package(), TRUST), tiny_package())
-    with pytest.raises(CatalogueError, match="got two of tiny"):
+    with pytest.raises(ModelCatalogueError, match="got two of tiny"):
         write_catalogue([one, one], tmp_path, NOW)
     assert not (tmp_path / "index.json").exists()
 
@@ -102,7 +102,7 @@ def test_an_index_that_is_none_is_refused(catalogue: Path, tmp_path: Path, chang
     index = _index(catalogue)
     change(index)
     (tmp_path / "index.json").write_text(json.dumps(index))
-    with pytest.raises(CatalogueError, match=r"^index\.json"):
+    with pytest.raises(ModelCatalogueError, match=r"^index\.json"):
         read_index(open_catalogue(str(tmp_path))[0])
 
 
@@ -112,17 +112,17 @@ def test_a_package_that_is_not_the_listed_one_is_refused(catalogue: Path, tmp_pa
     package = tmp_path / index["models"][0]["package"]
     files = open_catalogue(str(tmp_path))[0]
     model = read_index(files).choose(None)
-    with pytest.raises(CatalogueError, match="expected a plain file"):
+    with pytest.raises(ModelCatalogueError, match="expected a plain file"):
         fetch_package(files, model)
     package.write_bytes(tiny_package()[:-1] + b"x")
-    with pytest.raises(CatalogueError, match="expected sha256"):
+    with pytest.raises(ModelCatalogueError, match="expected sha256"):
         fetch_package(files, model)
     package.write_bytes(tiny_package() + b"x")
-    with pytest.raises(CatalogueError, match="at most"):
+    with pytest.raises(ModelCatalogueError, match="at most"):
         fetch_package(files, model)
     package.unlink()
     package.symlink_to("/etc/passwd")
-    with pytest.raises(CatalogueError, match="expected a plain file"):
+    with pytest.raises(ModelCatalogueError, match="expected a plain file"):
         fetch_package(files, model)
 
 
@@ -142,7 +142,7 @@ def test_a_package_that_is_not_the_listed_one_is_refused(catalogue: Path, tmp_pa
     ],
 )
 def test_a_place_that_is_neither_https_nor_a_folder_is_refused(place: str) -> None:
-    with pytest.raises(CatalogueError, match=r"expected|no index\.json"):
+    with pytest.raises(ModelCatalogueError, match=r"expected|no index\.json"):
         open_catalogue(place)
 
 
@@ -159,7 +159,7 @@ def test_a_place_that_is_neither_https_nor_a_folder_is_refused(place: str) -> No
 def test_an_address_inside_is_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
     reader = HttpsReader(resolver=lambda *_: [ipaddress.ip_address("1.1.1.1"), ipaddress.ip_address(address)])
-    with pytest.raises(CatalogueError, match="expected a host of the public internet"):
+    with pytest.raises(ModelCatalogueError, match="expected a host of the public internet"):
         reader.fetch("https://models.example.com/index.json", at_most=10)
 
 
@@ -180,7 +180,7 @@ def test_an_odd_address_is_refused_before_it_is_resolved(url: str) -> None:
     def never(*_: object) -> list[Any]:
         raise AssertionError("it was resolved")
 
-    with pytest.raises(CatalogueError) as refused:
+    with pytest.raises(ModelCatalogueError) as refused:
         HttpsReader(resolver=never).fetch(url, at_most=10)
     assert "secret" not in str(refused.value)
 
@@ -267,23 +267,23 @@ def test_a_larger_file_a_redirect_elsewhere_and_a_compressed_file_are_refused(si
         ("/packed", "not compressed"),
         ("/missing", "expected 200, got 404"),
     ):  # fmt: skip
-        with pytest.raises(CatalogueError, match=why):
+        with pytest.raises(ModelCatalogueError, match=why):
             site.reader().fetch(f"{site.url}{path}", at_most=100)
     site.replies["/slow"] = (200, {}, b"x")
-    with pytest.raises(CatalogueError, match="within the time allowed"):
+    with pytest.raises(ModelCatalogueError, match="within the time allowed"):
         site.reader(seconds=-1.0).fetch(f"{site.url}/slow", at_most=100)
 
 
 def test_a_certificate_of_another_name_or_maker_is_refused(site: Site) -> None:
     site.replies["/x"] = (200, {}, b"x")
     local = [ipaddress.ip_address("127.0.0.1")]
-    with pytest.raises(CatalogueError, match="no answer"):
+    with pytest.raises(ModelCatalogueError, match="no answer"):
         site.reader(resolver=lambda *_: local).fetch(f"https://models.example.com:{site.port}/x", at_most=10)
-    with pytest.raises(CatalogueError, match="no answer"):
+    with pytest.raises(ModelCatalogueError, match="no answer"):
         HttpsReader(allowed=lambda _: True).fetch(f"{site.url}/x", at_most=10)
 
 
 def test_a_package_of_another_model_in_the_index_is_noticed(catalogue: Path) -> None:
     model = read_index(open_catalogue(str(catalogue))[0]).choose(None)
-    assert issubclass(CatalogueError, PackageError)
+    assert issubclass(ModelCatalogueError, PackageError)
     assert open_package(tiny_package(), TRUST).manifest.name == model.name
