@@ -106,6 +106,22 @@ def test_symbols_are_scored_as_the_cycle_scores_them(row_model: ScoreSignals) ->
     assert answer["scores"][2] == {"symbol": "SOL-USD", "refused": "STALE_DATA", "detail": "no bars"}
 
 
+def test_kept_rows_are_those_of_the_bars_at_hand(row_model: ScoreSignals) -> None:
+    known = KnownBars(2_000)
+    service = ScoreSignals(row_model.ensemble, known)
+    request = ScoreRequest(symbols=[BTC, ETH], at=NOON)
+    first = service.score(request, NOON)
+    assert service.score(request, NOON) == first
+    earlier = ScoreRequest(symbols=[BTC, ETH], at=NOON - timedelta(minutes=1))
+    assert service.score(earlier, NOON) == ScoreSignals(row_model.ensemble, known).score(earlier, NOON)
+    revised = KnownBars(2_000)
+    revised.newest(BTC, NOON, 1).close[-1] *= 1.001  # the venue changed one price
+    changed = replace(service, bars=revised).score(request, NOON)
+    assert changed == ScoreSignals(row_model.ensemble, revised).score(request, NOON)
+    assert changed.scores[0] != first.scores[0]
+    assert changed.scores[1] == first.scores[1]
+
+
 def test_a_symbol_that_cannot_be_decided_is_refused_with_the_reason(row_model: ScoreSignals) -> None:
     service = replace(row_model, bars=KnownBars(50))
     late = NOON + timedelta(minutes=7)

@@ -8,7 +8,7 @@ cannot be is refused by name with a reason, and the others are scored. A score i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Protocol, Self
 
@@ -112,12 +112,22 @@ class ScoringBars(Protocol):
         """Return at most `count` of the symbol's newest bars that are closed at `until`. Raises MarketDataError."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptRows:
+    """The rows of one symbol and the bars that they were computed from."""
+
+    bars: Bars
+    reference: Bars | None
+    rows: NDArray[np.float64] | IncompleteRows
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreSignals:
     """The application. ensemble: the verified bundle. bars: None if only feature rows can be scored."""
 
     ensemble: Ensemble
     bars: ScoringBars | None = None
+    _kept: dict[Symbol, _KeptRows] = field(default_factory=dict, repr=False, compare=False)
 
     def score(self, request: ScoreRequest, now: datetime) -> ScoreAnswer:
         """Return the scores of a request.
@@ -181,7 +191,7 @@ class ScoreSignals:
             if not len(bars) or bars.open_time_ms[-1] != newest_ms:
                 facts |= {"refused": RefusalReason.STALE_DATA.value, "detail": _newest(bars, newest_ms)}
                 continue
-            rows = newest_rows(ensemble, bars, reference)
+            rows = self._rows(bars, reference)
             if isinstance(rows, IncompleteRows):
                 facts |= {"refused": str(rows.code), "detail": rows.detail}
                 continue
@@ -192,6 +202,17 @@ class ScoreSignals:
             for (place, _), probability in zip(ready, predicted, strict=True):
                 scores[place] |= self._judged(probability)
         return tuple(Score.trusted(**facts) for facts in scores)
+
+    def _rows(self, bars: Bars, reference: Bars | None) -> NDArray[np.float64] | IncompleteRows:
+        """Return the newest rows. A symbol's are kept until one of its bars is another: within a minute none is."""
+        kept = self._kept.get(bars.symbol)
+        if kept is not None and _same(kept.bars, bars) and _same(kept.reference, reference):
+            return kept.rows
+        rows = newest_rows(self.ensemble, bars, reference)
+        if len(self._kept) >= MAX_SYMBOLS:
+            self._kept.clear()
+        self._kept[bars.symbol] = _KeptRows(bars, reference, rows)  # one reference, so threads see whole entries
+        return rows
 
     def _predicted(self, features: NDArray[np.float64]) -> Sequence[float]:
         try:
@@ -208,6 +229,14 @@ class ScoreSignals:
         limits = self.ensemble.thresholds
         direction, tier = classify(probability, Thresholds(limits.issue_margin, limits.high_margin))
         return {"probability_up": probability, "direction": direction.value, "tier": tier.value}
+
+
+def _same(one: Bars | None, other: Bars | None) -> bool:
+    """Return whether both are the same bars, to the last bit of each price."""
+    if one is None or other is None or one is other:
+        return one is other
+    columns = ("open_time_ms", "open", "high", "low", "close", "volume")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
 
 
 def _newest(bars: Bars, wanted_ms: int) -> str:
