@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from local.library.errors import PackageError
 from local.library.sharing import SharedVersion
@@ -85,14 +85,9 @@ class StageModels:
         return answer["Body"].read()
 
 
-def _evaluation(row: Sequence[object]) -> VersionEvaluation:
+def _evaluation(row: tuple[Any, ...]) -> VersionEvaluation:
+    """Return a row of _EVALUATIONS."""
     source, at, qualifies, headline, gates, report, start, end = row
-    return VersionEvaluation(
-        source,  # type: ignore[arg-type] # the columns of _EVALUATIONS, in their order
-        at,  # type: ignore[arg-type]
-        qualifies,  # type: ignore[arg-type]
-        headline,  # type: ignore[arg-type]
-        {Gate(gate): Verdict(verdict) for gate, verdict in gates.items()},  # type: ignore[attr-defined]
-        report,  # type: ignore[arg-type]
-        None if start is None else EvaluationPeriod(start, end),  # type: ignore[arg-type]
-    )
+    verdicts = {Gate(gate): Verdict(verdict) for gate, verdict in gates.items()}
+    period = None if start is None else EvaluationPeriod(start, end)
+    return VersionEvaluation(source, at, qualifies, headline, verdicts, report, period)

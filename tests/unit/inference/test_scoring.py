@@ -25,7 +25,6 @@ from tests.examples import examples
 from tests.unit.inference.tiny_bundle import SCHEMA, WIDTH, expected, rows, windows, write_bundle, write_window_bundle
 
 HASH = SCHEMA.hash
-NONE: Any = object()
 
 
 class KnownBars:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
-from local.library import sharing
 from local.library.errors import PackageError
 from local.library.package import open_package, pack
 from local.library.sharing import SharedVersion, make_package, register_package, version_of_bundle, write_folder
@@ -18,7 +20,7 @@ from signalbox.inference import BundleError, load_bundle, pack_bundle
 from signalbox.inference.manifest import Gate, Verdict
 from signalbox.library.card import card_markdown, read_card
 from signalbox.library.entries import EntityKey, EntityKind, VersionEvaluation, VersionKey, VersionState
-from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
+from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary, MemoryLibraryTransaction
 from tests.unit.inference.tiny_bundle import write_bundle
 from tests.unit.local.library.signed import KEY, NOW, TRUST, entries, signed_again, tiny_package, zipped
 
@@ -80,7 +82,7 @@ def test_a_crash_leaves_no_half_folder_and_the_next_import_starts_over(tmp_path:
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sharing.os, "fsync", failing)
+        patched.setattr(os, "fsync", failing)
         with pytest.raises(OSError, match="No space"):
             write_folder(package, out)
     assert list(tmp_path.iterdir()) == []
@@ -118,7 +120,8 @@ def test_a_crash_of_the_ledger_records_nothing_and_the_next_import_completes(bun
     class Failing(MemoryLibrary):
         fails = True
 
-        def transaction(self):  # type: ignore[no-untyped-def]
+        @override
+        def transaction(self) -> AbstractContextManager[MemoryLibraryTransaction]:
             if self.fails:
                 raise ConnectionError("the ledger went away")
             return super().transaction()
