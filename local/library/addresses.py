@@ -85,7 +85,7 @@ class HttpsReader:
                 client.stream("GET", target, headers=headers, extensions={"sni_hostname": host}) as answer,
             ):
                 if answer.status_code in _REDIRECTS:
-                    return answer.headers.get("location", "")
+                    return str(answer.headers.get("location", ""))
                 if answer.status_code != 200:
                     raise ModelCatalogueError(f"{url}: expected 200, got {answer.status_code}")
                 if answer.headers.get("content-encoding", "identity").lower() != "identity":

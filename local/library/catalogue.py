@@ -181,7 +181,7 @@ def write_catalogue(packages: Sequence[tuple[Package, bytes]], out: Path, now: d
     model that is there twice, BundleError for a bundle that may not be used.
     """
     out.mkdir(parents=True, exist_ok=True)
-    models = []
+    models: list[CatalogueModel] = []
     for package, content in sorted(packages, key=lambda one: one[0].manifest.name):
         digest = hashlib.sha256(content).hexdigest()
         name = package.manifest.name

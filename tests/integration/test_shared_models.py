@@ -48,10 +48,9 @@ def test_a_model_goes_from_stage_to_stage(postgres: PostgresServer, database: st
             with PostgresLibrary(writer).transaction() as tx:
                 tx.add_evaluation(TINY, judged)
             assert ours.names() == ["tiny"]
-            for number in (None, 1):
-                (tmp_path / f"{number}").mkdir()
-                versions = ours.versions("tiny", number, tmp_path / f"{number}")
-                assert [found.number for found in versions] == [1]
+            (newest,) = ours.versions("tiny", None, tmp_path / "newest")
+            versions = ours.versions("tiny", 1, tmp_path / "first")
+            assert [newest.number, versions[0].number] == [1, 1]
             with pytest.raises(PackageError, match="no version 2 of tiny"):
                 ours.versions("tiny", 2, tmp_path)
             _, content = make_package(versions, KEY, NOW)

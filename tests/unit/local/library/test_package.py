@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.library.errors import PackageError, UntrustedPublisherError
-from local.library.package import MAX_PACKAGE_BYTES, open_package, pack
+from local.library.package import open_package, pack
 from local.library.publishers import TrustList, new_key
+from signalbox.limits import MAX_PACKAGE_BYTES
 from tests.examples import examples
 from tests.unit.local.library.signed import KEY, NOW, TRUST, entries, signed_again, tiny_package, zipped
 

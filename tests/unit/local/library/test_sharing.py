@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,10 +122,12 @@ def test_a_crash_of_the_ledger_records_nothing_and_the_next_import_completes(bun
         fails = True
 
         @override
-        def transaction(self) -> AbstractContextManager[MemoryLibraryTransaction]:
+        @contextmanager
+        def transaction(self) -> Iterator[MemoryLibraryTransaction]:
             if self.fails:
                 raise ConnectionError("the ledger went away")
-            return super().transaction()
+            with super().transaction() as tx:
+                yield tx
 
     library, artifacts = Failing(), MemoryArtifacts()
     package = open_package(tiny_package(), TRUST)
