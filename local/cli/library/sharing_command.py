@@ -181,13 +181,13 @@ def run_catalogue(  # noqa: PLR0917 - the options of one command
     """Write a catalogue of packages, bundles and models of the library. Raises SignalboxError."""
     if out is None:
         raise DataError("--out is missing: name the folder of the catalogue")
-    folder = out_folder(out)
+    folder, trust = out_folder(out), read_trust(_trust_file(trusted))
     packages = []
     for model in models or _all_models(source):
         if Path(model).is_file():
             source.require_unnamed(f"{model} is a file")
             content = read_package_file(Path(model))
-            packages.append((open_package(content, read_trust(_trust_file(trusted)), model), content))
+            packages.append((open_package(content, trust, model), content))
             continue
         signer = _signer(key)
         with _versions(model, source) as versions:
