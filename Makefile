@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan templates sbom audit format bench nautilus agent docs gallery lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan templates sbom audit format bench nautilus serving agent docs gallery lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -106,8 +106,19 @@ $(NAUTILUS)/.ready: requirements/nautilus.lock $(READY)
 	@$(NAUTILUS)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/nautilus.lock
 	@touch $@
 
-docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states, venues
-	@for page in api_docs error_tree feature_docs risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
+# What `signalbox library export --format bentoml|mlflow` writes is tried there: they pin what we do not. Nothing else needs it.
+SERVING := .venv-serving
+
+serving: $(SERVING)/.ready  ## bentoml and mlflow, in an environment of their own, for models exported to them
+
+$(SERVING)/.ready: requirements/serving.lock $(READY)
+	@test -x $(SERVING)/bin/python || $(PYTHON) -m venv $(SERVING)
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(SERVING)/bin/python --require-hashes requirements/serving.lock || \
+	  $(SERVING)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/serving.lock
+	@touch $@
+
+docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states, venues, the starter's card
+	@for page in api_docs error_tree feature_docs model_card risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
 	@$(BIN)/python -m tests.unit.adapters.venue_table
 
 agent: $(READY)  ## the MetaTrader 5 agent as a wheel for its Windows machine, in out/agent
@@ -167,11 +178,11 @@ gallery: $(READY)  ## docs/gallery.md with a picture of each page (needs Chromiu
 	@PYTHONPATH=layers/core/python:agents/mt5:. $(BIN)/python -m tests.gallery
 
 lock: $(READY)  ## resolve the requirements again (needs the package index)
-	@cd requirements && for name in setup run training training-cpu training-gpu audit checkov nautilus; do \
+	@cd requirements && for name in setup run training training-cpu training-gpu audit checkov nautilus serving; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    $$(test $$name != training-gpu || echo --no-deps) --output-file $$name.lock $$name.in || exit 1; done
 	@cd agents/mt5 && ../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --constraints ../../requirements/run.lock --output-file requirements.lock requirements.in
 
 clean:  ## remove the environment and everything the local cloud stored
-	rm -rf $(VENV) $(AUDIT) $(CHECKOV) $(NAUTILUS) .signalbox out
+	rm -rf $(VENV) $(AUDIT) $(CHECKOV) $(NAUTILUS) $(SERVING) .signalbox out

@@ -17,7 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATABASE = "https://api.osv.dev/v1/vulns/PYSEC-2021-1"
 SECONDS = 10.0
-NAMES = ("setup", "run", "training", "training-cpu", "nautilus")
+NAMES = ("setup", "run", "training", "training-cpu", "nautilus", "serving")
 LOCKS = (*(f"requirements/{name}.lock" for name in NAMES), "agents/mt5/requirements.lock")
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?P<extras>\[[^\]]*\])?==(?P<version>[^ ;\\]+)")
 

@@ -44,6 +44,8 @@ from local.cli.data.importing.request import ImportRequest
 from local.cli.data.importing.run import run_import
 from local.cli.ftmo.events import read_events
 from local.errors import AccountFileError, DataError
+from local.library.errors import PackageError
+from local.library.package import open_package
 from signalbox.adapters.lake import day_file
 from signalbox.adapters.lake.day_file import decode, encode
 from signalbox.adapters.lake.lake import Lake
@@ -63,9 +65,10 @@ from signalbox.market.candles import Bars, MarketDataError
 from signalbox.market.lake import VALUES, DayFileError, DayKey, SeriesKey
 from tests.builders import BTC, candles, minutes
 from tests.fuzz_result import Fuzzed
-from tests.fuzz_wire import _paths, strange
+from tests.fuzz_wire import STRANGE, _paths, strange
 from tests.unit.inference.tiny_bundle import linear_member, window_member, write_bundle
 from tests.unit.library.samples import FINISHED, evaluation
+from tests.unit.local.library import signed
 
 One = TypeVar("One")
 Rng: TypeAlias = np.random.Generator
@@ -389,6 +392,40 @@ def archive(rng: Rng) -> bytes:
     if often(rng, 0.02):
         contents["zeros"] = bytes(200_000)
     return zipped(rng, contents, modes)
+
+
+def package(rng: Rng) -> bytes:
+    """Return a signed package with other bytes, entries or facts; of those with other facts most are signed rightly again."""
+    content = signed.tiny_package()
+    if often(rng, 0.1):
+        return content
+    if often(rng, 0.4):
+        return damaged(rng, content)
+    contents = signed.entries(content)
+
+    def change(manifest: dict[str, Any]) -> None:
+        for _ in range(int(rng.integers(1, 4))):
+            *above, last = one_of(rng, _paths(manifest)[1:])
+            inner: Any = manifest
+            for step in above:
+                inner = inner[step]
+            inner[last] = one_of(rng, STRANGE)
+        if often(rng, 0.5):
+            name = f"versions/1/bundle/{one_of(rng, ODD_NAMES)}"
+            contents[name] = rng.bytes(int(rng.integers(20)))
+            manifest["files"] = {**contents_of(manifest), name: json.loads(record_of(contents[name]).model_dump_json())}
+
+    if often(rng, 0.5):
+        contents = {**contents, **signed.signed_again(contents, change)}
+    if often(rng, 0.7):
+        return signed.zipped({name.replace("\x00", "\x01"): one for name, one in contents.items()})
+    return zipped(rng, contents, {})
+
+
+def contents_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the files of a manifest that may hold anything by now."""
+    found = manifest.get("files")
+    return found if isinstance(found, dict) else {}
 
 
 def artifact(rng: Rng) -> bytes:
@@ -779,6 +816,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "graph": Kind(graph, lambda content, _: judge_graph(content), (UnfitFileError,)),
     "bundle": Kind(bundle, _read_bundle, (BundleError,), share=5),
     "archive": Kind(archive, partial(_unpack, unpack_bundle), (BundleArchiveError, BundleIncompleteError)),
+    "package": Kind(package, lambda content, _: open_package(content, signed.TRUST), (PackageError,), share=5),
     "artifact": Kind(artifact, partial(_unpack, unpack_artifact), (ArtifactError,)),
     "day": Kind(day, _read_day, (DayFileError,)),
     "recorded": Kind(recorded, _in_file("BTC-USDT-1m.parquet", _read_recorded), (MarketDataError,)),

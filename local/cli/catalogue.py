@@ -37,6 +37,7 @@ COMMANDS: Final = (
     _c("backtest", "Models", "Trade a bundle's signals as the deployed functions would.", "local.cli.backtest:backtest"),
     _c("notebook", "Models", "Write three worked notebooks of data, a model and an account.", "local.cli.notebook.app:notebook"),
     _c("jobs", "Models", "Train in your AWS account: jobs and the pipeline on SageMaker.", "local.cli.jobs.app:jobs_app"),
+    _c("library", "Models", "Share models safely, and serve them.", "local.cli.library.app:library_app"),
     _c("accounts", "Trading", "Open, inspect, halt and resume accounts.", "local.cli.accounts.app:accounts_app"),
     _c("signals", "Trading", "List signals, and see how they turned out.", "local.cli.signals.app:signals_app"),
     _c("telegram", "Trading", "Talk to the bot, set it up, and say who may use it.", "local.cli.telegram.app:telegram_app"),
@@ -53,6 +54,7 @@ COMMANDS: Final = (
 )  # fmt: skip
 
 _ACCOUNT: Final = "ftmo-2step-100k"
+_KEY: Final = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "demo": "demo --hours 24 --start 2024-03-01T00:00 --out out/march",
@@ -81,6 +83,15 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "jobs list": "jobs list --stage dev --purpose train",
         "jobs show": "jobs show signalbox-dev-train-20261115-020000",
         "jobs register": "jobs register signalbox-dev-train-20261115-020000 --stage dev",
+        "library keys new": "library keys new --name anna",
+        "library keys list": "library keys list",
+        "library keys trust": f"library keys trust {_KEY} --name anna",
+        "library keys revoke": f"library keys revoke {_KEY} --why 'the laptop was stolen'",
+        "library export": "library export training/starter_bundle --out out/starter.signalbox --licence Apache-2.0",
+        "library import": "library import out/starter.signalbox --out out/starter",
+        "library catalogue": "library catalogue training/starter_bundle --out out/catalogue",
+        "library add": "library add https://models.example.com/#starter-dir60-v31 --out out/starter",
+        "library serve": "library serve --bundle training/starter_bundle --port 8360",
         "deploy": "deploy --stage dev --dry-run",
         "secrets set": "secrets set telegram.bot_token --stage dev",
         "secrets rotate": "secrets rotate request-key --stage dev",

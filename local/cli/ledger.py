@@ -16,13 +16,19 @@ from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSet
 from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 
 
-def connection_source(database: str | None, settings: Settings, *, name: str, timeout_ms: int | None = None) -> ConnectionSource:
+def connection_source(
+    database: str | None, settings: Settings, *, name: str, timeout_ms: int | None = None, user: str | None = None
+) -> ConnectionSource:
     """Return the connection, which opens on first use. name: shown by the server. timeout_ms: limit of each statement.
+
+    user: of the database of `signalbox up`, instead of the reader; a given connection string names its own.
 
     A password on the command line is refused, because other users of the machine could read it; libpq takes it from PGPASSWORD
     or ~/.pgpass. Raises DataError, which repeats nothing of the given string.
     """
-    found, password = (_of_up(settings), "") if database is None else (_parsed(database), _password_of_libpq())
+    found, password = (
+        (_of_up(settings, user or READER_DATABASE_USER), "") if database is None else (_parsed(database), _password_of_libpq())
+    )
     named = replace(found, application_name=name)
     if timeout_ms is not None:
         named = replace(named, statement_timeout_ms=timeout_ms)
@@ -41,9 +47,9 @@ def require_reachable(stage: str | None, database: str | None, settings: Setting
         raise DataError(f"the ledger of stage {named} answers only inside its own network: open a tunnel and give --database")
 
 
-def _of_up(settings: Settings) -> DatabaseSettings:
+def _of_up(settings: Settings, user: str) -> DatabaseSettings:
     host = str(LocalPostgres(settings, settings.state / "up" / "postgres", durable=True).socket_folder)
-    return DatabaseSettings(host, PORT, DATABASE_NAME, READER_DATABASE_USER, "disable")
+    return DatabaseSettings(host, PORT, DATABASE_NAME, user, "disable")
 
 
 def _parsed(database: str) -> DatabaseSettings:

@@ -51,12 +51,12 @@ SILENCE: Final = Reply(0, b"", silent=True)
 class StandInServer(ABC):
     """Serves until closed, only on 127.0.0.1, on a free port unless one is given. Requests from pages of other origins get 403.
 
-    pages: prefixes of the paths that a person may open in a browser; empty if there are none.
+    pages: prefixes of the paths that a person may open in a browser; empty if there are none. max_body: bytes of a request.
     """
 
-    def __init__(self, port: int = 0, *, pages: str = "") -> None:
+    def __init__(self, port: int = 0, *, pages: str = "", max_body: int = MAX_BODY) -> None:
         self.closing = threading.Event()
-        self.pages = pages
+        self.pages, self.max_body = pages, max_body
         self._server = _Server((LOOPBACK, port), self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         if why is not None:
             self._refuse(FORBIDDEN, why)
         elif not self._length_is_known():
-            self._refuse(413, f"the body needs a Content-Length of at most {MAX_BODY} bytes")
+            self._refuse(413, f"the body needs a Content-Length of at most {stand_in.max_body} bytes")
         else:
             return True
         return False
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _length_is_known(self) -> bool:
         length = self.headers.get("Content-Length", "0")
-        return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= MAX_BODY
+        return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= self.server.stand_in.max_body
 
     def _refuse(self, status: int, why: str) -> None:
         self.close_connection = True

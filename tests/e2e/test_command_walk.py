@@ -46,6 +46,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ACCOUNT: Final = "ftmo-2step-100k"
 README: Final = REPOSITORY / "README.md"
 CYCLES: Final = 2
+REVOKED: Final = "ed25519:3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"  # RFC 8032, 7.1, test 2
 JOB: Final = "signalbox-test-evaluate-20261115t020000z"
 KLINES: Final = "BTCUSDT-1m-2024-01-01.csv"  # as Binance publishes them
 MODEL: Final = "s3://models/training/artifacts/x/output/model.tar.gz"
@@ -112,6 +113,18 @@ WALKS: Final[dict[str, Walk]] = {
     "jobs show": Walk(f"jobs show {JOB}", in_aws=True),
     "jobs register": Walk(f"jobs register {JOB} --plan plan.json --dry-run", in_aws=True),
     "rollback code": Walk("rollback code --stage dev", in_aws=True, before=second_release),
+    "library keys new": Walk("library keys new --name anna --key out/new.pem", once=True),
+    "library keys revoke": Walk(f"library keys revoke {REVOKED} --why 'the laptop was stolen'"),
+    "library export": Walk(
+        EXAMPLES["library export"],
+        also=(
+            "library export training/starter_bundle --format mlflow --out out/mlflow",
+            "library export training/starter_bundle --format bentoml --out out/bentoml",
+        ),
+        once=True,
+    ),
+    "library import": Walk("library import shared.signalbox --out out/imported-model", also=("library import shared.signalbox",)),
+    "library add": Walk("library add catalogue#starter-dir60-v31 --out out/added-model"),
     "backup": Walk("backup --out out/backup", once=True),
     "restore": Walk("restore --from dump --database '{empty_database}' --replace"),
     "secrets set": Walk("secrets set telegram.bot_token --stage local", stdin=f"{BOT_TOKEN}\n"),
@@ -147,6 +160,7 @@ BENCH: Final = "tests/integration/test_trading_bench.py"
 ELSEWHERE: Final = {
     "features value": "tests/unit/local/cli/test_feature_value.py::test_a_planted_signal_is_found_and_noise_is_not",
     "demo": "tests/e2e/test_commands.py::test_demo_writes_its_summary_report_and_chart",
+    "library serve": "tests/unit/local/library/test_scoring_server.py::test_the_command_serves_until_it_is_interrupted",
     "up": "tests/e2e/test_commands.py::test_up_finds_its_state_again_and_closes_what_was_open",
     "cost": "tests/infrastructure/test_cost.py::test_the_readme_has_the_sums_of_both_stages",
     "deploy": "tests/unit/local/cli/test_deploy_command.py::test_a_dry_run_asks_nobody_and_runs_nothing",
@@ -264,6 +278,17 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "steps": COUNT,
     "threads": COUNT,
     "key": ("nonsense", "request_key", ""),
+    "library keys new key": ("/proc/nope/x",),
+    "library keys new name": ("", "x" * 300),
+    "library keys trust name": ("", "x" * 300),
+    "library export key": ("nowhere", "small.toml"),
+    "library catalogue key": ("nowhere", "small.toml"),
+    "trusted": ("small.toml", "empty"),
+    "public_key": ("nonsense", "ed25519:00", ""),
+    "package": ("nowhere", "small.toml", "empty"),
+    "place": ("nowhere", "http://localhost/", "https://localhost/", "file:///etc", ""),
+    "models": ("nowhere", "a/b", ""),
+    "licence": ("", "x" * 300),
     "user": ("x", "0", "-1", ""),
     "chat": ("x", "5", ""),
     "field": ("telegram", "nonsense.x", "exchange.accounts.x.y", ""),
@@ -397,8 +422,25 @@ def _work_folder(folder: Path) -> None:
         {"type": "close", "time": "2026-03-02T11:00:00Z", "position": "1", "price": "61000", "commission": "0"},
     ]  # fmt: skip
     (folder / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events))
+    _share(folder)
     run_train(lake, folder / "out" / "bundle", config=folder / "small.toml", seed=1, created_at=datetime(2024, 6, 1, tzinfo=UTC))
     named(folder / "out" / "bundle", folder / "former", get_schema("v31").former_hash)
+
+
+def _share(folder: Path) -> None:
+    """The operator's key, a package of the starter, and a catalogue with it."""
+    from local.library.catalogue import write_catalogue  # noqa: PLC0415 - heavy
+    from local.library.package import open_package  # noqa: PLC0415 - as above
+    from local.library.publishers import PublicKey, TrustList, new_key, write_key, write_trust  # noqa: PLC0415 - as above
+    from local.library.sharing import make_package, version_of_bundle  # noqa: PLC0415 - as above
+
+    now, key, keys = datetime(2026, 11, 28, tzinfo=UTC), new_key(), folder / "state" / "library"
+    trust = TrustList().trusting(key.public, "me", now).trusting(PublicKey(REVOKED), "bert", now)
+    write_key(keys / "publisher.pem", key, None)
+    write_trust(keys / "trusted.json", trust)
+    content = make_package([version_of_bundle(REPOSITORY / "training" / "starter_bundle")], key, now)[1]
+    (folder / "shared.signalbox").write_bytes(content)
+    write_catalogue([(open_package(content, trust), content)], folder / "catalogue", now)
 
 
 @pytest.fixture

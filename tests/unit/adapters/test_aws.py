@@ -216,7 +216,7 @@ def test_a_subject_is_what_sns_takes(cloud: Any, subject: str) -> None:
 def test_the_database_token_is_what_botocore_makes_from_a_client_of_rds() -> None:
     session = get_session()
     own = token_password(session, host="db.example", port=5432, user="signalbox_app")
-    client = session.create_client("rds")
+    client: Any = session.create_client("rds")
     while True:  # until both were signed in the same second
         ours, theirs = own(), client.generate_db_auth_token(DBHostname="db.example", Port=5432, DBUsername="signalbox_app")
         if signed_at(ours) == signed_at(theirs):

@@ -21,6 +21,13 @@ MAX_MANIFEST_BYTES: Final = _MIB  # enough for a thousand files (300 bytes each)
 MAX_REPORT_BYTES: Final = 16 * _MIB  # the starter's report has 41 kB; each fold adds some
 MAX_POINTER_BYTES: Final = 64 * _KIB  # three short texts
 
+# Signed packages, which hold several versions of a model. The starter's has 1.1 MiB. A package is not compressed, so this
+# limits what it unpacks to as well; it is verified in memory.
+MAX_PACKAGE_BYTES: Final = 256 * _MIB
+MAX_PACKAGE_VERSIONS: Final = 16
+MAX_PACKAGE_FILES: Final = 512  # names of 90 characters: less than MAX_ZIP_DIRECTORY_BYTES for the starter's thirteen files each
+MAX_PACKAGE_MANIFEST_BYTES: Final = _MIB
+
 # Graphs.
 MAX_GRAPH_BYTES: Final = 64 * _MIB  # 16 million float32 weights
 MAX_GRAPH_NODES: Final = 20_000  # a transformer layer has 60

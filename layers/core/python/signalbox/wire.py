@@ -23,6 +23,8 @@ MAX_DIGITS: Final = 64  # of an integer; amounts travel as text and are bounded 
 _SHOWN: Final = 80  # how many characters of a text an error message quotes
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_IN_A_LINE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")  # every digit, and both letters of an exponent
+_FAR: Final = (b"e000", b"e+000", b"0" * MAX_DIGITS)  # whatever number is not finite, or too long, has one of these
 _MAY_HIDE_ONE: Final = re.compile(r"\\u|[\x7f-\x9f\ud800-\udfff]")  # json itself refuses raw control characters below U+0020
 
 
@@ -40,10 +42,11 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
         raise WireError(f"expected at most {max_bytes} bytes of JSON, got {size}")
     try:
         readable = text if isinstance(text, str) else text.decode()
+        far = _may_be_far(readable)
         found = json.loads(
             readable,
-            parse_float=_fraction if numbers is float else numbers,
-            parse_int=_integer,
+            parse_float=numbers if numbers is not float else _fraction if far else None,
+            parse_int=_integer if far else None,
             parse_constant=_constant,
             object_pairs_hook=_object,
         )
@@ -53,7 +56,7 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
         raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, got JSON that is nested too deeply to parse") from None
     except ValueError as error:  # of json, and UnicodeDecodeError
         raise WireError(f"text is not JSON: {_shortened(str(error))}") from None
-    return _checked(found, checks_text=_MAY_HIDE_ONE.search(readable) is not None)
+    return _checked(found, checks_text=_may_hide_one(readable))
 
 
 def parse_object(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[str], Any] = float) -> dict[str, Any]:
@@ -95,6 +98,17 @@ def cut(longest: int) -> BeforeValidator:
 
 
 OneLine = Annotated[str, AfterValidator(one_line)]
+
+
+def _may_be_far(text: str) -> bool:
+    """Return whether a number may be too long or not finite. If none is, json's own conversion gives the same, and faster."""
+    alike = text.encode(errors="surrogatepass").translate(_ALIKE)
+    return any(mark in alike for mark in _FAR)
+
+
+def _may_hide_one(text: str) -> bool:
+    """Return whether a text may hold a forbidden character; most texts are ASCII, which is known without reading them."""
+    return ("\\u" in text or "\x7f" in text or not text.isascii()) and _MAY_HIDE_ONE.search(text) is not None
 
 
 def _checked(value: Any, *, checks_text: bool) -> Any:

@@ -33,6 +33,7 @@ from signalbox.limits import (
 _END: Final = struct.Struct("<4sHHHHIIH")  # end of central directory, without a comment
 _PACKINGS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA may allocate gigabytes at its start
 _NUMBERS: Final = frozenset({"<f4", "<f8"})
+MAX_DIMENSIONS: Final = 4
 _NPY_VERSIONS: Final = frozenset({(1, 0), (2, 0)})
 Floats: TypeAlias = NDArray[np.float64] | NDArray[np.float32]
 
@@ -76,6 +77,19 @@ def read_arrays(content: bytes, dimensions: Mapping[str, tuple[int, ...]]) -> di
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen error classes for damaged bytes
         raise UnfitFileError(f"not an npz with {', '.join(dimensions)}: {type(error).__name__}: {error}") from error
+
+
+def require_plain_arrays(content: bytes, name: str) -> None:
+    """Raise UnfitFileError unless a file is an npz of numbers alone: an array of objects is a pickle."""
+    try:
+        with open_zip(content, files=MAX_ARRAY_FILES) as opened:
+            sizes = _array_sizes(opened)
+            for file in sizes:
+                _array(opened, file.removesuffix(".npy"), sizes, tuple(range(MAX_DIMENSIONS + 1)))
+    except UnfitFileError as error:
+        raise UnfitFileError(f"{name}: {error}") from error
+    except Exception as error:  # as in read_arrays
+        raise UnfitFileError(f"{name}: not an npz of numbers: {type(error).__name__}: {error}") from error
 
 
 def _array_sizes(opened: zipfile.ZipFile) -> dict[str, int]:

@@ -216,7 +216,7 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registra
         tx.add_evaluation(version, own)
         if model.further is not None:
             tx.add_evaluation(version, model.further)
-        for needed, origin in _lineage(manifest):
+        for needed, origin in lineage(manifest):
             tx.add_dependency(version, _recorded(tx, needed, origin, job.finished_at))
         tx.add_event(_announcement(job, version, model), job.finished_at)
     return RegistrationOutcome(version, state, new=True, reason=model.shortfall, qualified=wanted)
@@ -231,7 +231,7 @@ def _known(tx: LibraryTransaction, entity: EntityKey, origin: str) -> VersionKey
     return tx.version_of(entity, origin)
 
 
-def _lineage(manifest: BundleManifest) -> tuple[tuple[EntityKey, str], ...]:
+def lineage(manifest: BundleManifest) -> tuple[tuple[EntityKey, str], ...]:
     """Return what the model was made from. The order is fixed, because the locks are taken in it."""
     return (
         (EntityKey(EntityKind.DATASET, CANDLES), dataset_hash(manifest)),

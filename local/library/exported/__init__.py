@@ -1,0 +1,1 @@
+"""What an export for another server brings along: code that needs numpy and onnxruntime, and nothing of Signalbox."""
