@@ -158,6 +158,8 @@ def _facts(manifest: BundleManifest, report: Mapping[str, Any]) -> Iterable[tupl
         period = _at(report, "periods", name)
         if (days := _days(period)) and (rows := _count(period.get("rows"))) is not None:
             yield words, f"{days}: {rows:,} decisions"
+    if judged := _text(report.get("judged_by")):
+        yield "figures are of", judged
     yield "made", f"{manifest.created_at:%Y-%m-%d} by {_text(manifest.code_version)}, seed {training.seed}"
     yield "size", f"{sum(record.size for record in manifest.files.values()) / 1e6:.1f} MB in {len(manifest.files)} files"
 
