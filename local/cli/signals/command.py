@@ -147,13 +147,18 @@ def signal_row(one: Signal) -> dict[str, Any]:
         "stage": one.stage.value,
         "market": one.market,
         "deployment": one.deployment,
+        "overridden": one.overridden,
         "issued": one.issued,
         "held_back": one.held_back,
     }
 
 
 def _row(one: Signal) -> dict[str, Any]:
-    return signal_row(one) | {"probability_up": round(one.probability_up, 4), "issued": "yes" if one.issued else "no"}
+    return (
+        signal_row(one)
+        | {"probability_up": round(one.probability_up, 4), "issued": "yes" if one.issued else "no"}
+        | {"overridden": "override" if one.overridden else None}
+    )
 
 
 def _features(one: Signal) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from signalbox.application.serving import ServingModels
 from signalbox.inference.archive import pack_bundle
@@ -440,6 +440,4 @@ class Machine(RuleBasedStateMachine):
 
 def test_no_order_of_deployments_faults_and_cycles_loses_the_model(archives: dict[str, bytes]) -> None:
     Machine.packed = archives
-    found = Machine.TestCase()
-    found.settings = settings(max_examples=examples(15), stateful_step_count=15, deadline=None)
-    found.runTest()
+    run_state_machine_as_test(Machine, settings=settings(max_examples=examples(15), stateful_step_count=15, deadline=None))

@@ -33,7 +33,7 @@ from signalbox.library.deployments import (
     signal_rate_fault,
 )
 from signalbox.library.errors import BundleMissingError, LibraryError
-from signalbox.library.ports import BundleStore, DeploymentBook
+from signalbox.library.ports import BundleStore, SlotBook
 from signalbox.signals.cycle import CycleOutcome, RefusalReason
 from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
 from signalbox.signals.ports import CycleState
@@ -53,7 +53,7 @@ class ServingModels:
 
     def __init__(
         self,
-        book: DeploymentBook,
+        book: SlotBook,
         bundles: BundleStore,
         *,
         load: Callable[[Path], Ensemble] = load_bundle,

@@ -88,11 +88,34 @@ class RegistryReader(Protocol):
         """Return the newest changes of a version and its deployments, or of everything."""
 
 
-class DeploymentBook(Protocol):
+class SlotBook(Protocol):
     """Deployments in the ledger. Every change locks the slot, is one transaction, and is an event beside the row."""
 
     def slot(self, group: str) -> Slot:
         """Return what serves and what is on its way."""
+
+    def move(self, name: str, to: DeploymentState, at: datetime, who: str, why: str) -> LibraryDeployment:
+        """Move a deployment on its way; nothing if it is there. Raises DeploymentStateError, UnknownVersionError."""
+
+    def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
+        """Make a warming deployment the one that serves, and what served before superseded or rolled back, in one commit."""
+
+    def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
+        """Count a cycle that was decided without a deployment on its way, once; the second fails it."""
+
+    def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
+        """Return how many decisions a deployment made in (since, until]."""
+
+    def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
+        """Withdraw what is on its way, or ask for an earlier deployment that served (to: its ordinal). Reads no bundle.
+
+        Returns what serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to
+        go back to.
+        """
+
+
+class DeploymentBook(SlotBook, Protocol):
+    """A slot, and what people ask of it."""
 
     def deployments(self, group: str, limit: int) -> Sequence[LibraryDeployment]:
         """Return the newest deployments of a slot, newest first. A row that cannot be read is left out."""
@@ -114,25 +137,6 @@ class DeploymentBook(Protocol):
         """Ask for a deployment; the same request gives the same one. Raises DeploymentConflictError if one is on its way.
 
         only_first: only into a slot that never had one; else return its newest.
-        """
-
-    def move(self, name: str, to: DeploymentState, at: datetime, who: str, why: str) -> LibraryDeployment:
-        """Move a deployment on its way; nothing if it is there. Raises DeploymentStateError, UnknownVersionError."""
-
-    def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
-        """Make a warming deployment the one that serves, and what served before superseded or rolled back, in one commit."""
-
-    def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
-        """Count a cycle that was decided without a deployment on its way, once; the second fails it."""
-
-    def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
-        """Return how many decisions a deployment made in (since, until]."""
-
-    def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
-        """Withdraw what is on its way, or ask for an earlier deployment that served (to: its ordinal). Reads no bundle.
-
-        Returns what serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to
-        go back to.
         """
 
 

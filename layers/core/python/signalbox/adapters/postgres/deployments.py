@@ -1,8 +1,8 @@
 """Deployments on PostgreSQL (`library.ports.DeploymentBook`).
 
 Every change takes the slot's advisory lock, so that two requests meet here and not in the rows; partial unique indexes refuse
-would slip through. A state changes with its event in one transaction. What a rollback needs is read by columns, so a manifest or a
-row that nobody can read any more does not stand in its way.
+what would slip through. A state changes with its event in one transaction. What a rollback needs is read by columns, so that
+a manifest or a row that nobody can read any more does not stand in its way.
 """
 
 from __future__ import annotations

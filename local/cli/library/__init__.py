@@ -1,0 +1,1 @@
+"""`signalbox library`: versions, approvals and deployments of models."""
