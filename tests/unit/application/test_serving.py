@@ -279,7 +279,7 @@ def test_a_ledger_that_does_not_answer_keeps_the_model(stage: Stage) -> None:
     assert "the ledger is silent" in choice.problem.reason
 
 
-def test_a_function_that_starts_with_a_bad_deployment_on_its_way_serves_what_is_healthy(stage: Stage) -> None:
+def test_a_new_function_serves_what_is_healthy_and_fails_what_is_not(stage: Stage) -> None:
     serving(stage)
     bad = stage.deploy("two")
     del stage.bundles.objects[stage.book.rows[bad].bundle_key]
@@ -290,7 +290,7 @@ def test_a_function_that_starts_with_a_bad_deployment_on_its_way_serves_what_is_
     assert stage.states()[bad] == "failed"
 
 
-def test_what_serves_but_cannot_be_loaded_by_a_new_function_means_no_model_and_an_alarm(stage: Stage) -> None:
+def test_a_new_function_whose_serving_bundle_is_corrupt_has_no_model(stage: Stage) -> None:
     name = serving(stage)
     stage.bundles.objects.clear()
     stage.serving = ServingModels(stage.book, stage.bundles)
@@ -352,7 +352,7 @@ def _verdicts(**changed: str) -> Callable[[dict[str, Any]], None]:
         ({"G1": "fail"}, True, DeploymentStage.ACTIVE),
     ],
 )
-def test_active_needs_the_gates_or_a_recorded_override_which_goes_with_every_signal(
+def test_active_needs_the_gates_or_a_recorded_override(
     stage: Stage, tmp_path: Path, gates: dict[str, str], overridden: bool, expected: DeploymentStage
 ) -> None:
     archive = pack_bundle(write_bundle(tmp_path / "b", "two", change=_verdicts(**gates)))

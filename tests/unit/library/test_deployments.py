@@ -36,7 +36,7 @@ def deployment(state: DeploymentState = DeploymentState.PENDING) -> LibraryDeplo
 
 
 @given(st.lists(st.sampled_from(DeploymentState), max_size=8))
-def test_a_deployment_serves_only_after_it_was_verified_and_warm_and_never_again_after_it_ended(
+def test_a_deployment_serves_after_it_is_warm_and_never_again_after_its_end(
     wanted: list[DeploymentState],
 ) -> None:
     one, path = deployment(), [DeploymentState.PENDING]

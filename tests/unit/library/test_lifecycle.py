@@ -44,7 +44,7 @@ def test_exactly_the_steps_of_the_table_are_legal(current: Lifecycle | None, to:
 
 
 @given(st.lists(st.sampled_from(Lifecycle), max_size=6))
-def test_whatever_is_asked_for_a_retired_version_stays_so_and_approval_needs_a_candidate(wanted: list[Lifecycle]) -> None:
+def test_a_retired_version_stays_so_and_approval_needs_a_candidate(wanted: list[Lifecycle]) -> None:
     state: Lifecycle | None = None
     seen: list[Lifecycle] = []
     for to in wanted:
