@@ -83,6 +83,7 @@ def second_release() -> None:
     release.succeeded()
 
 
+STARTER_MODEL: Final = "starter-dir60-v31"
 # Where the example of the catalogue needs what this walk has not: another stage, weeks of a market, minutes of time.
 WALKS: Final[dict[str, Walk]] = {
     "trace": Walk("trace"),
@@ -114,6 +115,18 @@ WALKS: Final[dict[str, Walk]] = {
     "rollback code": Walk("rollback code --stage dev", in_aws=True, before=second_release),
     "backup": Walk("backup --out out/backup", once=True),
     "restore": Walk("restore --from dump --database '{empty_database}' --replace"),
+    # what a change of the library answers depends on the changes before; tests/integration/test_manage_library.py has them all
+    "library list": Walk("library list", also=("library list --tag starter --stage local",)),
+    "library search": Walk("library search starter"),
+    "library history": Walk("library history", also=(f"library history {STARTER_MODEL}",)),
+    "library compare": Walk(f"library compare {STARTER_MODEL}@1 {STARTER_MODEL}@1.0.0"),
+    "library register": Walk("library register out/bundle --why walked --tag walked"),
+    "library approve": Walk(f"library approve {STARTER_MODEL}@1 --why walked --override", once=True),
+    "library reject": Walk(f"library reject {STARTER_MODEL}@1 --why walked", answers=(0, 2), once=True),
+    "library retire": Walk(f"library retire {STARTER_MODEL}@2 --why walked", answers=(0, 2), once=True),
+    "library deploy": Walk(f"library deploy {STARTER_MODEL}@1 --why walked", once=True),
+    "library promote": Walk("library promote --why walked", answers=(0, 2), once=True),
+    "library rollback": Walk("library rollback --reason walked", answers=(0, 2), once=True),
     "secrets set": Walk("secrets set telegram.bot_token --stage local", stdin=f"{BOT_TOKEN}\n"),
     "secrets rotate": Walk("secrets rotate report-key --stage local", once=True),
     "accounts list": Walk("accounts list --stage local"),
@@ -266,6 +279,14 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "key": ("nonsense", "request_key", ""),
     "user": ("x", "0", "-1", ""),
     "chat": ("x", "5", ""),
+    "version": ("No Model", "m@0x", "../x", "x" * 300, ""),
+    "other": ("No Model", "m@0x", "../x", "x" * 300, ""),
+    "library list name": ("No Model", "../x", "x" * 300, ""),
+    "words": ("", " "),
+    "reason": ("", " "),
+    "tag": ("A B", "../x", "x" * 300, ""),
+    "as_": ("live", ""),
+    "to": COUNT,
     "field": ("telegram", "nonsense.x", "exchange.accounts.x.y", ""),
 }
 NAMES_OF_OTHERS: Final = (

@@ -300,7 +300,7 @@ def library_api(ledger: Ledger) -> None:
         return app.answer(parse_library_request(verb, facts), who, NIGHT)
 
     def change(verb: str, number: int, **facts: object) -> Any:
-        return ask(verb, why="to see it", request_id=f"{verb}-{number}", **facts)
+        return ask(verb, OWNER, why="to see it", request_id=f"{verb}-{number}", **facts)
 
     def serve(deployment: str) -> None:
         for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
@@ -316,7 +316,8 @@ def library_api(ledger: Ledger) -> None:
     serve(promoted["deployment"])
     with suppress(DeploymentRefusedError):
         change("rollback", 1)
-    change("rollback", 2, to=1)
+    back = change("rollback", 2, to=1)
+    serve(back["deployment"])
     for kind in EntityKind:
         ask("list", kind=kind.value)
     ask("list", name=MODEL_NAME)
@@ -329,7 +330,8 @@ def library_api(ledger: Ledger) -> None:
     with suppress(LibraryAccessError):
         ask("list", who="arn:aws:iam::123456789012:user/nobody")
     app.publish()
-    serving.roll_back("all", to=None, at=NIGHT, who="generate_signals", why="its share of signals", request_id="rate-1")
+    again: dict[str, Any] = {"at": NIGHT, "who": "generate_signals", "why": "its share of signals"}
+    serving.roll_back("all", to=2, **again, request_id="rate-1")
 
 
 def dump_database(ledger: Ledger) -> None:

@@ -37,12 +37,11 @@ SELECT kind, name, number, 1, 'candidate', 'training', created_at, 'G0', 'r-' ||
 INSERT INTO version_tags SELECT kind, name, number, 'tag-' || (number % 40) || '-' || name FROM versions;
 INSERT INTO dependencies SELECT kind, name, number, kind, name, number - 1 FROM versions WHERE number > 1;
 INSERT INTO deployments (deployment, kind, name, number, symbol_group, ordinal, stage, state, requested_at, changed_at, who, why,
-    overridden, request_id)
+    overridden, request_id, reason)
 SELECT name || '-v' || number, kind, name, number, 'all', row_number() OVER (ORDER BY created_at), 'shadow',
     CASE WHEN row_number() OVER (ORDER BY created_at) = {MODELS * OF_EACH} THEN 'healthy'
          WHEN row_number() OVER (ORDER BY created_at) % 7 = 0 THEN 'failed' ELSE 'superseded' END,
-    created_at, created_at, 'anna', 'y', false, 'd-' || name || number FROM versions;
-UPDATE deployments SET reason = 'x' WHERE state = 'failed';
+    created_at, created_at, 'anna', 'y', false, 'd-' || name || '-' || number, 'x' FROM versions;
 INSERT INTO deployment_events (deployment, step, state, at, who, why, missed_cycle)
 SELECT deployment, s, state, changed_at + s * interval '1 second', who, why, CASE WHEN s = 2 THEN changed_at END
 FROM deployments, generate_series(1, 3) AS s;
@@ -76,7 +75,7 @@ QUERIES: Final[dict[str, tuple[Any, Any]]] = {  # statement and values by the in
     "version_decisions_final": (deployments.ENDED, ONE),
     "deployments_pkey": (deployments.NAMED, ("model-7-v3",)),
     "deployments_ordinal": (deployments.NUMBERED, ("all", 77)),
-    "deployments_request": (deployments.REQUESTED, ("d-model-73",)),
+    "deployments_request": (deployments.REQUESTED, ("d-model-7-3",)),
     "deployments_one_incoming": (deployments.INCOMING, ("all",)),
     "deployments_healthy": (deployments.CURRENT, ("all",)),
     "deployments_superseded": (deployments.EARLIER, ("all", MODELS * OF_EACH, "model-7", 3)),

@@ -86,8 +86,8 @@ class World:
     def open(self, *accounts: str) -> None:
         for account in accounts:
             self.postgres.execute(
-                "INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash)"
-                f" VALUES ('{account}', 'paper', '{{}}', now(), 'x', 1)",
+                "INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash, transfers)"
+                f" VALUES ('{account}', 'paper', '{{}}', now(), 'x', 1, 1)",
                 self.database,
             )
 

@@ -139,6 +139,7 @@ def test_an_object_that_is_not_the_recorded_one_keeps_the_old_model(
 ) -> None:
     serving(stage)
     before = stage.serving.model
+    assert before is not None
     bad = stage.deploy("two")
     key, stored = stage.book.rows[bad].bundle_key, fault(stage.archives["two"])
     if stored is None:

@@ -24,7 +24,8 @@ _SUMMARY: Final[LiteralString] = """
 SELECT v.kind, v.name, v.number, v.semantic, v.state, v.created_at, v.reason,
     (SELECT d.state FROM version_decisions AS d WHERE (d.kind, d.name, d.number) = (v.kind, v.name, v.number)
         ORDER BY d.step DESC LIMIT 1),
-    EXISTS (SELECT FROM version_decisions AS d WHERE (d.kind, d.name, d.number) = (v.kind, v.name, v.number) AND d.overridden),
+    (SELECT coalesce(bool_or(d.overridden), false) FROM version_decisions AS d
+        WHERE (d.kind, d.name, d.number) = (v.kind, v.name, v.number)),
     ARRAY(SELECT t.tag FROM version_tags AS t WHERE (t.kind, t.name, t.number) = (v.kind, v.name, v.number) ORDER BY t.tag),
     (SELECT p.deployment || ' ' || p.state FROM deployments AS p WHERE (p.kind, p.name, p.number) = (v.kind, v.name, v.number)
         AND p.state NOT IN ('failed', 'superseded', 'rolled_back') ORDER BY p.ordinal DESC LIMIT 1)
