@@ -318,6 +318,8 @@ def library_api(ledger: Ledger) -> None:
         change("rollback", 1)
     back = change("rollback", 2, to=1)
     serve(back["deployment"])
+    change("deploy", 1, version=name)
+    change("rollback", 3)
     for kind in EntityKind:
         ask("list", kind=kind.value)
     ask("list", name=MODEL_NAME)
