@@ -140,6 +140,7 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "bench training": "bench training --steps 10",
         "bench risk": "bench risk",
         "bench orders": "bench orders --rate 1000 --seconds 60",
+        "bench swap": "bench swap --scores 10000 --swaps 50",
         "bench simulate": "bench simulate --schedules 20000",
         "bench cold-start": "bench cold-start --function manage_orders",
     }

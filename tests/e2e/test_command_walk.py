@@ -151,6 +151,7 @@ WALKS: Final[dict[str, Walk]] = {
     "mt5 key": Walk("mt5 key ftmo-1 --out signing.key"),
     "mt5 rotate": Walk("mt5 rotate ftmo-1 --out signing.key"),
     "bench features": Walk("bench features --data lake --bars 5000 --repeats 1"),
+    "bench swap": Walk("bench swap --bundle out/bundle --scores 8 --swaps 1 --threads 2"),
     "bench simulate": Walk("bench simulate --schedules 4 --workers 1"),
     "bench cold-start": Walk("bench cold-start --function route_events --repeats 1"),
 }
@@ -274,6 +275,8 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "seconds": COUNT,
     "accounts": COUNT,
     "schedules": COUNT,
+    "bench swap scores": COUNT,
+    "swaps": COUNT,
     "steps": COUNT,
     "threads": COUNT,
     "key": ("nonsense", "request_key", ""),
