@@ -112,8 +112,8 @@ class _OneSlot:
     def count(self, _name: str, _since: datetime, _until: datetime) -> SignalCount:
         return SignalCount(0, 0)
 
-    def roll_back(self, _group: str, **_facts: Any) -> LibraryDeployment:
-        raise DeploymentRefusedError("a benchmark goes back to nothing")
+    def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
+        raise DeploymentRefusedError(f"a benchmark goes back to nothing: {(group, to, at, who, why, request_id)}")
 
 
 def run_swap_bench(options: SwapBenchOptions) -> SwapBenchResult:  # noqa: C901 - one measurement

@@ -151,10 +151,11 @@ def test_an_object_that_is_not_the_recorded_one_keeps_the_old_model(
 
 def refused(stage: Stage, bad: str, reason: str, before: Any) -> None:
     """The next cycle keeps the model, marks the deployment failed and says why; the cycle after is as if nothing had been."""
+    kept: str = before.deployment
     choice, _ = stage.cycle()
     assert choice.model is before
     assert choice.problem is not None
-    assert (choice.problem.deployment, choice.problem.kept) == (bad, before.deployment)
+    assert (choice.problem.deployment, choice.problem.kept) == (bad, kept)
     assert reason in choice.problem.reason
     assert (stage.book.rows[bad].state, stage.book.rows[bad].reason) == (DeploymentState.FAILED, choice.problem.reason)
     assert stage.cycle()[0] == ModelChoice(before)

@@ -156,7 +156,8 @@ def test_who_lacks_a_role_is_counted_for_the_alarm(load: Callable[[str], ModuleT
 def test_the_call_of_a_deployment_starts_the_library_and_any_other_is_refused(load: Callable[[str], ModuleType]) -> None:
     module, app = load("library_api"), FakeLibrary()
     assert module.make_handler(app)({"starter": True}, CONTEXT)["version"] == "starter@1"
-    for event in ({"starter": 1, "who": "me"}, {}, {"Records": []}):
+    others: tuple[dict[str, Any], ...] = ({"starter": True, "who": "me"}, {}, {"Records": []})
+    for event in others:
         with pytest.raises(module.UnexpectedLibraryCallError):
             module.make_handler(app)(event, CONTEXT)
     assert app.started == 1
