@@ -104,7 +104,7 @@ def world(postgres: PostgresServer, database: str, archives: dict[str, bytes]) -
         yield World(postgres, database, source, archives)
 
 
-def test_a_stage_begins_with_the_starter_as_shadow_and_beginning_again_changes_nothing(world: World) -> None:
+def test_a_stage_begins_with_the_starter_as_shadow_once(world: World) -> None:
     first = world.app.start(AT)
     assert first["version"] == f"{MODEL}@1"
     assert (first["deployment"]["stage"], first["deployment"]["state"]) == ("shadow", "pending")
@@ -149,7 +149,7 @@ def test_the_gates_approve_and_a_person_overrides_them_only_by_name_and_with_a_m
     assert world.change("promote", version=f"{MODEL}@1")["overridden"] is True
 
 
-def test_only_what_is_approved_may_be_active_and_what_is_rejected_may_not_be_deployed(world: World) -> None:
+def test_only_what_is_approved_may_be_active_and_nothing_rejected_is_deployed(world: World) -> None:
     world.register("failing")
     with pytest.raises(DeploymentRefusedError, match="is candidate, and only an approved version may be active"):
         world.change("deploy", version=MODEL, stage="active")
