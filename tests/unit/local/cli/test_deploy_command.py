@@ -170,7 +170,7 @@ def test_a_deployment_ends_with_secrets_an_alarm_and_the_dashboards_address(sett
 def test_a_library_that_fails_ends_the_deployment_with_its_reason(settings: Settings, account: None) -> None:
     runs = Runs()
     runs.session.failed, runs.session.library = {"FunctionError": "Unhandled"}, {"errorMessage": "no ledger"}
-    with pytest.raises(DeployError, match="signalbox-dev-library-api did not register the starter model: .*no ledger"):
+    with pytest.raises(DeployError, match=r"signalbox-dev-library-api did not register the starter model: .*no ledger"):
         deployment(settings, Person(), runs).deploy()
 
 
