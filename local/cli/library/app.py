@@ -272,7 +272,7 @@ def promote(
 
 @library_app.command("rollback")
 def rollback(
-    reason: Annotated[str, typer.Option(help="Reason, for the record.", callback=_why)],
+    why: Why,
     to: Annotated[
         int | None,
         typer.Option(help="Number of an earlier deployment (`library history`); default: the previous healthy.", min=1),
@@ -282,4 +282,4 @@ def rollback(
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Withdraw what is on its way, or go back to the previous healthy deployment. It takes effect at the next cycle."""
-    _changed(stage, "rollback", request_id, as_json=json_output, to=to, why=reason)
+    _changed(stage, "rollback", request_id, as_json=json_output, to=to, why=why)
