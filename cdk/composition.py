@@ -23,6 +23,7 @@ from cdk.stacks.data import DataStack
 from cdk.stacks.execution import ExecutionStack
 from cdk.stacks.function_stack import Platform
 from cdk.stacks.lake import LakeStack
+from cdk.stacks.library import LibraryStack
 from cdk.stacks.market import MarketStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
@@ -68,6 +69,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     routing = RoutingStack(app, platform, execution=execution, trading=trading)
     chat = ChatStack(app, platform, trading=trading)
     training = TrainingStack(app, platform)
+    library = LibraryStack(app, platform)
     reports = ReportsStack(app, platform)
     backups = BackupsStack(app, platform, network=network)
     dashboard = DashboardStack(app, stage)
@@ -79,6 +81,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     signals.add_stack_dependency(trading, "the trading queue must exist before signals are put on it")
     signals.add_stack_dependency(routing, "the routes to the venues must exist before a signal makes an account send an order")
     training.add_stack_dependency(schema, "finished jobs are recorded in the library")
+    library.add_stack_dependency(schema, "it writes the ledger's library")
     reports.add_stack_dependency(schema, "it reads the ledger's accounts")
     backups.add_stack_dependency(schema, "it reads every table")
     market.add_stack_dependency(signals, "the signals queue must exist before candles are put on it")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import aws_s3_assets
 from constructs import Construct
 
-from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import EventSubscription, QueueDelivery, events_of
 from cdk.stacks.function_stack import FunctionStack, Platform
-from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
+from signalbox.contracts import BUNDLES_PREFIX, Env, EventType, Function, Metric, StackOutput
 
 _BARS_OF_A_CYCLE: Final = 5  # of one symbol: its minutes
 
@@ -23,7 +21,6 @@ class SignalsStack(FunctionStack):
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "signals", description="generation of signals")
         context, data, messaging = platform.context, platform.data, platform.messaging
-        starter = aws_s3_assets.Asset(self, "StarterBundle", path=str(context.sources.starter_bundle))
         generate = SignalboxFunction(
             self,
             "GenerateSignals",
@@ -34,8 +31,6 @@ class SignalsStack(FunctionStack):
             environment={
                 Env.SIGNAL_LIMITS: context.stage.signal_limits.model_dump_json(),
                 Env.MODELS_BUCKET: data.models.bucket_name,
-                Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
-                Env.STARTER_BUNDLE_KEY: starter.s3_object_key,
             },
             timeout_seconds=60,
             memory_megabytes=1769,  # one full vCPU
@@ -43,9 +38,8 @@ class SignalsStack(FunctionStack):
         )
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)
-        generate.allow(["s3:GetObject"], data.models.arn_for_objects("*"), starter.bucket.arn_for_objects(starter.s3_object_key))
-        models = f"IAM5[Resource::{self.import_name(data.models)}/*]"
-        acknowledge(generate.role, models, "Bundles have keys of their own; any of them may be read.")
+        reason = "A bundle is named by its content; any of them may be deployed."
+        self.allow_objects(generate, ["s3:GetObject"], data.models, BUNDLES_PREFIX, reason=reason)
         subscription = EventSubscription(
             self,
             "Candles",
@@ -58,7 +52,7 @@ class SignalsStack(FunctionStack):
         )
         self.alarm_at(
             Metric.MODEL_REFUSED,
-            "a model bundle was refused; the previous one, if any, stays in use",
+            "a model bundle was refused, or a deployment failed or was rolled back; the log says why and what stays in use",
             construct_id="ModelRefused",
         )
         self.alarm_at(

@@ -70,6 +70,24 @@ def orders(
     _exit(interrupted=found.interrupted, is_sound=found.is_sound)
 
 
+@bench_app.command("swap")
+def swap(
+    bundle: Annotated[Path | None, typer.Option(help="Folder of a bundle; default: the starter.")] = None,
+    scores: Annotated[int, typer.Option(min=1, help="Scores of three symbols at least.")] = 10_000,
+    swaps: Annotated[int, typer.Option(min=1, help="How often another deployment takes over meanwhile.")] = 50,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads that score.")] = 4,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Score from several threads while one deployment after the other takes over, compared with steady state."""
+    from local.bench.swap import SwapBenchOptions, print_swap_bench, run_swap_bench  # noqa: PLC0415 - only where needed
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    folder = bundle or load_settings().repository / "training" / "starter_bundle"
+    found = run_swap_bench(SwapBenchOptions(folder, scores, swaps, threads))
+    print_swap_bench(found, json_output=json_output)
+    _exit(interrupted=False, is_sound=found.is_sound)
+
+
 @bench_app.command("simulate")
 def simulate(
     schedules: Annotated[int, typer.Option(min=1, help="Number of random sequences of events (schedules) to run.")] = 20_000,

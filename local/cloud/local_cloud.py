@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from local.cloud.accounts import Accounts
 from local.cloud.assembly import read_stacks, synthesise
@@ -19,6 +21,7 @@ from local.cloud.clock import JobTiming, LocalClock
 from local.cloud.deploy import deploy
 from local.cloud.emulator import Emulator
 from local.cloud.function_logs import FunctionLogs
+from local.cloud.library import ask_library, start_library
 from local.cloud.postgres import LocalPostgres
 from local.cloud.private import private_folder
 from local.cloud.processes import free_port, port_is_free
@@ -35,7 +38,7 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.tracing import DecisionReader
 from signalbox.chat.bot.people import ChatPerson
 from signalbox.chat.updates import HANDLED
-from signalbox.contracts import DEPLOYMENT_POINTER_KEY, SYMBOLS, Function, StackOutput, function_name
+from signalbox.contracts import SYMBOLS, TRAINING_PREFIX, Function, StackOutput, function_name
 from signalbox.market.candles import Symbol
 
 REPLAY_REQUESTS_PER_SECOND: Final = 60.0  # a replay runs many cycles a second, so the exchange's limit is scaled with it
@@ -135,6 +138,8 @@ class LocalCloud:
             SecretId=self.outputs[StackOutput.TELEGRAM_SECRET_ARN], SecretString=json.dumps(secret)
         )
         self._open_chat()
+        self.progress("registering the starter model")
+        start_library(self.emulator.client("lambda"), STAGE)
 
     def _open_chat(self) -> None:
         """Connect the stand-in to the webhook, and let the person of this machine in, who owns its accounts (local.toml)."""
@@ -184,17 +189,33 @@ class LocalCloud:
         watch.watch_schedules(tuple({s.dead_letter_arn for s in self.clock.schedules if s.dead_letter_arn is not None}))
         return watch
 
-    def deploy_bundle(self, folder: Path, *, deployment: str | None = None, archive: bytes | None = None) -> str:
-        """Put a model bundle into the models bucket and point the deployment at it, as shadow. Return its name."""
+    def deploy_bundle(self, folder: Path, *, stage: str = "shadow", stored: bytes | None = None) -> str:
+        """Register a bundle and deploy it, as `signalbox library` does. Return the deployment's name.
+
+        What is on its way and has decided no cycle yet gives way to it. stage: active approves it by its gates first.
+        stored: what is then in the bucket instead of the bundle.
+        """
         from signalbox.inference.archive import pack_bundle  # noqa: PLC0415 - loads the inference packages
 
-        name = deployment or folder.resolve().name
-        key = f"bundles/{name}.zip"
-        pointer = {"deployment": name, "bundle_key": key, "stage": "shadow"}
+        content = pack_bundle(folder)
+        sha256 = hashlib.sha256(content).hexdigest()
         s3, bucket = self.emulator.client("s3"), self.outputs[StackOutput.MODELS_BUCKET]
-        s3.put_object(Bucket=bucket, Key=key, Body=archive if archive is not None else pack_bundle(folder))
-        s3.put_object(Bucket=bucket, Key=DEPLOYMENT_POINTER_KEY, Body=json.dumps(pointer).encode())
-        return name
+        s3.put_object(Bucket=bucket, Key=f"{TRAINING_PREFIX}/uploads/{sha256}.zip", Body=content)
+        facts = {"why": f"the bundle {folder.name} given to the local cloud"}
+        version = self.library("register", {**facts, "sha256": sha256, "request_id": f"register-{sha256[:32]}"})
+        if stored is not None:
+            s3.put_object(Bucket=bucket, Key=version["bundle_key"], Body=stored)
+        named = {**facts, "version": version["version"]}
+        if stage == "active" and version["lifecycle"] == "candidate":
+            self.library("approve", {**named, "request_id": f"approve-{uuid.uuid4().hex}"})
+        if self.library("history", {})["slot"]["incoming"] is not None:
+            self.library("rollback", {**facts, "request_id": f"withdraw-{uuid.uuid4().hex}"})
+        request = {**named, "stage": stage, "request_id": f"deploy-{uuid.uuid4().hex}"}
+        return str(self.library("deploy", request)["deployment"])
+
+    def library(self, verb: str, facts: Mapping[str, Any]) -> Any:
+        """Ask the library. Raises WorkbenchError with what it says is wrong."""
+        return ask_library(self.outputs[StackOutput.LIBRARY_API_URL], self.emulator.url, verb, facts)
 
     def schedule_of(self, function: Function) -> JobTiming:
         """Return the deployed schedule of a function."""

@@ -84,6 +84,7 @@ def second_release() -> None:
     release.succeeded()
 
 
+STARTER_MODEL: Final = "starter-dir60-v31"
 # Where the example of the catalogue needs what this walk has not: another stage, weeks of a market, minutes of time.
 WALKS: Final[dict[str, Walk]] = {
     "trace": Walk("trace"),
@@ -127,6 +128,18 @@ WALKS: Final[dict[str, Walk]] = {
     "library add": Walk("library add catalogue#starter-dir60-v31 --out out/added-model"),
     "backup": Walk("backup --out out/backup", once=True),
     "restore": Walk("restore --from dump --database '{empty_database}' --replace"),
+    # what a change of the library answers depends on the changes before; tests/integration/test_manage_library.py has them all
+    "library list": Walk("library list", also=("library list --tag starter --stage local",)),
+    "library search": Walk("library search starter"),
+    "library history": Walk("library history", also=(f"library history {STARTER_MODEL}",)),
+    "library compare": Walk(f"library compare {STARTER_MODEL}@1 {STARTER_MODEL}@1.0.0"),
+    "library register": Walk("library register out/bundle --why walked --tag walked"),
+    "library approve": Walk(f"library approve {STARTER_MODEL}@1 --why walked --override", once=True),
+    "library reject": Walk(f"library reject {STARTER_MODEL}@1 --why walked", answers=(0, 2), once=True),
+    "library retire": Walk(f"library retire {STARTER_MODEL}@2 --why walked", answers=(0, 2), once=True),
+    "library deploy": Walk(f"library deploy {STARTER_MODEL}@1 --why walked", once=True),
+    "library promote": Walk("library promote --why walked", answers=(0, 2), once=True),
+    "library rollback": Walk("library rollback --why walked", answers=(0, 2), once=True),
     "secrets set": Walk("secrets set telegram.bot_token --stage local", stdin=f"{BOT_TOKEN}\n"),
     "secrets rotate": Walk("secrets rotate report-key --stage local", once=True),
     "accounts list": Walk("accounts list --stage local"),
@@ -151,6 +164,7 @@ WALKS: Final[dict[str, Walk]] = {
     "mt5 key": Walk("mt5 key ftmo-1 --out signing.key"),
     "mt5 rotate": Walk("mt5 rotate ftmo-1 --out signing.key"),
     "bench features": Walk("bench features --data lake --bars 5000 --repeats 1"),
+    "bench swap": Walk("bench swap --bundle out/bundle --scores 8 --swaps 1 --threads 2"),
     "bench simulate": Walk("bench simulate --schedules 4 --workers 1"),
     "bench cold-start": Walk("bench cold-start --function route_events --repeats 1"),
 }
@@ -275,6 +289,8 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "seconds": COUNT,
     "accounts": COUNT,
     "schedules": COUNT,
+    "bench swap scores": COUNT,
+    "swaps": COUNT,
     "steps": COUNT,
     "threads": COUNT,
     "key": ("nonsense", "request_key", ""),
@@ -291,6 +307,13 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "licence": ("", "x" * 300),
     "user": ("x", "0", "-1", ""),
     "chat": ("x", "5", ""),
+    "version": ("No Model", "m@0x", "../x", "x" * 300, ""),
+    "other": ("No Model", "m@0x", "../x", "x" * 300, ""),
+    "library list name": ("No Model", "../x", "x" * 300, ""),
+    "words": ("", " "),
+    "tag": ("A B", "../x", "x" * 300, ""),
+    "as_": ("live", ""),
+    "to": COUNT,
     "field": ("telegram", "nonsense.x", "exchange.accounts.x.y", ""),
 }
 NAMES_OF_OTHERS: Final = (

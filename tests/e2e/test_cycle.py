@@ -104,14 +104,18 @@ def test_tampered_bundle_is_refused_and_the_one_in_use_stays(market: Market) -> 
     place = archive.index(b"xgboost-0.onnx") + 200
     archive[place] ^= 0xFF
     sent = len(market.texts())
-    market.cloud.deploy_bundle(STARTER, deployment="tampered", archive=bytes(archive))
+    tampered = market.cloud.deploy_bundle(STARTER, stored=bytes(archive))
     at = market.cycle()
     assert {row.deployment for row in market.signals(at).values()} == in_use
-    assert "stays in use" in market.await_text("tampered was refused", sent)
+    assert "stays in use" in market.await_text(f"{tampered} was refused", sent)
+    newest = market.cloud.library("history", {})["deployments"][0]
+    assert (newest["deployment"], newest["state"]) == (tampered, "failed")
+    assert "expected sha256" in newest["reason"]
 
 
 def test_new_bundle_takes_over_within_one_cycle(market: Market) -> None:
-    market.cloud.deploy_bundle(STARTER, deployment="second")
+    second = market.cloud.deploy_bundle(STARTER)  # its archive is stored anew
     at = market.cycle()
-    assert {row.deployment for row in market.signals(at).values()} == {"second"}
+    assert {row.deployment for row in market.signals(at).values()} == {second}
+    assert market.cloud.library("history", {})["slot"]["current"]["deployment"] == second
     assert Symbol("BTC-USD") in market.signals(at)

@@ -28,7 +28,7 @@ from local.market.simulator import SimulatedSource
 from local.settings import STAGE, load_settings
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE
 from signalbox.adapters.postgres.trading_reading import AccountFacts
-from signalbox.contracts import DEPLOYMENT_POINTER_KEY, EVENT_SOURCE, Env, Function, StackOutput
+from signalbox.contracts import EVENT_SOURCE, Env, Function, StackOutput
 from signalbox.events import parse_event
 from signalbox.inference import Gate, Verdict
 from signalbox.market.clock import CYCLE, cycle_of
@@ -114,10 +114,7 @@ class World:
 
     def deploy(self, bundle: Path) -> None:
         """Deploy as active, as an operator who promotes it."""
-        name = self.cloud.deploy_bundle(bundle, deployment="buying-1")
-        pointer = {"deployment": name, "bundle_key": f"bundles/{name}.zip", "stage": "active"}
-        bucket = self.cloud.outputs[StackOutput.MODELS_BUCKET]
-        self.cloud.emulator.client("s3").put_object(Bucket=bucket, Key=DEPLOYMENT_POINTER_KEY, Body=json.dumps(pointer).encode())
+        self.cloud.deploy_bundle(bundle, stage="active")
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask the orders API as `signalbox accounts` does."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from signalbox.events import Event
-from signalbox.library.entries import EntityKey, NewVersion, VersionEvaluation, VersionKey
-from signalbox.library.errors import ArtifactError
+from signalbox.library.catalogue import VersionRecord, VersionReference
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey, VersionState
+from signalbox.library.errors import ArtifactError, UnknownVersionError
+from signalbox.library.lifecycle import Lifecycle, VersionDecision
 
 
 @dataclass
@@ -19,6 +21,8 @@ class LibraryTables:
     evaluations: dict[tuple[VersionKey, str], VersionEvaluation] = field(default_factory=dict)
     dependencies: set[tuple[VersionKey, VersionKey]] = field(default_factory=set)
     events: dict[str, Event] = field(default_factory=dict)
+    decisions: dict[VersionKey, tuple[VersionDecision, ...]] = field(default_factory=dict)
+    tags: set[tuple[VersionKey, str]] = field(default_factory=set)
 
 
 class MemoryLibrary:
@@ -30,6 +34,7 @@ class MemoryLibrary:
         own = copy.copy(self.tables)
         own.versions, own.evaluations = dict(own.versions), dict(own.evaluations)
         own.dependencies, own.events = set(own.dependencies), dict(own.events)
+        own.decisions, own.tags = dict(own.decisions), set(own.tags)
         yield MemoryLibraryTransaction(own)
         self.tables = own
 
@@ -56,6 +61,62 @@ class MemoryLibraryTransaction:
         key = VersionKey(version.entity, max(numbers, default=0) + 1)
         self._tables.versions[key] = version
         return key
+
+    def newest_bundle(self, entity: EntityKey) -> tuple[str, str] | None:
+        found = [(key.number, one) for key, one in self._tables.versions.items() if key.entity == entity and one.semantic]
+        if not found:
+            return None
+        _, newest = max(found, key=lambda pair: pair[0])
+        return newest.semantic or "", newest.manifest or ""
+
+    def lifecycle(self, version: VersionKey) -> Lifecycle | None:
+        steps = self._tables.decisions.get(version, ())
+        return steps[-1].state if steps else None
+
+    def add_decision(self, version: VersionKey, decision: VersionDecision) -> bool:
+        steps = self._tables.decisions.get(version, ())
+        if any(one.request_id == decision.request_id for one in steps):
+            return False
+        self._tables.decisions[version] = (*steps, decision)
+        return True
+
+    def add_tag(self, version: VersionKey, tag: str) -> bool:
+        known = (version, tag) in self._tables.tags
+        self._tables.tags.add((version, tag))
+        return not known
+
+    def record(self, reference: VersionReference, kind: EntityKind) -> VersionRecord:
+        found = [
+            (key, one)
+            for key, one in self._tables.versions.items()
+            if key.entity == EntityKey(kind, reference.name)
+            and (reference.number is None or key.number == reference.number)
+            and (reference.semantic is None or one.semantic == reference.semantic)
+            and (reference.number or reference.semantic or one.state in {VersionState.CANDIDATE, VersionState.RECORDED})
+        ]
+        if not found:
+            raise UnknownVersionError(f"the library has no {kind.value} {reference}")
+        key, one = max(found, key=lambda pair: pair[0].number)
+        return VersionRecord(
+            version=key,
+            semantic=one.semantic,
+            made=one.state,
+            origin=one.origin,
+            created_at=one.created_at,
+            description=one.description,
+            reason=one.reason,
+            bundle_key=one.bundle_key,
+            sha256=one.sha256,
+            manifest=one.manifest,
+            tags=tuple(sorted(tag for of, tag in self._tables.tags if of == key)),
+            decisions=self._tables.decisions.get(key, ()),
+            evaluations=tuple(
+                sorted(
+                    (judged for (of, _), judged in self._tables.evaluations.items() if of == key),
+                    key=lambda judged: (judged.evaluated_at, judged.source),
+                )
+            ),
+        )
 
     def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
         known = (version, evaluation.source) in self._tables.evaluations

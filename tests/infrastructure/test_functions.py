@@ -27,6 +27,7 @@ LEDGER = {
     Function.COMPACT_CANDLES,
     Function.PUBLISH_REPORTS,
     Function.REGISTER_MODEL,
+    Function.LIBRARY_API,
     Function.DUMP_DATABASE,
     Function.RESTORE_DATABASE,
     Function.QUERY_LEDGER,
@@ -43,8 +44,9 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.VENUE_URL,
         Env.COLLECTION_CURSOR_TABLE,
     },
-    Function.GENERATE_SIGNALS: DATABASE
-    | {Env.OUTGOING_EVENTS_TABLE, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
+    Function.GENERATE_SIGNALS: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET},
+    Function.LIBRARY_API: DATABASE
+    | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET, Env.OWNERS, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
     Function.SEND_ALERTS: {
         Env.EVENT_BUS_NAME,
         Env.TELEGRAM_SECRET_ARN,
@@ -135,6 +137,7 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.REGISTER_MODEL: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+    Function.LIBRARY_API: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"dynamodb:PutItem", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
@@ -333,6 +336,7 @@ def test_each_ledger_function_logs_in_as_its_own_database_user(assembly: Assembl
 TABLES = {
     Function.GENERATE_SIGNALS: {"OutgoingEvents"},
     Function.REGISTER_MODEL: {"OutgoingEvents"},
+    Function.LIBRARY_API: {"OutgoingEvents"},
     Function.RELAY_OUTBOX: {"OutgoingEvents"},
     Function.FORWARD_EVENTS: {"OutgoingEvents"},
     Function.MANAGE_ORDERS: {"OutgoingEvents", "SigningKeys"},

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cdk.stacks.chat import BURST, REQUESTS_PER_SECOND, WEBHOOK_ROUTE
+from cdk.stacks.library import LIBRARY_ROUTES
 from cdk.stacks.trading import HALT_ROUTE, ROUTES
 from local.cli.cost.estimate import load
 from tests.infrastructure.assembly import Assembly
@@ -48,6 +49,16 @@ def test_only_the_api_may_invoke_its_function(assembly: Assembly) -> None:
 
 def test_every_deployed_route_is_in_the_openapi_document() -> None:
     assert {f"{method.upper()} {path}" for method, path in (route.split(" ") for route in DESCRIBED)} == set(ROUTES)
+
+
+def test_the_library_is_one_signed_and_throttled_route(assembly: Assembly) -> None:
+    (route,) = (r for r in assembly.resources("AWS::ApiGatewayV2::Route") if r.stack == "library")
+    assert [route.properties["RouteKey"]] == list(LIBRARY_ROUTES)
+    assert route.properties["AuthorizationType"] == "AWS_IAM"
+    (stage,) = (s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "library")
+    assert 0 < stage.properties["DefaultRouteSettings"]["ThrottlingRateLimit"] <= 100
+    fields = json.loads(stage.properties["AccessLogSettings"]["Format"]).values()
+    assert all(field.startswith("$context.") for field in fields)
 
 
 def test_the_webhook_is_one_throttled_route_that_logs_no_body(assembly: Assembly) -> None:

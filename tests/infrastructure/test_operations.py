@@ -31,6 +31,7 @@ ORDER = [
     "alerts",
     "chat",
     "training",
+    "library",
     "reports",
     "backups",
     "market",

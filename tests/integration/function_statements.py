@@ -6,10 +6,11 @@ statements that a role has to allow, and for all that it may need.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -25,18 +26,27 @@ from signalbox.adapters.lake.stores import FolderStore
 from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.candle_days import PostgresCandleDays
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.dump import dump
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_snapshot import PostgresHistory, PostgresTradingSnapshots
 from signalbox.application.generate_signals import GenerateSignals
+from signalbox.application.manage_library import ManageLibrary, upload_key
 from signalbox.application.manage_orders import ManageOrders
 from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
 from signalbox.contracts import READER_DATABASE_USER, Function, database_user
+from signalbox.inference.archive import pack_bundle
+from signalbox.library.commands import parse_library_request
+from signalbox.library.deployments import DeploymentState
+from signalbox.library.entries import EntityKind
+from signalbox.library.errors import DeploymentRefusedError, LibraryAccessError
 from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.registration import JobOutcome
 from signalbox.market.compaction import compact
@@ -61,6 +71,7 @@ from tests.integration.test_report_source import NIGHT, MemoryStore
 from tests.integration.test_trading_ledger_contract import everything
 from tests.integration.trading_samples import ACCOUNT
 from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation, evaluation_output, job
+from tests.unit.library.samples import MODEL as MODEL_NAME
 from tests.unit.signals.test_cycle import FixedScorer
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, signal, wave
 from tests.unit.trading.test_live_service import FIRM, MODEL, NAME, PASSED, RULES, SECOND, view
@@ -82,9 +93,12 @@ class Bus:
 class Models:
     """The model of the stage."""
 
-    def choose(self) -> ModelChoice:
+    def choose(self, _at: datetime) -> ModelChoice:
         """Return it."""
         return ModelChoice(DEPLOYED)
+
+    def decided(self, _outcome: object, _choice: object) -> None:
+        """Nothing follows from a cycle."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +274,68 @@ def register_model(ledger: Ledger) -> None:
     app.publish()
 
 
+def library_api(ledger: Ledger) -> None:
+    """Every question and every change, then what generate_signals makes of the deployments as its own user."""
+    source = ledger.function(Function.LIBRARY_API)
+    archive = pack_bundle(bundle(ledger.folder / "uploaded"))
+    sha256 = hashlib.sha256(archive).hexdigest()
+    app = ManageLibrary(
+        registry=PostgresRegistry(source),
+        library=PostgresLibrary(source),
+        book=PostgresDeployments(source),
+        artifacts=MemoryArtifacts(**{f"s3://models/{upload_key(sha256)}": archive}),
+        roles=PostgresLibraryRoles(source),
+        outbox=PostgresOutbox(source),
+        bus=Bus(),
+        models_bucket="models",
+        starter=lambda: archive,
+        owners=(OWNER,),
+        pause=lambda _: None,
+    )
+    started = app.start(NIGHT)
+    name = started["version"]
+    serving = PostgresDeployments(ledger.function(Function.GENERATE_SIGNALS))
+
+    def ask(verb: str, who: str = OWNER, **facts: object) -> Any:
+        return app.answer(parse_library_request(verb, facts), who, NIGHT)
+
+    def change(verb: str, number: int, **facts: object) -> Any:
+        return ask(verb, OWNER, why="to see it", request_id=f"{verb}-{number}", **facts)
+
+    def serve(deployment: str) -> None:
+        for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
+            serving.move(deployment, state, NIGHT, "generate_signals", "next")
+        serving.confirm(deployment, NIGHT, "decided")
+        serving.count(deployment, NIGHT - timedelta(hours=1), NIGHT)
+
+    change("register", 1, sha256=sha256, tags=["tiny"])
+    serve(started["deployment"]["deployment"])
+    change("approve", 1, version=name, override=True)
+    promoted = change("promote", 1)
+    serving.miss(promoted["deployment"], NIGHT, "not loaded")
+    serve(promoted["deployment"])
+    with suppress(DeploymentRefusedError):
+        change("rollback", 1)
+    back = change("rollback", 2, to=1)
+    serve(back["deployment"])
+    change("deploy", 1, version=name)
+    change("rollback", 3)
+    for kind in EntityKind:
+        ask("list", kind=kind.value)
+    ask("list", name=MODEL_NAME)
+    ask("list", tag="starter")
+    ask("search", words="starter tiny")
+    for verb in ("show", "lineage", "history"):
+        ask(verb, version=name)
+    ask("history")
+    ask("compare", version=name, other=f"{MODEL_NAME}@1")
+    with suppress(LibraryAccessError):
+        ask("list", who="arn:aws:iam::123456789012:user/nobody")
+    app.publish()
+    again: dict[str, Any] = {"at": NIGHT, "who": "generate_signals", "why": "its share of signals"}
+    serving.roll_back("all", to=2, **again, request_id="rate-1")
+
+
 def dump_database(ledger: Ledger) -> None:
     """A dump of everything that the others did."""
     parts = conninfo_to_dict(ledger.address)
@@ -311,6 +387,7 @@ USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which 
     database_user(Function.COMPACT_CANDLES): compact_candles,
     database_user(Function.PUBLISH_REPORTS): publish_reports,
     database_user(Function.REGISTER_MODEL): register_model,
+    database_user(Function.LIBRARY_API): library_api,
     database_user(Function.DUMP_DATABASE): dump_database,
     database_user(Function.QUERY_LEDGER): query_ledger,
     READER_DATABASE_USER: reader,

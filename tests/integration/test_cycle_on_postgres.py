@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,11 @@ class FixedModels:
     def __init__(self, model: DeployedModel) -> None:
         self._choice = ModelChoice(model)
 
-    def choose(self) -> ModelChoice:
+    def choose(self, _at: datetime) -> ModelChoice:
         return self._choice
+
+    def decided(self, _outcome: object, _choice: object) -> None:
+        """Nothing follows from a cycle."""
 
 
 def application(

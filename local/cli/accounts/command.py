@@ -77,7 +77,8 @@ class OrdersApi:
         signed = AWSRequest(method, f"{self.url}{path}", {"content-type": "application/json"}, content)
         SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.region).add_auth(signed)
         headers = {**dict(signed.headers.items()), "host": urlsplit(self.url).netloc}
-        again = "" if body is None else f"; repeat the same command with --request-id {body['request_id']}, which is safe"
+        request_id = (body or {}).get("request_id")
+        again = "" if request_id is None else f"; repeat the same command with --request-id {request_id}, which is safe"
         try:
             answer = httpx.request(
                 method,

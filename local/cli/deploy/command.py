@@ -25,6 +25,7 @@ from local.cli.deploy.checks import CDK, NotReadyError, findings, target_of
 from local.cli.rollback.release import Release
 from local.cli.secrets.command import SecretField, StageSecrets, missing_in
 from local.cli.stage_outputs import stage_outputs
+from local.cloud.library import start_library
 from local.errors import DeployError
 from local.settings import Settings
 from signalbox.contracts import PRODUCT
@@ -74,6 +75,7 @@ class StageDeployment:
             "show the difference to the deployed stacks, and ask for confirmation",
             f"deploy all stacks in order (the first time takes about {MINUTES} minutes) and migrate the ledger",
             f"ask for {' and '.join(ASKED)} unless they are set",
+            "register the starter model, and deploy it as shadow if nothing was deployed before",
             "watch the alarms for 15 minutes, and return every function to the previous release if one begins to ring",
             "trigger one alarm, so that you see the mail arrive",
             "print the dashboard's address",
@@ -106,6 +108,8 @@ class StageDeployment:
             self._require(command, "deploy; finished stacks stay, so run the same command again")
             outputs = stage_outputs(self.session, self.stage)
             release.succeeded()
+            started = start_library(self.session.client("lambda"), self.stage)
+            self.person.say(f"the library has {started['version']}; deployed is {started['deployment']['deployment']}")
             self._ask_for_secrets(outputs)
             if not self._stays(release, ringing):
                 return False

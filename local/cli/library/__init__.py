@@ -1,1 +1,1 @@
-"""`signalbox library`."""
+"""`signalbox library`: versions, approvals and deployments of models."""

@@ -149,6 +149,7 @@ def signal_row(one: Signal) -> dict[str, Any]:
         "stage": one.stage.value,
         "market": one.market,
         "deployment": one.deployment,
+        "overridden": one.overridden,
         "issued": one.issued,
         "held_back": one.held_back,
     }
@@ -156,7 +157,8 @@ def signal_row(one: Signal) -> dict[str, Any]:
 
 def _row(one: Signal) -> dict[str, Any]:
     yes_or_no = {name: "yes" if flag else "no" for name, flag in (("issued", one.issued), ("late", one.late))}
-    return signal_row(one) | {"probability_up": round(one.probability_up, 4), **yes_or_no}
+    override = {"overridden": "override" if one.overridden else None}
+    return signal_row(one) | {"probability_up": round(one.probability_up, 4), **yes_or_no} | override
 
 
 def _features(one: Signal) -> dict[str, float]:

@@ -13,6 +13,7 @@ LIBRARY = Path(__file__).parents[3] / "layers" / "core" / "python"
 HEAVY = {
     Function.GENERATE_SIGNALS,
     Function.REGISTER_MODEL,
+    Function.LIBRARY_API,
     Function.COMPACT_CANDLES,
     Function.PUBLISH_REPORTS,
     Function.SEND_ALERTS,

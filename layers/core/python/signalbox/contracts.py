@@ -13,7 +13,6 @@ METRIC_NAMESPACE: Final = "Signalbox"
 SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
 CYCLE_MINUTES: Final = 5
 BACKFILL_MINUTES: Final = 2_520  # collected when there is no cursor yet; at least the longest `history_bars` of any schema
-DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
 DUMPS_FOLDER: Final = "dumps"  # of the backups bucket; a folder a dump below it
 TRAINING_PREFIX: Final = "training"  # in the models bucket: what training jobs read (other than candles) and write
@@ -89,6 +88,7 @@ class Function(StrEnum):
     PUBLISH_REPORTS = "publish_reports"
     START_TRAINING = "start_training"
     REGISTER_MODEL = "register_model"
+    LIBRARY_API = "library_api"
     MIGRATE_DATABASE = "migrate_database"
     PREPARE_DATABASE = "prepare_database"
     DUMP_DATABASE = "dump_database"
@@ -180,7 +180,6 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
     EventType.ALERT_UNDELIVERABLE: (Function.SEND_ALERTS,),
     **dict.fromkeys(
         (
-            EventType.MODEL_REGISTERED,
             EventType.MODEL_NOT_QUALIFIED,
             EventType.MODEL_EVALUATED,
             EventType.TRAINING_FAILED,
@@ -188,6 +187,7 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         ),
         (Function.REGISTER_MODEL, Function.RELAY_OUTBOX),
     ),
+    EventType.MODEL_REGISTERED: (Function.REGISTER_MODEL, Function.LIBRARY_API, Function.RELAY_OUTBOX),
     EventType.TURN_MISSED: (Function.MANAGE_ORDERS, Function.RELAY_OUTBOX),
     **dict.fromkeys((EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED), (Function.EXECUTE_ORDERS,)),
     **dict.fromkeys(
@@ -300,6 +300,7 @@ class StackOutput(StrEnum):
     DATABASE_ADDRESS = "DatabaseAddress"
     SCHEDULE_GROUP = "ScheduleGroup"
     ORDERS_API_URL = "OrdersApiUrl"
+    LIBRARY_API_URL = "LibraryApiUrl"
     TRADING_QUEUE_URL = "TradingQueueUrl"
     TRADING_DLQ_URL = "TradingDeadLetterQueueUrl"
     KILL_SWITCH_QUEUE_URL = "KillSwitchQueueUrl"

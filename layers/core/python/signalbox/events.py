@@ -166,7 +166,7 @@ class SignalGenerated(BusEvent):
     """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
-    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent", "market"})
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent", "market", "overridden"})
     symbol: SymbolName
     decided_at: AwareDatetime
     deployment: str
@@ -185,6 +185,7 @@ class SignalGenerated(BusEvent):
     known_at: AwareDatetime | None = None
     recent: RecentCandles | None = None
     market: MarketName | None = None
+    overridden: bool = False  # a person approved the model although gates did not pass
 
     @property
     @override

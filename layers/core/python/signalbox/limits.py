@@ -19,7 +19,6 @@ MAX_BUNDLE_FILES: Final = 64
 MAX_BUNDLE_BYTES: Final = 128 * _MIB  # unpacked, all files together
 MAX_MANIFEST_BYTES: Final = _MIB  # enough for a thousand files (300 bytes each) and a thousand sources (200 bytes each)
 MAX_REPORT_BYTES: Final = 16 * _MIB  # the starter's report has 41 kB; each fold adds some
-MAX_POINTER_BYTES: Final = 64 * _KIB  # three short texts
 
 # Signed packages, which hold several versions of a model. The starter's has 1.1 MiB. A package is not compressed, so this
 # limits what it unpacks to as well; it is verified in memory.

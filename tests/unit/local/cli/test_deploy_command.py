@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -66,6 +67,14 @@ class LimitedSession:
     def __init__(self, executions: int = 1000, region: str | None = "eu-central-1") -> None:
         self.executions, self.region_name = executions, region
         self.cloudformation = Stacks()
+        self.invoked: list[dict[str, Any]] = []
+        self.failed: dict[str, str] = {}
+        self.library: dict[str, Any] = {"version": "starter@1", "deployment": {"deployment": "starter-v1"}}
+
+    def invoke(self, **call: Any) -> dict[str, Any]:
+        """Answer as library_api does, which moto cannot run."""
+        self.invoked.append(call)
+        return {"Payload": io.BytesIO(json.dumps(self.library).encode()), **self.failed}
 
     def client(self, service: str, **options: Any) -> Any:
         if service == "cloudformation":
@@ -73,6 +82,7 @@ class LimitedSession:
         made: Any = boto3.client(service, **options)  # type: ignore[call-overload]
         if service == "lambda":
             made.get_account_settings = lambda: {"AccountLimit": {"ConcurrentExecutions": self.executions}}
+            made.invoke = self.invoke
         return made
 
 
@@ -146,12 +156,22 @@ def test_a_deployment_ends_with_secrets_an_alarm_and_the_dashboards_address(sett
     person, runs = Person(), Runs()
     assert deployment(settings, person, runs).deploy()
     assert runs.done == ["synth", "diff", "deploy"]
+    starter = {"FunctionName": "signalbox-dev-library-api", "Qualifier": "live", "Payload": b'{"starter": true}'}
+    assert runs.session.invoked == [starter]
+    assert "the library has starter@1; deployed is starter-v1" in person.shown
     held = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId="telegram")["SecretString"])
     assert held == {"bot_token": "12:abc", "chat_ids": ["7"]}
     (alarm,) = boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert alarm["StateValue"] == "ALARM"
     assert "dashboards/dashboard/signalbox-dev" in person.shown[-1]
     assert not [line for line in person.shown if "12:abc" in line]
+
+
+def test_a_library_that_fails_ends_the_deployment_with_its_reason(settings: Settings, account: None) -> None:
+    runs = Runs()
+    runs.session.failed, runs.session.library = {"FunctionError": "Unhandled"}, {"errorMessage": "no ledger"}
+    with pytest.raises(DeployError, match=r"signalbox-dev-library-api did not register the starter model: .*no ledger"):
+        deployment(settings, Person(), runs).deploy()
 
 
 def test_a_repeated_deployment_asks_for_nothing_that_is_there(settings: Settings, account: None) -> None:

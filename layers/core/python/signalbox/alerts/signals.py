@@ -94,6 +94,7 @@ def _signal_text(signal: SignalGenerated, words: Words, settings: ChatSettings) 
             words.say("signal.model", model=signal.deployment, stage=words.name("stage", signal.stage)),
             StyledText() if signal.market is None else words.say("signal.market", market=signal.market),
             StyledText() if signal.stage == "active" else words.say("signal.shadow"),
+            words.say("signal.overridden") if signal.overridden else StyledText(),
             words.say("signal.no_candles") if signal.recent is None else StyledText(),
         )
     )

@@ -96,8 +96,6 @@ class GenerateSignalsSettings(LedgerSettings):
     """Settings of generate_signals."""
 
     models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
-    starter_bucket: str = Field(alias=Env.STARTER_BUNDLE_BUCKET, min_length=3)
-    starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
     limits: Json[SignalLimits] = Field(alias=Env.SIGNAL_LIMITS)
 
 
@@ -228,6 +226,15 @@ class RegisterModelSettings(LedgerSettings):
     """Settings of register_model."""
 
     models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
+
+
+class LibraryApiSettings(LedgerSettings):
+    """Settings of library_api. owners: principals that own the stage."""
+
+    models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
+    starter_bucket: str = Field(alias=Env.STARTER_BUNDLE_BUCKET, min_length=3)
+    starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
+    owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
 
 
 class PrepareDatabaseSettings(FunctionSettings):

@@ -2,7 +2,7 @@
 
 Versions of an entity are numbered 1, 2, 3, … Each is identified by its `origin`: the training job that made a model, the hash of
 a data set's files, or the hash of a feature schema. One origin has one version, however often it is reported. Which version is
-deployed, and when, is kept in another table.
+deployed, and when, is in deployments.py; whether it may be, in lifecycle.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from signalbox.inference.manifest import Gate, Verdict
+
+TRAINING: Final = "training"  # source of the evaluation inside a bundle
 
 
 class EntityKind(StrEnum):
@@ -61,6 +64,8 @@ class NewVersion:
     bundle_key: str | None = None  # in the models bucket; set for a CANDIDATE only, because only that can be deployed
     sha256: str | None = None  # of the bundle's archive; set for a CANDIDATE and for a REFUSED one with a verified bundle
     manifest: str | None = None  # the bundle's manifest.json; set if sha256 is
+    semantic: str | None = None  # MAJOR.MINOR.PATCH (numbering.py); set if sha256 is
+    description: str | None = None  # what a person wrote about it
 
 
 @dataclass(frozen=True, slots=True)

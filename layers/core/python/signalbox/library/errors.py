@@ -4,6 +4,14 @@ LibraryError
 ├── TrainingPlanError      the plan or the parameters of a job are incomplete or contradictory
 ├── ArtifactError          the output of a job cannot be unpacked, is unsafe, or lacks required content
 ├── UnknownBundleError     an evaluation is of a bundle that belongs to no version in the library
+├── UnknownVersionError    the library has no such model or version
+├── LifecycleError         a version cannot take this step from where it stands
+├── ApprovalRefusedError   the gates do not approve, or no person may
+├── DeploymentStateError   a deployment cannot make this move from where it stands
+├── DeploymentConflictError another deployment of the slot is on its way
+├── DeploymentRefusedError the version may not be deployed so, or there is nothing to go back to
+├── LibraryAccessError     the caller lacks the role that the action needs
+├── BundleMissingError     the object of a bundle is absent or not the recorded one (adapters/aws/bundles.py)
 ├── JobEventError          register_model got a message that does not report the end of a job (job_events.py)
 └── TrainingServiceError   SageMaker refused a request, or has another job under the name (adapters/aws/training_jobs.py)
 """
@@ -27,3 +35,35 @@ class ArtifactError(LibraryError):
 
 class UnknownBundleError(LibraryError):
     """An evaluation is of a bundle that belongs to no version in the library."""
+
+
+class UnknownVersionError(LibraryError):
+    """The library has no such model, version or deployment."""
+
+
+class LifecycleError(LibraryError):
+    """A version cannot take this step from where it stands."""
+
+
+class ApprovalRefusedError(LibraryError):
+    """The gates do not approve the version, and no override was asked for or none is possible."""
+
+
+class DeploymentStateError(LibraryError):
+    """A deployment cannot make this move from where it stands."""
+
+
+class DeploymentConflictError(LibraryError):
+    """Another deployment of the same slot is on its way."""
+
+
+class DeploymentRefusedError(LibraryError):
+    """The version may not be deployed in this way, or there is nothing to go back to."""
+
+
+class LibraryAccessError(LibraryError):
+    """The caller lacks the role that the action needs."""
+
+
+class BundleMissingError(LibraryError):
+    """The object of a bundle is absent, too large, or not the one that was recorded."""

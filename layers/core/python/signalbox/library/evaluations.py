@@ -13,11 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from signalbox.inference.manifest import Gate, Verdict
 from signalbox.library.artifact import MAX_PACKED_BYTES, OUTPUT_ARCHIVE, unpack_artifact
 from signalbox.library.entries import EntityKey, EntityKind, VersionKey
 from signalbox.library.errors import ArtifactError, UnknownBundleError
 from signalbox.library.events import EvaluationFailed, ModelEvaluated
 from signalbox.library.judgements import EVALUATION_FILE, MAX_EVALUATION_BYTES, EvaluationFile, plain, read_evaluation, shortfalls
+from signalbox.library.lifecycle import Lifecycle, VersionDecision
 from signalbox.library.ports import ArtifactStore, Library, LibraryTransaction
 from signalbox.library.registration import JobOutcome
 
@@ -81,6 +83,11 @@ def _recorded(library: Library, job: FinishedEvaluation, found: EvaluationFile) 
         version = _judged_version(tx, found)
         if not tx.add_evaluation(version, evaluation):
             return EvaluationOutcome(version, new=False)
+        if evaluation.gates.get(Gate.G0) is Verdict.PASS:
+            tx.lock(version.entity)
+            if tx.lifecycle(version) is Lifecycle.DRAFT:
+                why = f"{job.name}: {Gate.G0.value} {Verdict.PASS.value}"
+                tx.add_decision(version, VersionDecision(Lifecycle.CANDIDATE, "evaluation", job.finished_at, why, job.name))
         event = ModelEvaluated(
             model=found.model,
             version=version.number,

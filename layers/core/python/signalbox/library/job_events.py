@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from signalbox.library.artifact import MODEL_ARCHIVE, OUTPUT_ARCHIVE
+from signalbox.library.entries import TRAINING
 from signalbox.library.errors import LibraryError
 from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.parameters import (
@@ -22,7 +23,7 @@ from signalbox.library.parameters import (
     Registration,
     TrainParameters,
 )
-from signalbox.library.registration import TRAINING, FinishedJob, JobEvaluation, JobOutcome
+from signalbox.library.registration import FinishedJob, JobEvaluation, JobOutcome
 from signalbox.library.training_jobs import MODEL_CHANNEL
 
 SOURCE: Final = "aws.sagemaker"

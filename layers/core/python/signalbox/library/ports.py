@@ -12,7 +12,11 @@ from datetime import datetime
 from typing import Protocol
 
 from signalbox.events import Event
-from signalbox.library.entries import EntityKey, NewVersion, VersionEvaluation, VersionKey
+from signalbox.library.catalogue import HistoryEntry, LineageEdge, VersionRecord, VersionReference, VersionSummary
+from signalbox.library.deployments import DeploymentState, LibraryDeployment, SignalCount, Slot
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey
+from signalbox.library.lifecycle import Lifecycle, VersionDecision
+from signalbox.signals.signal import DeploymentStage
 
 
 class LibraryTransaction(Protocol):
@@ -33,6 +37,21 @@ class LibraryTransaction(Protocol):
     def add_version(self, version: NewVersion) -> VersionKey:
         """Add a version with the next number, and its entity if it is new. The caller holds the entity's lock."""
 
+    def newest_bundle(self, entity: EntityKey) -> tuple[str, str] | None:
+        """Return the semantic number and the manifest of the newest version with a verified bundle, or None."""
+
+    def lifecycle(self, version: VersionKey) -> Lifecycle | None:
+        """Return where a version stands; None if nothing was decided about it."""
+
+    def add_decision(self, version: VersionKey, decision: VersionDecision) -> bool:
+        """Add the next step; return False if this request added one before. The caller holds the entity's lock."""
+
+    def add_tag(self, version: VersionKey, tag: str) -> bool:
+        """Add a tag; return False if the version has it."""
+
+    def record(self, reference: VersionReference, kind: EntityKind) -> VersionRecord:
+        """Return everything of a version. Raises UnknownVersionError that says what there is instead."""
+
     def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
         """Add an evaluation; return False if the version already has one from this source."""
 
@@ -48,6 +67,84 @@ class Library(Protocol):
 
     def transaction(self) -> AbstractContextManager[LibraryTransaction]:
         """Return a block that commits when it ends and rolls back when it raises."""
+
+
+class RegistryReader(Protocol):
+    """What the library shows. Each answer is one consistent snapshot."""
+
+    def versions(self, kind: EntityKind | None, name: str | None, tag: str | None, limit: int) -> Sequence[VersionSummary]:
+        """Return versions, newest first."""
+
+    def search(self, words: str, limit: int) -> Sequence[VersionSummary]:
+        """Return versions whose name, description or reason has all of these words, or that have one of them as a tag."""
+
+    def record(self, reference: VersionReference, kind: EntityKind) -> VersionRecord:
+        """As of LibraryTransaction."""
+
+    def lineage(self, version: VersionKey) -> Sequence[LineageEdge]:
+        """Return what a version was made from, and what was made from it, all the way."""
+
+    def history(self, version: VersionKey | None, limit: int) -> Sequence[HistoryEntry]:
+        """Return the newest changes of a version and its deployments, or of everything."""
+
+
+class SlotBook(Protocol):
+    """Deployments in the ledger. Every change locks the slot, is one transaction, and is an event beside the row."""
+
+    def slot(self, group: str) -> Slot:
+        """Return what serves and what is on its way."""
+
+    def move(self, name: str, to: DeploymentState, at: datetime, who: str, why: str) -> LibraryDeployment:
+        """Move a deployment on its way; nothing if it is there. Raises DeploymentStateError, UnknownVersionError."""
+
+    def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
+        """Make a warming deployment the one that serves, and what served before superseded or rolled back, in one commit."""
+
+    def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
+        """Count a cycle that was decided without a deployment on its way, once; the second fails it."""
+
+    def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
+        """Return how many decisions a deployment made in (since, until]."""
+
+    def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
+        """Withdraw what is on its way, or ask for an earlier deployment that served (to: its ordinal). Reads no bundle.
+
+        Returns what serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to
+        go back to.
+        """
+
+
+class DeploymentBook(SlotBook, Protocol):
+    """A slot, and what people ask of it."""
+
+    def deployments(self, group: str, limit: int) -> Sequence[LibraryDeployment]:
+        """Return the newest deployments of a slot, newest first. A row that cannot be read is left out."""
+
+    def request(
+        self,
+        version: VersionKey,
+        group: str,
+        stage: DeploymentStage,
+        *,
+        at: datetime,
+        who: str,
+        why: str,
+        request_id: str,
+        overridden: bool,
+        evaluated_rate: float | None,
+        only_first: bool = False,
+    ) -> LibraryDeployment:
+        """Ask for a deployment; the same request gives the same one. Raises DeploymentConflictError if one is on its way.
+
+        only_first: only into a slot that never had one; else return its newest.
+        """
+
+
+class BundleStore(Protocol):
+    """Bundles by address."""
+
+    def archive(self, key: str, sha256: str) -> bytes:
+        """Return a bundle's archive with exactly this hash. Raises BundleMissingError; other errors may be tried again."""
 
 
 class ArtifactStore(Protocol):

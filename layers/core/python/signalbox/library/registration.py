@@ -13,19 +13,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from signalbox.contracts import BUNDLES_PREFIX
 from signalbox.inference import BundleManifest, load_bundle
-from signalbox.inference.archive import pack_bundle
+from signalbox.inference.archive import pack_bundle, unpack_bundle
 from signalbox.inference.errors import BundleError, BundleManifestError
-from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE
+from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, Gate, Verdict
 from signalbox.library.artifact import MAX_PACKED_BYTES, unpack_artifact
-from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey, VersionState
+from signalbox.library.entries import (
+    TRAINING,
+    EntityKey,
+    EntityKind,
+    NewVersion,
+    VersionEvaluation,
+    VersionKey,
+    VersionState,
+)
 from signalbox.library.errors import ArtifactError
 from signalbox.library.events import ModelNotQualified, ModelRegistered, TrainingFailed
 from signalbox.library.judgements import (
@@ -38,10 +48,11 @@ from signalbox.library.judgements import (
     registers,
     shortfalls,
 )
+from signalbox.library.lifecycle import Lifecycle, VersionDecision
+from signalbox.library.numbering import MadeFrom, next_semantic
 from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import ArtifactStore, Library, LibraryTransaction
 
-TRAINING: Final = "training"  # source of the evaluation inside a bundle
 CANDLES: Final = "candles"  # name of the data set entity
 
 
@@ -64,6 +75,9 @@ class FinishedJob:
     artifact_uri: str  # where model.tar.gz is if the job completed
     reason: str | None = None  # why the job failed
     evaluation: JobEvaluation | None = None
+    who: str = "training"  # recorded for the first decision about the version
+    description: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,57 @@ def register(job: FinishedJob, *, artifacts: ArtifactStore, library: Library, wo
     if model.shortfall is None:
         artifacts.keep_bundle(model.key, model.archive)
     return _record_model(library, job, model)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedBundle:
+    """A bundle that a person, or the deployment itself, brings. archive: as `pack_bundle` writes it."""
+
+    archive: bytes
+    at: datetime
+    who: str
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+def register_bundle(
+    upload: UploadedBundle, *, artifacts: ArtifactStore, library: Library, workspace: Path
+) -> RegistrationOutcome:
+    """Record an uploaded bundle as a version; its origin is its hash, so one bundle is one version, however often it comes.
+
+    Nothing is recorded of a bundle that does not verify. Raises BundleError. workspace: as of `register`.
+    """
+    folder = unpack_bundle(upload.archive, workspace / "bundle")
+    manifest = load_bundle(folder).manifest
+    archive = pack_bundle(folder)  # as this code packs it, whatever packed the upload
+    model = _Model(
+        manifest=manifest,
+        manifest_text=(folder / MANIFEST_FILE).read_text(encoding="utf-8"),
+        archive=archive,
+        sha256=hashlib.sha256(archive).hexdigest(),
+        report=_report_of(folder),
+        further=None,
+        shortfall=None,
+    )
+    job = FinishedJob(
+        name=f"upload-{model.sha256}",
+        model=manifest.name,
+        outcome=JobOutcome.COMPLETED,
+        finished_at=upload.at,
+        artifact_uri="",
+        who=upload.who,
+        description=upload.description,
+        tags=upload.tags,
+    )
+    artifacts.keep_bundle(model.key, model.archive)
+    return _record_model(library, job, model)
+
+
+def _report_of(folder: Path) -> dict[str, Any]:
+    try:
+        return read_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE)
+    except ArtifactError as error:
+        raise BundleManifestError(f"{folder.name}: {error}") from error
 
 
 def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _Model:
@@ -199,6 +264,7 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registra
         bundle_key=model.key if wanted else None,
         sha256=model.sha256,
         manifest=model.manifest_text,
+        description=job.description,
     )
     own = VersionEvaluation(
         source=TRAINING,
@@ -212,14 +278,42 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registra
     with library.transaction() as tx:
         if (known := _known(tx, entity, job.name)) is not None:
             return RegistrationOutcome(known, None, new=False)
-        version = tx.add_version(version_facts)
+        version = tx.add_version(replace(version_facts, semantic=_semantic(tx, entity, manifest)))
         tx.add_evaluation(version, own)
+        if wanted:
+            tx.add_decision(version, _first_step(job, manifest))
+        for tag in job.tags:
+            tx.add_tag(version, tag)
         if model.further is not None:
             tx.add_evaluation(version, model.further)
         for needed, origin in lineage(manifest):
             tx.add_dependency(version, _recorded(tx, needed, origin, job.finished_at))
         tx.add_event(_announcement(job, version, model), job.finished_at)
     return RegistrationOutcome(version, state, new=True, reason=model.shortfall, qualified=wanted)
+
+
+def _semantic(tx: LibraryTransaction, entity: EntityKey, manifest: BundleManifest) -> str:
+    before = tx.newest_bundle(entity)
+    if before is None:
+        return next_semantic(None, None, made_from(manifest))
+    semantic, text = before
+    try:
+        earlier = made_from(BundleManifest.model_validate_json(text))
+    except ValidationError:  # of a format that this code no longer reads
+        earlier = None
+    return next_semantic(semantic, earlier, made_from(manifest))
+
+
+def made_from(manifest: BundleManifest) -> MadeFrom:
+    """Return what a bundle was made from."""
+    return MadeFrom(manifest.feature_schema.hash, dataset_hash(manifest))
+
+
+def _first_step(job: FinishedJob, manifest: BundleManifest) -> VersionDecision:
+    passed = manifest.gates[Gate.G0] is Verdict.PASS
+    state = Lifecycle.CANDIDATE if passed else Lifecycle.DRAFT
+    why = f"registered: {Gate.G0.value} {manifest.gates[Gate.G0].value}"
+    return VersionDecision(state, job.who, job.finished_at, why, job.name)
 
 
 def _headline(model: _Model) -> str:

@@ -265,6 +265,7 @@ def _score(
                 features=tuple(item.window[-1].tolist()),
                 known_at=known_at,
                 market=item.market,
+                overridden=model.overridden,
             )
         )
     return tuple(signals), tuple(failed)
@@ -291,6 +292,7 @@ def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | N
         known_at=signal.known_at,
         recent=recent,
         market=signal.market,
+        overridden=signal.overridden,
     )
 
 

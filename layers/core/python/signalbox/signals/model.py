@@ -53,6 +53,7 @@ class DeployedModel:
     horizon_minutes: int
     bundle: str = "unknown"  # the name in the bundle's manifest
     gates: Mapping[str, str] = field(default_factory=_unjudged)
+    overridden: bool = False  # as of Signal
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ class Signal:
     held_back: str | None = None  # the rate limit that it exceeds (rate_limit.py); such a signal is recorded but not issued
     known_at: datetime | None = None  # when its bars were complete, if the venue published some of them late
     market: str | None = None  # the fallback venue whose bars it was decided on; None if they are the stage's venue's
+    overridden: bool = False  # the model was approved by a person although gates did not pass
 
     @property
     def issued(self) -> bool:

@@ -33,7 +33,7 @@ ON CONFLICT DO NOTHING
 """
 # An unknown account is recorded without its name, because callers could send any number of invented names, each making a row.
 # The minute comes from the server, because a caller chooses the instant of a message and could make a row for each.
-_RECORD: Final = """
+RECORD_REFUSAL: Final = """
 INSERT INTO access_refusals (account, principal, action, minute, needed, held)
 SELECT coalesce((SELECT account FROM accounts WHERE account = %s), ''), %s, %s, date_trunc('minute', clock_timestamp()), %s, %s
 ON CONFLICT DO NOTHING
@@ -79,7 +79,7 @@ class PostgresAccessBook:
     def record(self, refusal: Refusal) -> None:
         with self._source.transaction() as connection:
             values = (refusal.account, refusal.principal, refusal.action, refusal.needed, refusal.held)
-            connection.execute(_RECORD, values)
+            connection.execute(RECORD_REFUSAL, values)
 
 
 def _access(row: Sequence[Any]) -> Access:

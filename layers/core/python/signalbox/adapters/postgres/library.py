@@ -14,15 +14,33 @@ from typing import Final
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
+from signalbox.adapters.postgres.registry import record_of
 from signalbox.events import Event
+from signalbox.library.catalogue import VersionRecord, VersionReference
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey
+from signalbox.library.lifecycle import Lifecycle, VersionDecision
 
 _INSERT_VERSION: Final = """
-INSERT INTO versions (kind, name, number, origin, state, created_at, reason, bundle_key, sha256, manifest)
+INSERT INTO versions (kind, name, number, origin, state, created_at, reason, bundle_key, sha256, manifest, semantic, description)
 SELECT %(kind)s, %(name)s, coalesce(max(number), 0) + 1, %(origin)s, %(state)s, %(created_at)s, %(reason)s, %(bundle_key)s,
-    %(sha256)s, %(manifest)s
+    %(sha256)s, %(manifest)s, %(semantic)s, %(description)s
 FROM versions WHERE kind = %(kind)s AND name = %(name)s
 RETURNING number
+"""
+NEWEST_BUNDLE: Final = """
+SELECT semantic, manifest FROM versions WHERE kind = %s AND name = %s AND semantic IS NOT NULL ORDER BY number DESC LIMIT 1
+"""
+NEWEST_DECISION: Final = """
+SELECT state FROM version_decisions WHERE (kind, name, number) = (%s, %s, %s) ORDER BY step DESC LIMIT 1
+"""
+SAME_DECISION: Final = """
+SELECT EXISTS (SELECT FROM version_decisions WHERE (request_id, kind, name, number) = (%s, %s, %s, %s))
+"""
+_INSERT_DECISION: Final = """
+INSERT INTO version_decisions (kind, name, number, step, state, who, at, why, request_id, overridden)
+SELECT %(kind)s, %(name)s, %(number)s, coalesce(max(step), 0) + 1, %(state)s, %(who)s, %(at)s, %(why)s, %(request_id)s,
+    %(overridden)s
+FROM version_decisions WHERE kind = %(kind)s AND name = %(name)s AND number = %(number)s
 """
 
 
@@ -83,9 +101,39 @@ class PostgresLibraryTransaction:
             "bundle_key": version.bundle_key,
             "sha256": version.sha256,
             "manifest": version.manifest,
+            "semantic": version.semantic,
+            "description": version.description,
         }
         (number,) = self._connection.execute(_INSERT_VERSION, row).fetchone() or (0,)
         return VersionKey(version.entity, number)
+
+    def newest_bundle(self, entity: EntityKey) -> tuple[str, str] | None:
+        found = self._connection.execute(NEWEST_BUNDLE, (entity.kind.value, entity.name)).fetchone()
+        return None if found is None else (found[0], found[1])
+
+    def lifecycle(self, version: VersionKey) -> Lifecycle | None:
+        found = self._connection.execute(NEWEST_DECISION, _columns(version)).fetchone()
+        return None if found is None else Lifecycle(found[0])
+
+    def add_decision(self, version: VersionKey, decision: VersionDecision) -> bool:
+        kind, name, number = _columns(version)
+        same = self._connection.execute(SAME_DECISION, (decision.request_id, kind, name, number)).fetchone()
+        if same is not None and same[0]:
+            return False
+        facts = {"state": decision.state.value, "who": decision.who, "at": decision.at, "why": decision.why}
+        of = {"kind": kind, "name": name, "number": number}
+        row = {**of, **facts, "request_id": decision.request_id, "overridden": decision.overridden}
+        return self._connection.execute(_INSERT_DECISION, row).rowcount == 1
+
+    def add_tag(self, version: VersionKey, tag: str) -> bool:
+        cursor = self._connection.execute(
+            "INSERT INTO version_tags (kind, name, number, tag) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (*_columns(version), tag),
+        )
+        return cursor.rowcount == 1
+
+    def record(self, reference: VersionReference, kind: EntityKind) -> VersionRecord:
+        return record_of(self._connection, reference, kind)
 
     def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
         row = (

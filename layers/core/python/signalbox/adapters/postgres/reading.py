@@ -39,7 +39,7 @@ class FallbackDecisions:
 
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
-    held_back, known_at, market
+    held_back, known_at, market, overridden
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
 """
@@ -96,6 +96,7 @@ class LedgerReader:
                 held_back=held_back,
                 known_at=known_at,
                 market=market,
+                overridden=overridden,
             )
             for (
                 symbol,
@@ -113,6 +114,7 @@ class LedgerReader:
                 held_back,
                 known_at,
                 market,
+                overridden,
             ) in rows
         )
 

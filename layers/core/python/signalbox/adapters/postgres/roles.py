@@ -126,8 +126,44 @@ _DUMPED: Final = (  # every table: a dump that lacks one is none, and says so (a
     *("cycle_parts", "cycles", "day_baselines", "dependencies", "deployed_models", "disposals", "entities", "equity_snapshots"),
     *("evaluations", "execution_quality", "fills", "halts", "locks", "lots", "order_events", "orders", "outbox", "positions"),
     *("published_reports", "refusals", "report_marks", "risk_events", "schema_migrations", "signals", "standing_orders"),
-    *("symbol_status", "trades", "venue_view_parts", "versions"),
+    *("deployment_events", "deployments", "symbol_status", "trades", "venue_view_parts", "version_decisions", "version_tags"),
+    "versions",
 )
+_DEPLOYED: Final = _names(
+    "deployment kind name number symbol_group ordinal stage state requested_at changed_at who why overridden evaluated_rate"
+    " replaces restores request_id"
+)
+_DEPLOYMENTS: Final = {  # what moves a deployment; a trigger keeps the events as they are
+    "deployments": Rights(select=True, insert=_DEPLOYED, update=("state", "changed_at", "missed", "reason")),
+    "deployment_events": Rights(select=True, insert=("deployment", "step", "state", "at", "who", "why", "missed_cycle")),
+}
+_VERSION: Final = _names("kind name number origin state created_at reason bundle_key sha256 manifest semantic description")
+_REGISTERED: Final = {  # what adds a version
+    "entities": Rights(insert=("kind", "name", "created_at")),
+    "versions": Rights(select=True, insert=_VERSION),
+    "evaluations": Rights(
+        select=True,
+        insert=(
+            "kind",
+            "name",
+            "number",
+            "source",
+            "evaluated_at",
+            "qualifies",
+            "headline",
+            "gates",
+            "report",
+            "period_start",
+            "period_end",
+        ),
+    ),
+    "dependencies": Rights(insert=("kind", "name", "number", "needs_kind", "needs_name", "needs_number")),
+    "version_decisions": Rights(
+        select=True,
+        insert=("kind", "name", "number", "step", "state", "who", "at", "why", "request_id", "overridden"),
+    ),
+    "outbox": OUTBOX,
+}
 _SEQUENCES: Final = (
     *("account_access_sequence_seq", "bookings", "halts_sequence_seq", "order_events_sequence_seq"),
     *("outbox_sequence_seq", "risk_events_sequence_seq"),
@@ -150,9 +186,12 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 select=True,
                 insert=(
                     "symbol", "decided_at", "deployment", "stage", "direction", "tier", "probability_up", "price", "late",
-                    "schema_name", "schema_hash", "features", "held_back", "known_at", "market",
+                    "schema_name", "schema_hash", "features", "held_back", "known_at", "market", "overridden",
                 ),
             ),
+            **_DEPLOYMENTS,
+            "versions": READ,
+            "version_decisions": READ,
             "deployed_models": Rights(insert=("deployment", "stage", "bundle", "gates", "first_decided_at")),
             "refusals": Rights(insert=("venue", "cycle_at", "symbol", "reason", "detail")),
             "symbol_status": Rights(
@@ -213,26 +252,25 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
     ),
     DatabaseRole(
         database_user(Function.REGISTER_MODEL),
-        {
-            "entities": Rights(insert=("kind", "name", "created_at")),
-            "versions": Rights(
-                select=True,
-                insert=(
-                    "kind", "name", "number", "origin", "state", "created_at", "reason", "bundle_key", "sha256", "manifest",
-                ),
-            ),
-            "evaluations": Rights(
-                select=True,
-                insert=(
-                    "kind", "name", "number", "source", "evaluated_at", "qualifies", "headline", "gates", "report",
-                    "period_start", "period_end",
-                ),
-            ),
-            "dependencies": Rights(insert=("kind", "name", "number", "needs_kind", "needs_name", "needs_number")),
-            "outbox": OUTBOX,
-        },
+        _REGISTERED,
         {},
         emits=emitted_by(Function.REGISTER_MODEL),
+    ),
+    DatabaseRole(
+        database_user(Function.LIBRARY_API),
+        {
+            **_REGISTERED,
+            **_DEPLOYMENTS,
+            "dependencies": Rights(
+                select=True, insert=("kind", "name", "number", "needs_kind", "needs_name", "needs_number")
+            ),
+            "version_tags": Rights(select=True, insert=("kind", "name", "number", "tag")),
+            "accounts": READ,
+            "account_access": READ,
+            "access_refusals": Rights(insert=("account", "principal", "action", "minute", "needed", "held")),
+        },
+        {},
+        emits=emitted_by(Function.LIBRARY_API),
     ),
     DatabaseRole(
         database_user(Function.DUMP_DATABASE),

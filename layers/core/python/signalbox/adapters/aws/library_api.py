@@ -1,0 +1,120 @@
+"""The library over HTTP: one signed route for each verb, `POST /library/VERB` with a JSON object. A thin door.
+
+The caller is the IAM principal that the gateway verified, and the time is the gateway's. Errors are problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from pydantic import ValidationError
+
+from signalbox.errors import SignalboxError
+from signalbox.inference.errors import BundleError
+from signalbox.ledger_errors import LedgerError
+from signalbox.library.commands import AnyLibraryRequest, parse_library_request
+from signalbox.library.errors import (
+    ApprovalRefusedError,
+    ArtifactError,
+    BundleMissingError,
+    DeploymentConflictError,
+    DeploymentRefusedError,
+    DeploymentStateError,
+    LibraryAccessError,
+    LifecycleError,
+    UnknownVersionError,
+)
+from signalbox.problems import MEDIA_TYPE, Problem, invalid_values, type_named
+from signalbox.wire import WireError, checked, parse_object
+
+MAX_LIBRARY_BODY: Final = 16_384  # bytes; the longest request has under two thousand
+_OCCURRENCE: Final = "urn:signalbox:request:"
+_STATUSES: Final[Mapping[type[SignalboxError], tuple[HTTPStatus, str]]] = {
+    WireError: (HTTPStatus.BAD_REQUEST, "invalid-request"),
+    UnknownVersionError: (HTTPStatus.NOT_FOUND, "unknown-version"),
+    LifecycleError: (HTTPStatus.CONFLICT, "illegal-step"),
+    ApprovalRefusedError: (HTTPStatus.CONFLICT, "approval-refused"),
+    DeploymentConflictError: (HTTPStatus.CONFLICT, "deployment-conflict"),
+    DeploymentStateError: (HTTPStatus.CONFLICT, "deployment-conflict"),
+    DeploymentRefusedError: (HTTPStatus.CONFLICT, "deployment-refused"),
+    LibraryAccessError: (HTTPStatus.FORBIDDEN, "role-missing"),
+    ArtifactError: (HTTPStatus.UNPROCESSABLE_ENTITY, "bundle-refused"),
+    BundleMissingError: (HTTPStatus.UNPROCESSABLE_ENTITY, "bundle-refused"),
+    BundleError: (HTTPStatus.UNPROCESSABLE_ENTITY, "bundle-refused"),
+    LedgerError: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
+}
+
+
+class LibraryService(Protocol):
+    """The part of the application that the routes use."""
+
+    def answer(self, asked: AnyLibraryRequest, who: str, at: datetime) -> Any:
+        """Return the answer in JSON's types."""
+
+
+class UnnamedCallerError(SignalboxError):
+    """A request reached the function without a verified caller."""
+
+
+def library_api(service: LibraryService) -> APIGatewayHttpResolver:  # noqa: C901 - a door with its errors
+    """Return the routes for a library."""
+    api = APIGatewayHttpResolver()
+
+    def occurrence() -> str:
+        return f"{_OCCURRENCE}{api.current_event.request_context.get('requestId', '')}"
+
+    def caller() -> str:
+        authorizer = api.current_event.request_context.get("authorizer") or {}
+        who = (authorizer.get("iam") or {}).get("userArn")
+        if not who:
+            raise UnnamedCallerError("expected a request signed with an IAM identity")
+        return str(who)
+
+    @api.post("/library/<verb>")
+    def asked(verb: str) -> Response[str]:
+        who = caller()
+        try:
+            text = api.current_event.decoded_body
+        except ValueError as error:
+            raise WireError(f"the body is not JSON: {error}") from None
+        facts = parse_object(text, max_bytes=MAX_LIBRARY_BODY) if text else {}
+        if "verb" in facts:
+            raise WireError("expected no verb in the body: the path has it")
+        found = parse_library_request(verb, checked(facts))
+        at = datetime.fromtimestamp(int(api.current_event.request_context["timeEpoch"]) / 1000, UTC)
+        return _replied(HTTPStatus.OK, service.answer(found, who, at))
+
+    def refused(error: SignalboxError) -> Response[str]:
+        status, name = next(
+            (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES),
+            (HTTPStatus.UNAUTHORIZED, "unsigned") if isinstance(error, UnnamedCallerError) else (HTTPStatus.CONFLICT, "refused"),
+        )
+        return problem(status, name, str(error))
+
+    def problem(status: HTTPStatus, name: str, detail: str, errors: Any = ()) -> Response[str]:
+        found = Problem(
+            type=type_named(name), title=status.phrase, status=int(status), detail=detail, instance=occurrence(), errors=errors
+        )
+        return _replied(status, found.to_json(), MEDIA_TYPE)
+
+    def invalid(error: ValidationError) -> Response[str]:
+        values = invalid_values(error, skip=1)  # the first place is the verb
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "the request has wrong values", values)
+
+    api.exception_handler(SignalboxError)(refused)
+    api.exception_handler(ValidationError)(invalid)
+
+    @api.not_found
+    def nowhere(_error: Exception) -> Response[str]:
+        return problem(HTTPStatus.NOT_FOUND, "no-route", f"no route {api.current_event.http_method} {api.current_event.raw_path}")
+
+    return api
+
+
+def _replied(status: HTTPStatus, body: Any, content_type: str = content_types.APPLICATION_JSON) -> Response[str]:
+    return Response(status_code=int(status), content_type=content_type, body=json.dumps(body))

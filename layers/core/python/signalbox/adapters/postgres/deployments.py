@@ -1,0 +1,286 @@
+"""Deployments on PostgreSQL (`library.ports.DeploymentBook`).
+
+Every change takes the slot's advisory lock, so that two requests meet here and not in the rows; partial unique indexes refuse
+what would slip through. A state changes with its event in one transaction. What a rollback needs is read by columns, so that
+a manifest or a row that nobody can read any more does not stand in its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.library.deployments import (
+    DeploymentState,
+    LibraryDeployment,
+    SignalCount,
+    Slot,
+    deployment_name,
+    missed,
+    moved,
+)
+from signalbox.library.entries import EntityKey, EntityKind, VersionKey
+from signalbox.library.errors import (
+    DeploymentConflictError,
+    DeploymentRefusedError,
+    DeploymentStateError,
+    UnknownVersionError,
+)
+from signalbox.signals.signal import DeploymentStage
+
+_COLUMNS: Final[LiteralString] = """
+SELECT d.deployment, d.kind, d.name, d.number, v.semantic, d.symbol_group, d.ordinal, d.stage, d.state, d.requested_at,
+    d.changed_at, d.who, d.why, v.bundle_key, v.sha256, d.overridden, d.evaluated_rate, d.replaces, d.restores, d.missed, d.reason
+FROM deployments AS d JOIN versions AS v USING (kind, name, number)
+"""
+CURRENT: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND d.state = 'healthy' ORDER BY ordinal DESC LIMIT 1"
+INCOMING: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND d.state IN ('pending', 'validating', 'warming')"
+NEWEST: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s ORDER BY ordinal DESC LIMIT %s"
+NAMED: Final[LiteralString] = f"{_COLUMNS} WHERE deployment = %s"
+REQUESTED: Final[LiteralString] = f"{_COLUMNS} WHERE d.request_id = %s"
+NUMBERED: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal = %s"
+# an earlier deployment of another version that served, was not taken back itself, and was not rejected or retired since
+EARLIER: Final[LiteralString] = f"""{_COLUMNS}
+WHERE symbol_group = %s AND ordinal < %s AND d.state = 'superseded' AND (d.name, d.number) <> (%s, %s)
+    AND v.bundle_key IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM version_decisions AS r
+        WHERE (r.kind, r.name, r.number) = (d.kind, d.name, d.number) AND r.state IN ('rejected', 'retired')
+    )
+ORDER BY ordinal DESC LIMIT 1
+"""
+OF_VERSION: Final[LiteralString] = "SELECT count(*) FROM deployments WHERE (kind, name, number) = (%s, %s, %s)"
+NEXT_ORDINAL: Final[LiteralString] = "SELECT coalesce(max(ordinal), 0) + 1 FROM deployments WHERE symbol_group = %s"
+ENDED: Final[LiteralString] = """
+SELECT EXISTS (
+    SELECT FROM version_decisions WHERE (kind, name, number) = (%s, %s, %s) AND state IN ('rejected', 'retired')
+)
+"""
+COUNTED: Final[LiteralString] = """
+SELECT count(*), count(*) FILTER (WHERE direction <> 'HOLD') FROM signals
+WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND NOT late
+"""
+MISSED: Final[LiteralString] = "SELECT EXISTS (SELECT FROM deployment_events WHERE deployment = %s AND missed_cycle = %s)"
+_INSERT: Final = """
+INSERT INTO deployments (deployment, kind, name, number, symbol_group, ordinal, stage, state, requested_at, changed_at, who, why,
+    overridden, evaluated_rate, replaces, restores, request_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'pending', %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+_EVENT: Final = """
+INSERT INTO deployment_events (deployment, step, state, at, who, why, missed_cycle)
+SELECT %(deployment)s, coalesce(max(step), 0) + 1, %(state)s, %(at)s, %(who)s, %(why)s, %(missed)s
+FROM deployment_events WHERE deployment = %(deployment)s
+"""
+_UPDATE: Final = "UPDATE deployments SET state = %s, changed_at = %s, missed = %s, reason = %s WHERE deployment = %s"
+ITSELF: Final = "signalbox"  # recorded as `who` for what no person asked for
+
+
+class PostgresDeployments:
+    """Deployments on a connection source. Raises LedgerError as described in `errors.py`."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+
+    def slot(self, group: str) -> Slot:
+        with self._source.snapshot() as connection:
+            return _slot(connection, group)
+
+    def deployments(self, group: str, limit: int) -> Sequence[LibraryDeployment]:
+        with self._source.snapshot() as connection:
+            rows = connection.execute(NEWEST, (group, limit)).fetchall()
+        return tuple(one for one in map(_readable, rows) if one is not None)
+
+    def request(
+        self,
+        version: VersionKey,
+        group: str,
+        stage: DeploymentStage,
+        *,
+        at: datetime,
+        who: str,
+        why: str,
+        request_id: str,
+        overridden: bool,
+        evaluated_rate: float | None,
+        only_first: bool = False,
+    ) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            _lock(connection, group)
+            if (same := _one(connection, REQUESTED, request_id)) is not None:
+                if (same.version, same.stage) != (version, stage):
+                    raise DeploymentConflictError(f"request {request_id} asked for {same.name} before; use another request id")
+                return same
+            if only_first and (newest := _one(connection, NEWEST, group, 1)) is not None:
+                return newest
+            slot = _slot(connection, group)
+            if slot.incoming is not None:
+                raise _on_its_way(slot.incoming)
+            replaces = None if slot.current is None else slot.current.name
+            facts = (at, who, why, overridden, evaluated_rate, replaces, None, request_id)
+            return _added(connection, version, group, stage, facts)
+
+    def move(self, name: str, to: DeploymentState, at: datetime, who: str, why: str) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            one = _locked(connection, name)
+            if one.state is to:
+                return one
+            return _save(connection, moved(one, to, at, why if to is DeploymentState.FAILED else None), who, why)
+
+    def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            one = _locked(connection, name)
+            if one.state is DeploymentState.HEALTHY:
+                return one
+            found = moved(one, DeploymentState.HEALTHY, at)
+            before = _slot(connection, one.group).current
+            if before is not None:
+                ends = DeploymentState.SUPERSEDED if one.restores is None else DeploymentState.ROLLED_BACK
+                reason = None if one.restores is None else one.why
+                _save(connection, moved(before, ends, at, reason), one.who, f"{one.name} took over: {one.why}")
+            return _save(connection, found, ITSELF, why)
+
+    def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            one = _locked(connection, name)
+            counted = connection.execute(MISSED, (name, cycle_at)).fetchone()
+            if not one.is_incoming or (counted is not None and counted[0]):
+                return one
+            found = missed(one, cycle_at, why)
+            return _save(connection, found, ITSELF, found.reason or why, missed_cycle=cycle_at)
+
+    def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
+        with self._source.snapshot() as connection:
+            decisions, signals = connection.execute(COUNTED, (name, since, until)).fetchone() or (0, 0)
+        return SignalCount(decisions, signals)
+
+    def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            _lock(connection, group)
+            if (same := _one(connection, REQUESTED, request_id)) is not None:
+                return same
+            slot = _slot(connection, group)
+            if slot.incoming is not None:
+                reason = f"withdrawn: {why}"
+                withdrawn = _save(connection, moved(slot.incoming, DeploymentState.FAILED, at, reason), who, reason)
+                if to is None or (slot.current is not None and to == slot.current.ordinal):
+                    return slot.current or withdrawn
+            target = _target(connection, group, slot.current, to)
+            replaces = None if slot.current is None else slot.current.name
+            facts = (at, who, why, target.overridden, target.evaluated_rate, replaces, target.name, request_id)
+            return _added(connection, target.version, group, target.stage, facts)
+
+
+def _target(connection: Connection, group: str, current: LibraryDeployment | None, to: int | None) -> LibraryDeployment:
+    if to is None:
+        name, number = ("", 0) if current is None else (current.version.entity.name, current.version.number)
+        before = 2**31 - 1 if current is None else current.ordinal
+        found = _one(connection, EARLIER, group, before, name, number)
+        if found is None:
+            raise DeploymentRefusedError("there is no earlier healthy deployment of another version to go back to")
+        return found
+    found = _one(connection, NUMBERED, group, to)
+    if found is None:
+        raise UnknownVersionError(f"the slot {group} has no deployment {to}; `signalbox library history` lists them")
+    if found.state not in {DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK}:
+        raise DeploymentRefusedError(f"deployment {to} ({found.name}) is {found.state}: expected one that served earlier")
+    ended = connection.execute(ENDED, _key(found.version)).fetchone()
+    if ended is not None and ended[0]:
+        raise DeploymentRefusedError(f"deployment {to} ({found.name}) is of a version that was rejected or retired since")
+    return found
+
+
+def _added(
+    connection: Connection, version: VersionKey, group: str, stage: DeploymentStage, facts: tuple[Any, ...]
+) -> LibraryDeployment:
+    at, who, why, overridden, rate, replaces, restores, request_id = facts
+    (before,) = connection.execute(OF_VERSION, _key(version)).fetchone() or (0,)
+    (ordinal,) = connection.execute(NEXT_ORDINAL, (group,)).fetchone() or (1,)
+    name = deployment_name(version, before)
+    row = (name, *_key(version), group, ordinal, stage.value, at, at, who, why, overridden, rate, replaces, restores, request_id)
+    if connection.execute(_INSERT, row).rowcount != 1:
+        raise DeploymentConflictError(f"another deployment of the slot {group} is on its way, or has the name {name}")
+    added = _one(connection, NAMED, name)
+    if added is None:  # its version has no bundle
+        raise DeploymentRefusedError(f"{version.entity.name}@{version.number} has no verified bundle")
+    _log(connection, added, at, who, why)
+    return added
+
+
+def _on_its_way(one: LibraryDeployment) -> DeploymentConflictError:
+    return DeploymentConflictError(
+        f"deployment {one.ordinal} ({one.name}, by {one.who}) is {one.state}; wait until a cycle decided, or take it back with"
+        " `signalbox library rollback`"
+    )
+
+
+def _lock(connection: Connection, group: str) -> None:
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"signalbox slot {group}",))
+
+
+def _locked(connection: Connection, name: str) -> LibraryDeployment:
+    found = _one(connection, NAMED, name)
+    if found is None:
+        raise UnknownVersionError(f"no deployment {name}")
+    _lock(connection, found.group)
+    again = _one(connection, NAMED, name)
+    if again is None:
+        raise UnknownVersionError(f"no deployment {name}")
+    return again
+
+
+def _save(
+    connection: Connection, one: LibraryDeployment, who: str, why: str, *, missed_cycle: datetime | None = None
+) -> LibraryDeployment:
+    connection.execute(_UPDATE, (one.state.value, one.changed_at, one.missed, one.reason, one.name))
+    _log(connection, one, missed_cycle or one.changed_at, who, why, missed_cycle=missed_cycle)
+    return one
+
+
+def _log(
+    connection: Connection, one: LibraryDeployment, at: datetime, who: str, why: str, *, missed_cycle: datetime | None = None
+) -> None:
+    row = {"deployment": one.name, "state": one.state.value, "at": at, "who": who, "why": why, "missed": missed_cycle}
+    connection.execute(_EVENT, row)
+
+
+def _slot(connection: Connection, group: str) -> Slot:
+    return Slot(_one(connection, CURRENT, group), _one(connection, INCOMING, group))
+
+
+def _one(connection: Connection, query: LiteralString, *values: object) -> LibraryDeployment | None:
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else _deployment(row)
+
+
+def _readable(row: Sequence[Any]) -> LibraryDeployment | None:
+    try:
+        return _deployment(row)
+    except (ValueError, DeploymentStateError):
+        return None
+
+
+def _deployment(row: Sequence[Any]) -> LibraryDeployment:
+    name, kind, entity, number, semantic, group, ordinal, stage, state, *rest = row
+    requested_at, changed_at, who, why, bundle_key, sha256, *tail = rest
+    return LibraryDeployment(
+        name,
+        VersionKey(EntityKey(EntityKind(kind), entity), number),
+        semantic or "",
+        group,
+        ordinal,
+        DeploymentStage(stage),
+        DeploymentState(state),
+        requested_at,
+        changed_at,
+        who,
+        why,
+        bundle_key or "",
+        sha256 or "",
+        *tail,
+    )
+
+
+def _key(version: VersionKey) -> tuple[str, str, int]:
+    return version.entity.kind.value, version.entity.name, version.number

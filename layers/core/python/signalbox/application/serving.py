@@ -1,0 +1,219 @@
+"""Which model decides a cycle: the deployment on its way to the slot if it loads, else what serves. One reference is swapped.
+
+A deployment is looked up in the ledger at every cycle. A new one is fetched by address; its sha256, schema hash and golden rows
+are verified, it scores once, and only then is the reference replaced; a cycle that runs meanwhile keeps the model it began with.
+Whatever fails leaves the old model at work, is recorded with its reason, and is announced by the cycle. If S3 or the ledger
+does not answer, that is not the bundle's fault: it is tried again, but not beyond two cycles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from signalbox.contracts import CYCLE_MINUTES
+from signalbox.inference import Ensemble, load_bundle
+from signalbox.inference.archive import unpack_bundle
+from signalbox.inference.errors import BundleError
+from signalbox.library.deployments import (
+    ALL_SYMBOLS,
+    RATE_WINDOW,
+    DeploymentState,
+    LibraryDeployment,
+    Slot,
+    signal_rate_fault,
+)
+from signalbox.library.errors import BundleMissingError, LibraryError
+from signalbox.library.ports import BundleStore, SlotBook
+from signalbox.signals.cycle import CycleOutcome, RefusalReason
+from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
+from signalbox.signals.ports import CycleState
+from signalbox.signals.signal import DeploymentStage, Thresholds
+from signalbox.wire import readable
+
+ITSELF: Final = "generate_signals"  # recorded as `who` of what no person did
+_REASON_LENGTH: Final = 500
+_FINAL: Final = (BundleError, BundleMissingError, MemoryError, RecursionError)  # the bundle's fault: it is not tried again
+_WARM_ROWS: Final = 3
+_NOTHING: Final = "none"
+_INSTANT: Final = timedelta(microseconds=1)  # periods begin after their start, and the first cycle belongs to this one
+
+
+class ServingModels:
+    """Gives each cycle the model to use, and records what became of it. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        book: SlotBook,
+        bundles: BundleStore,
+        *,
+        load: Callable[[Path], Ensemble] = load_bundle,
+        group: str = ALL_SYMBOLS,
+    ) -> None:
+        self._book, self._bundles, self._load, self._group = book, bundles, load, group
+        self._model: DeployedModel | None = None
+        self._slot = Slot(None, None)
+        self._loaded: Mapping[str, DeployedModel] = {}  # at most two: what serves and what is on its way
+        self._refused: dict[str, ModelProblem] = {}  # bundles at fault, which are not fetched again
+        self._swapping = threading.Lock()
+        self._rate_told: str | None = None
+
+    @property
+    def model(self) -> DeployedModel | None:
+        """The model at work: one reference, read without a lock."""
+        return self._model
+
+    def choose(self, at: datetime) -> ModelChoice:
+        """Return the model for the cycle at `at`, and why a newer one is not used. Never raises."""
+        with self._swapping:
+            try:
+                slot = self._book.slot(self._group)
+            except Exception as error:  # noqa: BLE001 - the cycle meets the same ledger, and says what is wrong with it
+                return ModelChoice(self._model, self._problem(self._group, error))
+            problem = self._swap(slot, at)
+            return ModelChoice(self._model, problem)
+
+    def _swap(self, slot: Slot, at: datetime) -> ModelProblem | None:
+        """Bring what is in memory to what the ledger says; return why it is not. Here alone the reference is replaced."""
+        model = problem = None
+        if slot.incoming is not None:
+            slot, model, problem = self._prepared(slot, slot.incoming, at)
+        if model is None and slot.current is not None:
+            model, fault = self._current(slot.current)
+            problem = problem or fault
+        if model is None and slot.current is None and slot.incoming is None:
+            problem = problem or ModelProblem(_NOTHING, "nothing is deployed; run `signalbox library deploy`", None)
+        elif model is None:
+            model = self._model  # what serves by the ledger cannot be loaded: whatever is at work stays at work
+        wanted = {one.name for one in (slot.current, slot.incoming) if one is not None}
+        self._slot, self._model = slot, model
+        self._loaded = {name: one for name, one in self._loaded.items() if name in wanted}
+        if problem is not None:
+            kept = None if model is None or model.deployment == problem.deployment else model.deployment
+            return replace(problem, kept=kept)
+        return None
+
+    def _prepared(
+        self, slot: Slot, one: LibraryDeployment, at: datetime
+    ) -> tuple[Slot, DeployedModel | None, ModelProblem | None]:
+        """Return the deployment on its way, verified and warm; or the slot without it, if its bundle is at fault."""
+        try:
+            if one.state is DeploymentState.PENDING:
+                one = self._book.move(one.name, DeploymentState.VALIDATING, at, ITSELF, "fetching and verifying the bundle")
+            model, problem = self._current(one)
+            if problem is not None and one.name in self._refused:
+                self._book.move(one.name, DeploymentState.FAILED, at, ITSELF, problem.reason)
+                return Slot(slot.current, None), None, problem
+            if model is not None and one.state is DeploymentState.VALIDATING:
+                one = self._book.move(one.name, DeploymentState.WARMING, at, ITSELF, "verified and warm; decides its first cycle")
+        except Exception as error:  # noqa: BLE001 - the ledger did not answer, or another function was faster: tried again
+            return slot, None, self._problem(one.name, error)
+        return Slot(slot.current, one), model, problem
+
+    def _current(self, one: LibraryDeployment) -> tuple[DeployedModel | None, ModelProblem | None]:
+        """Return a deployment's model from memory or from its bundle, or why there is none."""
+        if one.name in self._loaded:
+            return self._loaded[one.name], None
+        if one.name in self._refused:
+            return None, self._refused[one.name]
+        try:
+            model = self._fetched(one)
+        except _FINAL as error:
+            self._refused[one.name] = self._problem(one.name, error)
+            return None, self._refused[one.name]
+        except Exception as error:  # noqa: BLE001 - S3 did not answer, or the disk is full: not the bundle's fault, so tried again
+            return None, self._problem(one.name, error)
+        self._loaded = {**self._loaded, one.name: model}
+        return model, None
+
+    def decided(self, outcome: CycleOutcome, choice: ModelChoice) -> ModelProblem | None:
+        """Record what a decided cycle says of the slot; return what ended a deployment because of it.
+
+        Raises LedgerError: the cycle is committed already, and the next one says it again.
+        """
+        if outcome.state is not CycleState.READY:
+            return None
+        if self._slot.incoming is not None:
+            try:
+                return self._judge_incoming(self._slot.incoming, outcome, choice)
+            except LibraryError:
+                return None  # another function was faster, or a person took it back: the next cycle sees what the ledger says
+        return self._watch_rate(self._slot.current, choice.model, outcome.cycle_at)
+
+    def _judge_incoming(self, one: LibraryDeployment, outcome: CycleOutcome, choice: ModelChoice) -> ModelProblem | None:
+        at, model = outcome.cycle_at, choice.model
+        if model is not None and model.deployment == one.name:
+            if outcome.signals:
+                self._book.confirm(one.name, at, f"decided the cycle of {at.isoformat()}")
+                return None
+            failed = [refusal for refusal in outcome.refusals if refusal.reason == RefusalReason.MODEL_FAILED]
+            if not failed:
+                return None  # no symbol had its bars: that says nothing about the model
+            reason = f"it cannot score: {failed[0].symbol}: {failed[0].detail}"[:_REASON_LENGTH]
+        else:
+            reason = "it was not loaded" if choice.problem is None else choice.problem.reason
+        found = self._book.miss(one.name, at, reason)
+        if found.state is not DeploymentState.FAILED:
+            return None
+        kept = None if self._slot.current is None else self._slot.current.name
+        return ModelProblem(one.name, found.reason or reason, kept)
+
+    def _watch_rate(self, one: LibraryDeployment | None, model: DeployedModel | None, at: datetime) -> ModelProblem | None:
+        if one is None or model is None or model.deployment != one.name or self._rate_told == one.name:
+            return None
+        if one.evaluated_rate is None:
+            return None
+        since = max(one.changed_at - _INSTANT, at - RATE_WINDOW)
+        overlap = max(1, model.horizon_minutes // CYCLE_MINUTES)
+        fault = signal_rate_fault(self._book.count(one.name, since, at), one.evaluated_rate, overlap)
+        if fault is None:
+            return None
+        request = f"rate-{one.name}"
+        try:
+            back = self._book.roll_back(self._group, to=None, at=at, who=ITSELF, why=fault, request_id=request)
+        except LibraryError as error:
+            self._rate_told = one.name
+            return ModelProblem(one.name, f"{fault}; it stays in use: {error}"[:_REASON_LENGTH], one.name)
+        return ModelProblem(one.name, f"rolled back: {fault}"[:_REASON_LENGTH], back.name)
+
+    def _problem(self, deployment: str, error: Exception) -> ModelProblem:
+        kept = None if self._model is None else self._model.deployment
+        return ModelProblem(deployment, readable(f"{type(error).__name__}: {error}")[:_REASON_LENGTH], kept)
+
+    def _fetched(self, one: LibraryDeployment) -> DeployedModel:
+        """Return a verified and warm model. Raises BundleError, BundleMissingError, and what S3 raises."""
+        archive = self._bundles.archive(one.bundle_key, one.sha256)
+        with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
+            ensemble = self._load(unpack_bundle(archive, Path(folder)))
+        if ensemble.manifest.name != one.version.entity.name:
+            found = hashlib.sha256(archive).hexdigest()
+            raise BundleMissingError(f"expected a bundle of {one.version.entity.name}, got {ensemble.manifest.name} ({found})")
+        warm = ensemble.predict(np.zeros((_WARM_ROWS, ensemble.window_bars, len(ensemble.schema.names))))
+        if not np.isfinite(warm).all():
+            raise BundleMissingError(f"{one.name}: expected probabilities of its first scores, got {warm.tolist()}")
+        return deployed_model(one, ensemble)
+
+
+def deployed_model(one: LibraryDeployment, ensemble: Ensemble) -> DeployedModel:
+    """Return a loaded bundle as its deployment. Without its promotion gates it is active only by a recorded override."""
+    manifest = ensemble.manifest
+    may_be_active = manifest.passes_promotion or one.overridden
+    return DeployedModel(
+        deployment=one.name,
+        stage=one.stage if may_be_active else DeploymentStage.SHADOW,
+        scorer=ensemble,
+        thresholds=Thresholds(ensemble.issue_margin, ensemble.high_margin),
+        horizon_minutes=manifest.label.horizon_minutes,
+        bundle=manifest.name,
+        gates=MappingProxyType({gate.value: verdict.value for gate, verdict in manifest.gates.items()}),
+        overridden=one.overridden,
+    )

@@ -1,0 +1,156 @@
+"""A deployment: one version in a slot, from the wish to the signals, and back. Pure.
+
+The slot is a group of symbols. One deployment of it serves, one may be on its way, all others are history. What serves changes
+only when the one on its way is confirmed by a cycle that it decided; whatever fails before leaves what served. A deployment
+that is not confirmed within two cycles fails, and one whose share of signals leaves half to twice what its evaluation found is
+rolled back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from signalbox.library.entries import VersionKey
+from signalbox.library.errors import DeploymentStateError
+from signalbox.signals.signal import DeploymentStage
+
+ALL_SYMBOLS: Final = "all"  # the only group so far: every symbol of the stage
+MAX_MISSED_CYCLES: Final = 2
+RATE_WINDOW: Final = timedelta(hours=48)
+RATE_FACTOR: Final = 2.0  # the share of signals may be half to twice the evaluated one
+_Z: Final = 3.2905  # two-sided 99.9 %: the share is looked at every cycle, so 95 % would be left by chance within a day
+MAX_NAME: Final = 100
+
+
+class DeploymentState(StrEnum):
+    """Where a deployment stands."""
+
+    PENDING = "pending"  # asked for
+    VALIDATING = "validating"  # a function fetches and verifies the bundle
+    WARMING = "warming"  # loaded; decides its first cycle next
+    HEALTHY = "healthy"  # decided a cycle: serves
+    FAILED = "failed"  # never served; what served before stayed
+    SUPERSEDED = "superseded"  # served until a later one was confirmed
+    ROLLED_BACK = "rolled_back"  # served until somebody, or its own signals, took it back
+
+
+INCOMING: Final = (DeploymentState.PENDING, DeploymentState.VALIDATING, DeploymentState.WARMING)
+SERVED: Final = (DeploymentState.HEALTHY, DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK)
+LEGAL_MOVES: Final[Mapping[DeploymentState, frozenset[DeploymentState]]] = {
+    DeploymentState.PENDING: frozenset({DeploymentState.VALIDATING, DeploymentState.FAILED}),
+    DeploymentState.VALIDATING: frozenset({DeploymentState.WARMING, DeploymentState.FAILED}),
+    DeploymentState.WARMING: frozenset({DeploymentState.HEALTHY, DeploymentState.FAILED}),
+    DeploymentState.HEALTHY: frozenset({DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK}),
+    DeploymentState.FAILED: frozenset(),
+    DeploymentState.SUPERSEDED: frozenset(),
+    DeploymentState.ROLLED_BACK: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryDeployment:
+    """A deployment as the ledger has it. ordinal: its number within the slot. reason: why it failed or was rolled back."""
+
+    name: str
+    version: VersionKey
+    semantic: str
+    group: str
+    ordinal: int
+    stage: DeploymentStage
+    state: DeploymentState
+    requested_at: datetime
+    changed_at: datetime
+    who: str
+    why: str
+    bundle_key: str
+    sha256: str
+    overridden: bool = False
+    evaluated_rate: float | None = None  # share of decisions that its evaluation issued; None: not stated, so not watched
+    replaces: str | None = None
+    restores: str | None = None  # the earlier deployment that a rollback brings back
+    missed: int = 0  # cycles decided without it since it was asked for
+    reason: str | None = None
+
+    @property
+    def is_incoming(self) -> bool:
+        """Whether it is on its way."""
+        return self.state in INCOMING
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What serves a group of symbols, and what is on its way there."""
+
+    current: LibraryDeployment | None
+    incoming: LibraryDeployment | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalCount:
+    """The decisions of a deployment in a period, and how many of them recommended a trade, held back or not."""
+
+    decisions: int
+    signals: int
+
+
+def moved(one: LibraryDeployment, to: DeploymentState, at: datetime, reason: str | None = None) -> LibraryDeployment:
+    """Return the deployment in another state. Raises DeploymentStateError for a move that is not legal."""
+    if to not in LEGAL_MOVES[one.state]:
+        possible = sorted(state.value for state in LEGAL_MOVES[one.state]) or ["no other state"]
+        raise DeploymentStateError(f"deployment {one.name} is {one.state}: expected {' or '.join(possible)} next, got {to}")
+    return replace(one, state=to, changed_at=at, reason=reason if reason is not None else one.reason)
+
+
+def missed(one: LibraryDeployment, at: datetime, why: str) -> LibraryDeployment:
+    """Return a deployment on its way after one more cycle that it did not decide: the second one fails it."""
+    counted = replace(one, missed=one.missed + 1)
+    if counted.missed < MAX_MISSED_CYCLES:
+        return counted
+    return moved(counted, DeploymentState.FAILED, at, f"not confirmed within {MAX_MISSED_CYCLES} cycles: {why}")
+
+
+def deployment_name(version: VersionKey, before: int) -> str:
+    """Return the name on a deployment's signals. before: how many deployments of this version there were."""
+    suffix = f"-v{version.number}" + (f"-{before + 1}" if before else "")
+    return f"{version.entity.name[: MAX_NAME - len(suffix)]}{suffix}"
+
+
+def signal_rate_fault(found: SignalCount, evaluated: float | None, overlap: int) -> str | None:
+    """Return why the share of signals is not what the evaluation found, or None. Wilson's interval has to lie outside wholly.
+
+    overlap: decisions within one horizon; they look at the same bars and count as one. So a calm hour proves nothing, and a model
+    that says BUY at every bar is found within hours.
+    """
+    if evaluated is None or found.decisions == 0:
+        return None
+    low, high = _wilson(found.signals / overlap, found.decisions / overlap)
+    least, most = evaluated / RATE_FACTOR, min(1.0, evaluated * RATE_FACTOR)
+    if high >= least and low <= most:
+        return None
+    return (
+        f"{found.signals} signals in {found.decisions} decisions, expected a share of {least:.3f} to {most:.3f}"
+        f" (half to twice the evaluated {evaluated:.3f}); the 99.9 % interval is {low:.3f} to {high:.3f}"
+    )
+
+
+def _wilson(hits: float, count: float) -> tuple[float, float]:
+    share, z2 = hits / count, _Z * _Z
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count)) / (1 + z2 / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def evaluated_rate(report: Mapping[str, Any]) -> float | None:
+    """Return the share of decisions for which a report's evaluation issued a signal; None if it states none in (0, 1]."""
+    figures = report.get("figures")
+    issued = figures.get("issued") if isinstance(figures, dict) else None
+    share = issued.get("coverage") if isinstance(issued, dict) else None
+    found = share.get("value") if isinstance(share, dict) else share
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0.0 < float(found) <= 1.0:
+        return None
+    return float(found)

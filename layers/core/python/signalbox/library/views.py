@@ -1,0 +1,154 @@
+"""The library's answers as JSON documents, for the API, `--json` and whoever else asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from signalbox.library.catalogue import HistoryEntry, LineageEdge, VersionRecord, VersionSummary, difference
+from signalbox.library.deployments import LibraryDeployment, Slot
+from signalbox.library.entries import VersionKey
+from signalbox.library.lifecycle import gate_shortfalls
+
+_COMPARED: Final = ("figures", "gates")  # of a report
+_MANIFEST_LEFT_OUT: Final = ("files", "created_at")
+
+
+def key_text(version: VersionKey) -> str:
+    """Return a version as a person names it, such as dir60@3; with its kind if it is no model."""
+    text = f"{version.entity.name}@{version.number}"
+    return text if version.entity.kind.value == "model" else f"{version.entity.kind.value} {text}"
+
+
+def summary_view(one: VersionSummary) -> dict[str, Any]:
+    """Return one line of a list."""
+    return {
+        "version": key_text(one.version),
+        "semantic": one.semantic,
+        "kind": one.version.entity.kind.value,
+        "made": one.made.value,
+        "lifecycle": None if one.lifecycle is None else one.lifecycle.value,
+        "overridden": one.overridden,
+        "deployed": one.deployed,
+        "tags": list(one.tags),
+        "created_at": one.created_at.isoformat(),
+        "reason": one.reason,
+    }
+
+
+def record_view(one: VersionRecord) -> dict[str, Any]:
+    """Return everything of a version; of its reports the headlines and gates."""
+    return {
+        "version": key_text(one.version),
+        "semantic": one.semantic,
+        "kind": one.version.entity.kind.value,
+        "made": one.made.value,
+        "origin": one.origin,
+        "lifecycle": None if one.lifecycle is None else one.lifecycle.value,
+        "overridden": one.is_overridden,
+        "created_at": one.created_at.isoformat(),
+        "description": one.description,
+        "reason": one.reason,
+        "tags": list(one.tags),
+        "bundle_key": one.bundle_key,
+        "sha256": one.sha256,
+        "approved_by_gates": not gate_shortfalls(one.judgements()),
+        "shortfalls": list(gate_shortfalls(one.judgements())),
+        "decisions": [
+            {
+                "state": step.state.value,
+                "who": step.who,
+                "at": step.at.isoformat(),
+                "why": step.why,
+                "overridden": step.overridden,
+            }
+            for step in one.decisions
+        ],
+        "evaluations": [
+            {
+                "source": judged.source,
+                "evaluated_at": judged.evaluated_at.isoformat(),
+                "qualifies": judged.qualifies,
+                "headline": judged.headline,
+                "gates": {gate.value: verdict.value for gate, verdict in sorted(judged.gates.items())},
+            }
+            for judged in one.evaluations
+        ],
+    }
+
+
+def deployment_view(one: LibraryDeployment) -> dict[str, Any]:
+    """Return a deployment."""
+    return {
+        "deployment": one.name,
+        "ordinal": one.ordinal,
+        "version": key_text(one.version),
+        "semantic": one.semantic,
+        "group": one.group,
+        "stage": one.stage.value,
+        "state": one.state.value,
+        "overridden": one.overridden,
+        "requested_at": one.requested_at.isoformat(),
+        "changed_at": one.changed_at.isoformat(),
+        "who": one.who,
+        "why": one.why,
+        "evaluated_rate": one.evaluated_rate,
+        "replaces": one.replaces,
+        "restores": one.restores,
+        "reason": one.reason,
+    }
+
+
+def slot_view(slot: Slot) -> dict[str, Any]:
+    """Return what serves and what is on its way."""
+    return {
+        "current": None if slot.current is None else deployment_view(slot.current),
+        "incoming": None if slot.incoming is None else deployment_view(slot.incoming),
+    }
+
+
+def edge_view(one: LineageEdge) -> dict[str, Any]:
+    """Return one step of a lineage."""
+    return {"version": key_text(one.version), "needs": key_text(one.needs), "depth": one.depth}
+
+
+def entry_view(one: HistoryEntry) -> dict[str, Any]:
+    """Return one change."""
+    facts = {"at": one.at.isoformat(), "what": one.what, "state": one.state, "who": one.who, "why": one.why}
+    return {**facts, "ordinal": one.ordinal}
+
+
+def compared_view(one: VersionRecord, other: VersionRecord) -> dict[str, Any]:
+    """Return two versions beside each other: what their manifests and their newest judgements' figures and gates differ in."""
+    found = [{"what": place, "values": [a, b]} for place, a, b in difference(_facts(one), _facts(other))]
+    return {"versions": [key_text(one.version), key_text(other.version)], "differences": found}
+
+
+def _facts(one: VersionRecord) -> dict[str, Any]:
+    manifest = _object(one.manifest)
+    judged = one.newest_evaluation()
+    report = _object(None if judged is None else judged.report)
+    return {
+        "semantic": one.semantic,
+        "lifecycle": None if one.lifecycle is None else one.lifecycle.value,
+        "manifest": {key: value for key, value in manifest.items() if key not in _MANIFEST_LEFT_OUT},
+        "evaluation": {
+            "period": report.get("period"),
+            "figures": report.get("figures"),
+            "gates": {} if judged is None else {gate.value: verdict.value for gate, verdict in judged.gates.items()},
+        },
+    }
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:  # a corrupt row is shown as one that says nothing
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def listed(found: Sequence[Any], view: Any) -> list[Any]:
+    """Return the views of several."""
+    return [view(one) for one in found]

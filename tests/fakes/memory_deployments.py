@@ -1,0 +1,122 @@
+"""Deployments and bundles in memory, keeping the promises of `library.ports` that serving relies on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from signalbox.library.deployments import (
+    ALL_SYMBOLS,
+    DeploymentState,
+    LibraryDeployment,
+    SignalCount,
+    Slot,
+    deployment_name,
+    missed,
+    moved,
+)
+from signalbox.library.entries import EntityKey, EntityKind, VersionKey
+from signalbox.library.errors import BundleMissingError, DeploymentConflictError, DeploymentRefusedError
+from signalbox.signals.signal import DeploymentStage
+
+AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+@dataclass
+class MemoryBundles:
+    """Archives by key; `fault` is raised instead of answering."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    fault: Exception | None = None
+    fetched: list[str] = field(default_factory=list)
+
+    def archive(self, key: str, sha256: str) -> bytes:
+        self.fetched.append(key)
+        if self.fault is not None:
+            raise self.fault
+        if key not in self.objects:
+            raise BundleMissingError(f"no bundle at {key}")
+        content = self.objects[key]
+        if (found := hashlib.sha256(content).hexdigest()) != sha256:
+            raise BundleMissingError(f"{key}: expected sha256 {sha256}, got {found}")
+        return content
+
+
+@dataclass
+class MemoryDeployments:
+    """One slot. `counts` is what `count` answers."""
+
+    rows: dict[str, LibraryDeployment] = field(default_factory=dict)
+    counts: dict[str, SignalCount] = field(default_factory=dict)
+    seen: set[tuple[str, datetime]] = field(default_factory=set)
+    fault: Exception | None = None
+
+    def slot(self, group: str) -> Slot:
+        if self.fault is not None:
+            raise self.fault
+        assert group == ALL_SYMBOLS
+        current = [one for one in self.rows.values() if one.state is DeploymentState.HEALTHY]
+        incoming = [one for one in self.rows.values() if one.is_incoming]
+        return Slot(current[-1] if current else None, incoming[-1] if incoming else None)
+
+    def deploy(
+        self, model: str, archive: bytes, bundles: MemoryBundles, *, stage: DeploymentStage = DeploymentStage.SHADOW,
+        overridden: bool = False, rate: float | None = None,
+    ) -> LibraryDeployment:  # fmt: skip
+        """Put a bundle into the store and ask for its deployment."""
+        sha256 = hashlib.sha256(archive).hexdigest()
+        key = f"bundles/{model}/{sha256}.zip"
+        bundles.objects[key] = archive
+        if self.slot(ALL_SYMBOLS).incoming is not None:
+            raise DeploymentConflictError("one is on its way")
+        ordinal = len(self.rows) + 1
+        version = VersionKey(EntityKey(EntityKind.MODEL, model), ordinal)
+        one = LibraryDeployment(
+            deployment_name(version, 0), version, "1.0.0", ALL_SYMBOLS, ordinal, stage, DeploymentState.PENDING, AT, AT, "anna",
+            "try", key, sha256, overridden, rate,
+        )  # fmt: skip
+        self.rows[one.name] = one
+        return one
+
+    def move(self, name: str, to: DeploymentState, at: datetime, who: str, why: str) -> LibraryDeployment:
+        assert who
+        one = self.rows[name]
+        if one.state is not to:
+            self.rows[name] = moved(one, to, at, why if to is DeploymentState.FAILED else None)
+        return self.rows[name]
+
+    def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
+        assert why
+        before = self.slot(ALL_SYMBOLS).current
+        confirmed = moved(self.rows[name], DeploymentState.HEALTHY, at)
+        if before is not None:
+            ends = DeploymentState.SUPERSEDED if confirmed.restores is None else DeploymentState.ROLLED_BACK
+            self.rows[before.name] = moved(before, ends, at)
+        self.rows[name] = confirmed
+        return confirmed
+
+    def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
+        if (name, cycle_at) not in self.seen and self.rows[name].is_incoming:
+            self.seen.add((name, cycle_at))
+            self.rows[name] = missed(self.rows[name], cycle_at, why)
+        return self.rows[name]
+
+    def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
+        assert since < until
+        return self.counts.get(name, SignalCount(0, 0))
+
+    def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
+        assert (group, to) == (ALL_SYMBOLS, None)
+        assert who
+        assert request_id
+        earlier = [one for one in self.rows.values() if one.state is DeploymentState.SUPERSEDED]
+        if not earlier:
+            raise DeploymentRefusedError("there is no earlier healthy deployment of another version to go back to")
+        one = earlier[-1]
+        back = LibraryDeployment(
+            f"{one.name}-2", one.version, one.semantic, group, len(self.rows) + 1, one.stage, DeploymentState.PENDING, at, at,
+            who, why, one.bundle_key, one.sha256, one.overridden, one.evaluated_rate, restores=one.name,
+        )  # fmt: skip
+        self.rows[back.name] = back
+        return back
