@@ -24,7 +24,6 @@ from signalbox.market.lake import day_of
 from training.config import read_config
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import build_dataset
-from training.data.splits import split_chronologically
 from training.evaluate import read_all
 from training.job import candles_folder, config_path
 from training.progress import NoProgress
@@ -53,7 +52,7 @@ def freeze(container: JobContainer) -> None:
         found = find_candle_files(folder)
         bars = read_all(found, parameters.start, parameters.end, NoProgress())
         data = build_dataset(get_schema(config.schema_name), bars)
-        spans = split_chronologically(data.decided_at_ms, config.periods.shares)
+        spans = config.spans(data.decided_at_ms)
         copied = 0
         for series in found:
             for source, name in files_of(series, folder, parameters):

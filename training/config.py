@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signalbox.inference.manifest import MAX_WINDOW_BARS
-from training.data.splits import SplitName
+from training.data.splits import Span, SplitName, split_chronologically
 from training.data.walk_forward import MIN_CALIBRATION_DAYS, MIN_FOLDS, FreshTail, WalkForward
 from training.errors import ConfigError
 
@@ -244,6 +246,17 @@ class TrainConfig(_Part):
     def walk_forward(self) -> WalkForward:
         """The walk-forward's folds. Raises TrainingError if the configuration has none."""
         return WalkForward(self.folds, None if self.refit is None else self.refit.tail)
+
+    def spans(self, decided_at_ms: NDArray[np.int64]) -> dict[SplitName, Span]:
+        """Return the periods of the bundle's own fit. With `refit` they reach the end of the data, and none is a test period.
+
+        Raises MarketDataError if the data is too short for them.
+        """
+        if self.refit is not None:
+            return self.refit.tail.newest(decided_at_ms)
+        if self.periods is None:  # the validator refuses that
+            raise ConfigError("expected periods or refit in the configuration")
+        return split_chronologically(decided_at_ms, self.periods.shares)
 
     @property
     def for_folds(self) -> TrainConfig:

@@ -21,7 +21,7 @@ from signalbox.market.candles import Bars, from_ms
 from training.config import TrainConfig
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
-from training.data.splits import Span, SplitName, split_chronologically
+from training.data.splits import Span, SplitName
 from training.errors import TrainingError
 from training.evaluate import read_all
 from training.fit.checkpoints import Checkpoints, RunIdentity
@@ -174,7 +174,7 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     config, cost = request.config, DEFAULT_COSTS[0]
     progress.stage("features and labels", 0.05)
     data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)), window_bars=config.window_bars)
-    spans = spans_of(config, data)
+    spans = config.spans(data.decided_at_ms)
     if config.folds:
         config.walk_forward.spans(data.decided_at_ms)  # fails now if there are too few days, not after hours of fitting
     parts = periods_of(data, spans)
@@ -196,15 +196,6 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     whole = folds if config.folds_are_whole else None  # else the folds fitted another recipe
     trials = trials_of(tried, parts.get(SplitName.TEST), whole, cost)
     return _Run(request, files, data, spans, parts, tried, folds, trials, speeds, making.checkpoints)
-
-
-def spans_of(config: TrainConfig, data: Dataset) -> dict[SplitName, Span]:
-    """Return the periods of the bundle's own fit. With `refit` they reach the end of the data, and none is a test period."""
-    if config.refit is not None:
-        return config.refit.tail.newest(data.decided_at_ms)
-    if config.periods is None:
-        raise TrainingError("expected periods or refit in the configuration")
-    return split_chronologically(data.decided_at_ms, config.periods.shares)
 
 
 def member_files(members: Sequence[FittedMember]) -> dict[str, FittedMember]:

@@ -12,8 +12,8 @@ from local.library.sharing import SharedVersion
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.inference import read_manifest, unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
-from signalbox.library.entries import EvaluationPeriod, VersionEvaluation
-from signalbox.library.registration import TRAINING, lineage
+from signalbox.library.entries import TRAINING, EvaluationPeriod, VersionEvaluation
+from signalbox.library.registration import lineage
 from signalbox.limits import MAX_BUNDLE_BYTES, MAX_PACKAGE_VERSIONS
 
 if TYPE_CHECKING:

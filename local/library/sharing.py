@@ -36,6 +36,7 @@ from signalbox.inference import load_bundle, pack_bundle
 from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, Gate, Verdict, read_manifest
 from signalbox.library.card import card_markdown, read_card
 from signalbox.library.entries import (
+    TRAINING,
     EntityKey,
     EntityKind,
     NewVersion,
@@ -46,7 +47,7 @@ from signalbox.library.entries import (
 from signalbox.library.judgements import MAX_EVALUATION_BYTES, period_of, plain, read_object, registers
 from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import ArtifactStore, Library
-from signalbox.library.registration import TRAINING, bundle_key, lineage
+from signalbox.library.registration import bundle_key, lineage
 from signalbox.wire import OneLine
 
 CARD_FILE: Final = "card.md"
