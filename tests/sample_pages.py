@@ -10,6 +10,10 @@ import numpy as np
 
 from local.cli.report.index import write_index
 from local.cli.signals.page import write_pages
+from local.library.catalogue import write_catalogue
+from local.library.package import open_package
+from local.library.publishers import TrustList, new_key
+from local.library.sharing import make_package, version_of_bundle
 from local.replay.chart import chart_of
 from local.replay.report import write_report
 from local.replay.summary import CycleTiming
@@ -50,6 +54,7 @@ def write_samples(out: Path) -> dict[str, Path]:
     for name, seed in (("backtest", 21), ("other-backtest", 22)):
         pages[name] = _backtest(out / name, seed)
     pages["evaluation"] = _evaluation(out / "evaluation")
+    pages |= _catalogue(out / "catalogue")
     pages["compare"] = write_comparison(out / "backtest", out / "other-backtest", out / "compare")
     return pages | _reports(out / "reports")
 
@@ -101,6 +106,13 @@ def _evaluation(folder: Path) -> Path:
     path = folder / "report.html"
     path.write_text(render_evaluation(found.assessment, ["random walks, of no market"]), encoding="utf-8")
     return path
+
+
+def _catalogue(folder: Path) -> dict[str, Path]:
+    key = new_key()
+    content = make_package([version_of_bundle(ROOT / "training" / "starter_bundle")], key, START, licence="Apache-2.0")[1]
+    index = write_catalogue([(open_package(content, TrustList().trusting(key.public, "me", START)), content)], folder, START)
+    return {"catalogue": folder / "index.html", "model": folder / index.models[0].page}
 
 
 def _demo(folder: Path) -> Path:

@@ -31,12 +31,19 @@ def library_modules() -> list[str]:
     files = sorted((HERE / "signalbox_mt5").glob("*.py"))
     while files:
         for name in imported(files.pop()):
-            file = LIBRARY.joinpath(*name.split(".")).with_suffix(".py")
-            if name.startswith("signalbox.") and name not in found and file.is_file():
-                found.add(name)
-                files.append(file)
-    packages = {str(parent).replace("/", ".") for name in found for parent in PurePosixPath(name.replace(".", "/")).parents}
-    return sorted(found | {f"{package}.__init__" for package in packages - {"."}})
+            for module in (name, *initialisers(name)):  # importing a module runs its packages
+                file = LIBRARY.joinpath(*module.split(".")).with_suffix(".py")
+                if module.startswith("signalbox.") and module not in found and file.is_file():
+                    found.add(module)
+                    files.append(file)
+    return sorted(found)
+
+
+def initialisers(module: str) -> Iterator[str]:
+    """Yield the `__init__` modules of the packages that contain a module, and its own if it is a package."""
+    path = PurePosixPath(module.replace(".", "/"))
+    for package in (path, *path.parents[:-1]):
+        yield f"{package}/__init__".replace("/", ".")
 
 
 setup(py_modules=library_modules())

@@ -145,7 +145,7 @@ class MemoryArtifacts:
     def fetch(self, uri: str, *, at_most: int) -> bytes:
         self.fetched.append(uri)
         if uri not in self.objects:
-            raise ArtifactError(f"{uri} does not exist: the job did not write it")
+            raise ArtifactError(f"{uri} does not exist")
         if len(self.objects[uri]) > at_most:
             raise ArtifactError(f"{uri}: expected at most {at_most} bytes, got {len(self.objects[uri])}")
         return self.objects[uri]

@@ -127,7 +127,7 @@ def test_a_bundle_is_one_version_however_often_it_is_registered(world: World) ->
 
 def test_what_is_no_bundle_is_not_recorded(world: World) -> None:
     sha256 = "0" * 64
-    with pytest.raises(ArtifactError, match="no such object"):
+    with pytest.raises(ArtifactError, match="does not exist"):
         world.change("register", sha256=sha256)
     world.artifacts.objects[f"s3://models/{upload_key(sha256)}"] = b"no zip at all"
     with pytest.raises(BundleError):

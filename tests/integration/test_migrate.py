@@ -71,7 +71,7 @@ def test_migration_that_fails_is_undone_whole_and_those_before_it_stay(
     version = len(load_migrations(folder)) + 1
     bad = folder / f"{version:04d}_half.sql"
     bad.write_text("CREATE TABLE half (a int); CREATE TABLE half (a int);")
-    with pytest.raises(MigrationError, match=f"{version:04d}_half: .*already exists"):
+    with pytest.raises(MigrationError, match=f"{version:04d}_half failed: .*already exists"):
         migrate(owner, "", folder)
     assert "half" not in tables(postgres, owner)
     assert len(history(postgres, owner)) == version - 1

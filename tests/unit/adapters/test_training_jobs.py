@@ -186,7 +186,7 @@ class TestArtifacts:
             store.fetch(f"{self.TOP}a/output/model.tar.gz", at_most=4)
 
     def test_what_is_absent_is_an_artifact_error(self, store: S3Artifacts) -> None:
-        with pytest.raises(ArtifactError, match="the job did not write it"):
+        with pytest.raises(ArtifactError, match="does not exist"):
             store.fetch(f"{self.TOP}b/output/model.tar.gz", at_most=5)
 
     @pytest.mark.parametrize(

@@ -77,5 +77,5 @@ def test_without_a_chat_it_says_so_and_offline_it_says_so(telegram: TelegramStan
 
 def test_a_person_who_never_wrote_to_the_bot_is_named(telegram: TelegramStandIn) -> None:
     lines = done(telegram, CHAT_ID, people=[(7_777_777, Role.OWNER)])
-    assert "menu: 7777777 has none of their own yet; they have to send /start once" in lines
+    assert "menu: 7777777 has no menu of their own yet; they have to send /start to the bot once" in lines
     assert {json.loads(scope)["type"] for scope, _ in telegram.menus} == {"all_private_chats"}

@@ -29,7 +29,7 @@ class S3Artifacts:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey as error:
-            raise ArtifactError(f"{uri} does not exist: the job did not write it") from error
+            raise ArtifactError(f"{uri} does not exist") from error
         if answer["ContentLength"] > at_most:
             answer["Body"].close()
             raise ArtifactError(f"{uri}: expected at most {at_most} bytes, got {answer['ContentLength']}")
