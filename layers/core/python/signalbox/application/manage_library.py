@@ -5,7 +5,6 @@ Every change is kept with who, when and why beside the row it makes. A caller wi
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -40,7 +39,8 @@ from signalbox.library.commands import (
 )
 from signalbox.library.deployments import ALL_SYMBOLS, LibraryDeployment, evaluated_rate
 from signalbox.library.entries import EntityKey, EntityKind, VersionKey
-from signalbox.library.errors import DeploymentRefusedError, LibraryAccessError
+from signalbox.library.errors import ArtifactError, DeploymentRefusedError, LibraryAccessError
+from signalbox.library.judgements import read_object
 from signalbox.library.lifecycle import Lifecycle, VersionDecision, approved, has_integrity, stepped
 from signalbox.library.ports import ArtifactStore, DeploymentBook, Library, RegistryReader
 from signalbox.library.registration import UploadedBundle, register_bundle
@@ -295,10 +295,9 @@ def _rate_of(record: VersionRecord) -> float | None:
     if judged is None:
         return None
     try:
-        report = json.loads(judged.report)
-    except ValueError:
+        return evaluated_rate(read_object(judged.report.encode(), "the report"))
+    except ArtifactError:
         return None
-    return evaluated_rate(report) if isinstance(report, dict) else None
 
 
 def _name(version: VersionKey) -> str:
