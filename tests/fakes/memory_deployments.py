@@ -17,7 +17,12 @@ from signalbox.library.deployments import (
     moved,
 )
 from signalbox.library.entries import EntityKey, EntityKind, VersionKey
-from signalbox.library.errors import BundleMissingError, DeploymentConflictError, DeploymentRefusedError
+from signalbox.library.errors import (
+    BundleMissingError,
+    DeploymentConflictError,
+    DeploymentRefusedError,
+    UnknownVersionError,
+)
 from signalbox.signals.signal import DeploymentStage
 
 AT = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -45,8 +50,12 @@ class MemoryBundles:
 
 @dataclass
 class MemoryDeployments:
-    """One slot. `counts` is what `count` answers."""
+    """One slot, of versions that are neither rejected nor retired. `counts` is what `count` answers.
 
+    tests/integration/test_slot_book_contract.py holds it to what PostgreSQL does.
+    """
+
+    group: str = ALL_SYMBOLS
     rows: dict[str, LibraryDeployment] = field(default_factory=dict)
     counts: dict[str, SignalCount] = field(default_factory=dict)
     seen: set[tuple[str, datetime]] = field(default_factory=set)
@@ -55,7 +64,7 @@ class MemoryDeployments:
     def slot(self, group: str) -> Slot:
         if self.fault is not None:
             raise self.fault
-        assert group == ALL_SYMBOLS
+        assert group == self.group
         current = [one for one in self.rows.values() if one.state is DeploymentState.HEALTHY]
         incoming = [one for one in self.rows.values() if one.is_incoming]
         return Slot(current[-1] if current else None, incoming[-1] if incoming else None)
@@ -68,27 +77,36 @@ class MemoryDeployments:
         sha256 = hashlib.sha256(archive).hexdigest()
         key = f"bundles/{model}/{sha256}.zip"
         bundles.objects[key] = archive
-        if self.slot(ALL_SYMBOLS).incoming is not None:
+        version = VersionKey(EntityKey(EntityKind.MODEL, model), len(self.rows) + 1)
+        return self.ask(version, stage, key, sha256, overridden=overridden, rate=rate)
+
+    def ask(
+        self, version: VersionKey, stage: DeploymentStage, key: str = "", sha256: str = "", *, at: datetime = AT,
+        overridden: bool = False, rate: float | None = None, restores: str | None = None,
+    ) -> LibraryDeployment:  # fmt: skip
+        """Ask for a deployment of a version."""
+        if self.slot(self.group).incoming is not None:
             raise DeploymentConflictError("one is on its way")
-        ordinal = len(self.rows) + 1
-        version = VersionKey(EntityKey(EntityKind.MODEL, model), ordinal)
+        before = sum(one.version == version for one in self.rows.values())
         one = LibraryDeployment(
-            deployment_name(version, 0), version, "1.0.0", ALL_SYMBOLS, ordinal, stage, DeploymentState.PENDING, AT, AT, "anna",
-            "try", key, sha256, overridden, rate,
+            deployment_name(version, before), version, "1.0.0", self.group, len(self.rows) + 1, stage, DeploymentState.PENDING,
+            at, at, "anna", "try", key, sha256, overridden, rate, restores=restores,
         )  # fmt: skip
         self.rows[one.name] = one
         return one
 
     def move(self, name: str, to: DeploymentState, at: datetime, who: str, why: str) -> LibraryDeployment:
         assert who
-        one = self.rows[name]
+        one = self._named(name)
         if one.state is not to:
             self.rows[name] = moved(one, to, at, why if to is DeploymentState.FAILED else None)
         return self.rows[name]
 
     def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
         assert why
-        before = self.slot(ALL_SYMBOLS).current
+        if self._named(name).state is DeploymentState.HEALTHY:
+            return self.rows[name]
+        before = self.slot(self.group).current
         confirmed = moved(self.rows[name], DeploymentState.HEALTHY, at)
         if before is not None:
             ends = DeploymentState.SUPERSEDED if confirmed.restores is None else DeploymentState.ROLLED_BACK
@@ -97,7 +115,7 @@ class MemoryDeployments:
         return confirmed
 
     def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
-        if (name, cycle_at) not in self.seen and self.rows[name].is_incoming:
+        if (name, cycle_at) not in self.seen and self._named(name).is_incoming:
             self.seen.add((name, cycle_at))
             self.rows[name] = missed(self.rows[name], cycle_at, why)
         return self.rows[name]
@@ -107,16 +125,43 @@ class MemoryDeployments:
         return self.counts.get(name, SignalCount(0, 0))
 
     def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
-        assert (group, to) == (ALL_SYMBOLS, None)
+        assert group == self.group
         assert who
         assert request_id
-        earlier = [one for one in self.rows.values() if one.state is DeploymentState.SUPERSEDED]
+        slot = self.slot(group)
+        current, withdrawn = slot.current, None
+        if slot.incoming is not None:
+            withdrawn = moved(slot.incoming, DeploymentState.FAILED, at, f"withdrawn: {why}")
+            if to is None or (current is not None and to == current.ordinal):
+                self.rows[withdrawn.name] = withdrawn
+                return current or withdrawn
+        one = self._target(current, to)  # a refusal leaves what is on its way, as a transaction does
+        if withdrawn is not None:
+            self.rows[withdrawn.name] = withdrawn
+        return self.ask(
+            one.version, one.stage, one.bundle_key, one.sha256, at=at, overridden=one.overridden, rate=one.evaluated_rate,
+            restores=one.name,
+        )  # fmt: skip
+
+    def _target(self, current: LibraryDeployment | None, to: int | None) -> LibraryDeployment:
+        if to is not None:
+            found = next((one for one in self.rows.values() if one.ordinal == to), None)
+            if found is None:
+                raise UnknownVersionError(f"no deployment {to}")
+            if found.state not in {DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK}:
+                raise DeploymentRefusedError(f"{found.name} did not serve earlier")
+            return found
+        earlier = [
+            one
+            for one in self.rows.values()
+            if one.state is DeploymentState.SUPERSEDED
+            and (current is None or (one.ordinal < current.ordinal and one.version != current.version))
+        ]
         if not earlier:
             raise DeploymentRefusedError("there is no earlier healthy deployment of another version to go back to")
-        one = earlier[-1]
-        back = LibraryDeployment(
-            f"{one.name}-2", one.version, one.semantic, group, len(self.rows) + 1, one.stage, DeploymentState.PENDING, at, at,
-            who, why, one.bundle_key, one.sha256, one.overridden, one.evaluated_rate, restores=one.name,
-        )  # fmt: skip
-        self.rows[back.name] = back
-        return back
+        return max(earlier, key=lambda one: one.ordinal)
+
+    def _named(self, name: str) -> LibraryDeployment:
+        if name not in self.rows:
+            raise UnknownVersionError(f"no deployment {name}")
+        return self.rows[name]
