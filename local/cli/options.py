@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -22,3 +22,15 @@ Database = Annotated[
         help="libpq connection string of a ledger, without a password (PGPASSWORD, ~/.pgpass); default: that of `signalbox up`."
     ),
 ]
+
+MAX_REASON: Final = 500  # characters
+
+
+def reason_given(text: str) -> str:
+    """Return a reason, or other words of a person. Raises typer.BadParameter for one without a word or a very long one."""
+    if 0 < len(text.strip()) <= MAX_REASON:
+        return text
+    raise typer.BadParameter(f"expected a text of 1 to {MAX_REASON} characters, got {len(text.strip())}")
+
+
+Why = Annotated[str, typer.Option(help="Reason, for the record.", callback=reason_given)]

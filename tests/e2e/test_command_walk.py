@@ -320,10 +320,13 @@ NAMES_OF_OTHERS: Final = (
     "signalbox_reader",
     "bot_token",
     "chat_ids",
+    "two_people",
+    "nautilus_trader",
+    *Function,
     "api_key",
     "api_secret",
     *BINANCE,
-)  # of databases, secrets, files
+)  # of databases, secrets, functions, packages, files
 BEGINS: Final = frozenset({"collect", "train"})  # what an exchange or a library knows is asked after a line of progress
 FLAGS: Final = frozenset({"json_output", "install_completion", "show_completion"})
 

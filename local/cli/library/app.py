@@ -11,7 +11,7 @@ import typer
 
 from local.cli.library.serving import add_serving
 from local.cli.library.sharing import add_sharing
-from local.cli.options import Json, Stage
+from local.cli.options import Json, Stage, Why, reason_given
 
 if TYPE_CHECKING:
     from local.cli.library.command import LibraryClient
@@ -24,19 +24,12 @@ STAGES = ("shadow", "active")
 _REFERENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}(\.[0-9]{1,9}\.[0-9]{1,9})?)?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,47}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
-MAX_WORDS = 500
 
 
 def _version(text: str | None) -> str | None:
     if text is None or _REFERENCE.fullmatch(text):
         return text
     raise typer.BadParameter(f"expected MODEL (its newest version), MODEL@NUMBER or MODEL@1.2.0, got {text[:100]!r}")
-
-
-def _why(text: str) -> str:
-    if 0 < len(text.strip()) <= MAX_WORDS:
-        return text
-    raise typer.BadParameter(f"expected a reason of 1 to {MAX_WORDS} characters, got {len(text.strip())}")
 
 
 def _tags(texts: list[str] | None) -> list[str]:
@@ -67,7 +60,6 @@ def _tag(text: str | None) -> str | None:
 Version = Annotated[
     str, typer.Argument(help="MODEL (its newest version), MODEL@NUMBER, or MODEL@1.2.0.", callback=_version, metavar="MODEL[@N]")
 ]
-Why = Annotated[str, typer.Option(help="Reason, for the record.", callback=_why)]
 RequestId = Annotated[
     str | None, typer.Option(help="Request id printed by a failed command, to repeat it safely; default: a new id.")
 ]
@@ -132,7 +124,7 @@ def list_versions(  # noqa: PLR0917 - typer passes by keyword
 
 @library_app.command("search")
 def search_versions(
-    words: Annotated[str, typer.Argument(help="Words of the name, description, reason or tags.", callback=_why)],
+    words: Annotated[str, typer.Argument(help="Words of the name, description, reason or tags.", callback=reason_given)],
     limit: Limit = 50,
     stage: Stage = None,
     json_output: Json = False,  # noqa: FBT002 - of typer

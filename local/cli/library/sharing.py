@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from local.cli.options import Database, Json, Stage
+from local.cli.options import Database, Json, Stage, Why
 
 Key = Annotated[Path | None, typer.Option(help="File of the private key; default: publisher.pem in the state folder.")]
 Trusted = Annotated[Path | None, typer.Option(help="File of the trusted keys; default: trusted.json in the state folder.")]
@@ -71,7 +71,7 @@ def trust_key(
 @keys_app.command("revoke")
 def revoke_key(
     public_key: PublicKey,
-    why: Annotated[str, typer.Option(help="Why, such as: the laptop was stolen.")],
+    why: Why,
     trusted: Trusted = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
