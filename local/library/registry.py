@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local.library.errors import PackageError
 from local.library.sharing import SharedVersion
+from signalbox.adapters.aws.bundles import S3Bundles
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.inference import read_manifest, unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
 from signalbox.library.entries import TRAINING, EvaluationPeriod, VersionEvaluation
+from signalbox.library.errors import BundleMissingError
 from signalbox.library.registration import lineage
-from signalbox.limits import MAX_BUNDLE_BYTES, MAX_PACKAGE_VERSIONS
+from signalbox.limits import MAX_PACKAGE_VERSIONS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_MAX_PACKED: Final = MAX_BUNDLE_BYTES + 1024 * 1024  # bundles are packed without compression
 _VERSIONS: Final = """
-SELECT number, origin, created_at, bundle_key FROM versions
+SELECT number, origin, created_at, bundle_key, sha256 FROM versions
 WHERE kind = 'model' AND name = %(name)s AND bundle_key IS NOT NULL AND (%(number)s::integer IS NULL OR number = %(number)s)
 ORDER BY number DESC LIMIT %(most)s
 """
@@ -60,8 +61,8 @@ class StageModels:
                 )
             judged = {row[0]: connection.execute(_EVALUATIONS, (name, row[0], TRAINING)).fetchall() for row in rows}
         found = []
-        for version, origin, created_at, key in sorted(rows):
-            folder = unpack_bundle(self._fetch(key), scratch / str(version))
+        for version, origin, created_at, key, sha256 in sorted(rows):
+            folder = unpack_bundle(self._fetch(key, sha256), scratch / str(version))
             made_from = lineage(read_manifest(folder))  # what registration recorded; the role reads no other
             evaluations = tuple(_evaluation(row) for row in judged[version])
             found.append(SharedVersion(version, origin, created_at, folder, evaluations, made_from))
@@ -75,14 +76,11 @@ class StageModels:
         """Raise PackageError: a package brings its bundles along."""
         raise PackageError(f"{uri}: a package brings its bundles along; nothing of at most {at_most} bytes is fetched for it")
 
-    def _fetch(self, key: str) -> bytes:
+    def _fetch(self, key: str, sha256: str) -> bytes:
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=key)
-        except self.client.exceptions.NoSuchKey as error:
-            raise PackageError(f"s3://{self.bucket}/{key}: the library lists this bundle, but it is not there") from error
-        if answer["ContentLength"] > _MAX_PACKED:
-            raise PackageError(f"s3://{self.bucket}/{key}: expected at most {_MAX_PACKED} bytes, got {answer['ContentLength']}")
-        return answer["Body"].read()
+            return S3Bundles(self.client, bucket=self.bucket).archive(key, sha256)
+        except BundleMissingError as error:
+            raise PackageError(f"the library lists a bundle, but it is not there as it was recorded: {error}") from error
 
 
 def _evaluation(row: tuple[Any, ...]) -> VersionEvaluation:

@@ -33,7 +33,7 @@ from local.library.package import (
 from local.library.publishers import PublisherKey
 from signalbox.frozen import FrozenModel
 from signalbox.inference import load_bundle, pack_bundle
-from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, Gate, Verdict, read_manifest
+from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, BundleManifest, Gate, Verdict, read_manifest
 from signalbox.library.card import card_markdown, read_card
 from signalbox.library.entries import (
     TRAINING,
@@ -47,7 +47,7 @@ from signalbox.library.entries import (
 from signalbox.library.judgements import MAX_EVALUATION_BYTES, period_of, plain, read_object, registers
 from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import ArtifactStore, Library
-from signalbox.library.registration import bundle_key, lineage
+from signalbox.library.registration import add_bundle_version, bundle_key, lineage
 from signalbox.wire import OneLine
 
 CARD_FILE: Final = "card.md"
@@ -215,16 +215,16 @@ def register_package(
     entity = EntityKey(EntityKind.MODEL, package.manifest.name)
     with bundles_checked(package) as folders:
         rows = [(one, *_rows(entity, package, one, folders[one.number], now)) for one in package.manifest.versions]
-        for one, version, _ in rows:
+        for one, _, version, _ in rows:
             if version.bundle_key is not None:
                 artifacts.keep_bundle(version.bundle_key, pack_bundle(folders[one.number]))
     imported = []
     with library.transaction() as tx:
         tx.lock(entity)
         known = {sha256: key for key, sha256 in tx.bundles_of(entity) if sha256 is not None}
-        for one, version, evaluations in rows:
+        for one, manifest, version, evaluations in rows:
             there = known.get(one.sha256) or tx.version_of(entity, version.origin)
-            added = there or tx.add_version(version)
+            added = there or add_bundle_version(tx, version, manifest, who=f"package of {package.publisher.name}")
             if there is None:
                 for evaluation in evaluations:
                     tx.add_evaluation(added, evaluation)
@@ -242,7 +242,7 @@ def register_package(
 
 def _rows(
     entity: EntityKey, package: Package, one: PackagedVersion, folder: Path, now: datetime
-) -> tuple[NewVersion, tuple[VersionEvaluation, ...]]:
+) -> tuple[BundleManifest, NewVersion, tuple[VersionEvaluation, ...]]:
     manifest, report = read_manifest(folder), read_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE)
     version = NewVersion(
         entity,
@@ -262,7 +262,7 @@ def _rows(
         json.dumps(report, allow_nan=False),
         period_of(report),
     )
-    return version, (own, *(one for one in _evaluations(package, one) if one.source != TRAINING))
+    return manifest, version, (own, *(one for one in _evaluations(package, one) if one.source != TRAINING))
 
 
 def _file_of(evaluation: VersionEvaluation) -> str:

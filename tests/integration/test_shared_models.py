@@ -42,6 +42,8 @@ def test_a_model_goes_from_stage_to_stage(postgres: PostgresServer, database: st
             first = open_package(tiny_package(), TRUST)
             (one,) = register_package(first, library=PostgresLibrary(writer), artifacts=ours, now=NOW)
             assert (one.version, one.new) == (TINY, True)
+            with PostgresLibrary(writer).transaction() as tx:
+                assert tx.lifecycle(TINY) is not None  # so it can be approved and deployed
             (again,) = register_package(first, library=PostgresLibrary(writer), artifacts=ours, now=NOW)
             assert (again.version, again.new) == (TINY, False)
             judged = VersionEvaluation("job-2", NOW, False, "judged again", dict.fromkeys(Gate, Verdict.FAIL), '{"a": 1}')

@@ -21,6 +21,7 @@ from signalbox.inference import BundleError, load_bundle, pack_bundle
 from signalbox.inference.manifest import Gate, Verdict
 from signalbox.library.card import card_markdown, read_card
 from signalbox.library.entries import EntityKey, EntityKind, VersionEvaluation, VersionKey, VersionState
+from signalbox.library.lifecycle import Lifecycle
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary, MemoryLibraryTransaction
 from tests.unit.inference.tiny_bundle import write_bundle
 from tests.unit.local.library.signed import KEY, NOW, TRUST, entries, signed_again, tiny_package, zipped
@@ -112,6 +113,10 @@ def test_an_import_records_version_judgements_and_lineage_once(bundle: Path) -> 
         EntityKind.DATASET,
         EntityKind.FEATURE_SET,
     }
+    (step,) = tables.decisions[first.version]  # without it nobody could approve or deploy the version
+    passed = load_bundle(bundle).manifest.gates[Gate.G0] is Verdict.PASS
+    assert step.state is (Lifecycle.CANDIDATE if passed else Lifecycle.DRAFT)
+    assert (step.who, recorded.semantic) == ("package of anna", "1.0.0")
     again = register_package(package, library=library, artifacts=artifacts, now=NOW + timedelta(days=1))
     assert [one.new for one in again] == [False, False]
     assert library.tables == tables

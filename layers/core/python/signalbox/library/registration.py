@@ -278,10 +278,8 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registra
     with library.transaction() as tx:
         if (known := _known(tx, entity, job.name)) is not None:
             return RegistrationOutcome(known, None, new=False)
-        version = tx.add_version(replace(version_facts, semantic=_semantic(tx, entity, manifest)))
+        version = add_bundle_version(tx, version_facts, manifest, who=job.who)
         tx.add_evaluation(version, own)
-        if wanted:
-            tx.add_decision(version, _first_step(job, manifest))
         for tag in job.tags:
             tx.add_tag(version, tag)
         if model.further is not None:
@@ -290,6 +288,17 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registra
             tx.add_dependency(version, _recorded(tx, needed, origin, job.finished_at))
         tx.add_event(_announcement(job, version, model), job.finished_at)
     return RegistrationOutcome(version, state, new=True, reason=model.shortfall, qualified=wanted)
+
+
+def add_bundle_version(tx: LibraryTransaction, facts: NewVersion, manifest: BundleManifest, *, who: str) -> VersionKey:
+    """Add a version of a verified bundle with its semantic number; one that may be deployed begins its lifecycle.
+
+    who: whose doing it is, for the record. The caller holds the entity's lock.
+    """
+    version = tx.add_version(replace(facts, semantic=_semantic(tx, facts.entity, manifest)))
+    if facts.state is VersionState.CANDIDATE:
+        tx.add_decision(version, _first_step(facts, manifest, who))
+    return version
 
 
 def _semantic(tx: LibraryTransaction, entity: EntityKey, manifest: BundleManifest) -> str:
@@ -309,11 +318,11 @@ def made_from(manifest: BundleManifest) -> MadeFrom:
     return MadeFrom(manifest.feature_schema.hash, dataset_hash(manifest))
 
 
-def _first_step(job: FinishedJob, manifest: BundleManifest) -> VersionDecision:
+def _first_step(facts: NewVersion, manifest: BundleManifest, who: str) -> VersionDecision:
     passed = manifest.gates[Gate.G0] is Verdict.PASS
     state = Lifecycle.CANDIDATE if passed else Lifecycle.DRAFT
     why = f"registered: {Gate.G0.value} {manifest.gates[Gate.G0].value}"
-    return VersionDecision(state, job.who, job.finished_at, why, job.name)
+    return VersionDecision(state, who, facts.created_at, why, facts.origin)
 
 
 def _headline(model: _Model) -> str:
