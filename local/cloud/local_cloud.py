@@ -38,7 +38,7 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.tracing import DecisionReader
 from signalbox.chat.bot.people import ChatPerson
 from signalbox.chat.updates import HANDLED
-from signalbox.contracts import SYMBOLS, TRAINING_PREFIX, Function, StackOutput, function_name
+from signalbox.contracts import SYMBOLS, Function, StackOutput, function_name, upload_key
 from signalbox.market.candles import Symbol
 
 REPLAY_REQUESTS_PER_SECOND: Final = 60.0  # a replay runs many cycles a second, so the exchange's limit is scaled with it
@@ -200,7 +200,7 @@ class LocalCloud:
         content = pack_bundle(folder)
         sha256 = hashlib.sha256(content).hexdigest()
         s3, bucket = self.emulator.client("s3"), self.outputs[StackOutput.MODELS_BUCKET]
-        s3.put_object(Bucket=bucket, Key=f"{TRAINING_PREFIX}/uploads/{sha256}.zip", Body=content)
+        s3.put_object(Bucket=bucket, Key=upload_key(sha256), Body=content)
         facts = {"why": f"the bundle {folder.name} given to the local cloud"}
         version = self.library("register", {**facts, "sha256": sha256, "request_id": f"register-{sha256[:32]}"})
         if stored is not None:

@@ -37,11 +37,11 @@ from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_snapshot import PostgresHistory, PostgresTradingSnapshots
 from signalbox.application.generate_signals import GenerateSignals
-from signalbox.application.manage_library import ManageLibrary, upload_key
+from signalbox.application.manage_library import ManageLibrary
 from signalbox.application.manage_orders import ManageOrders
 from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
-from signalbox.contracts import READER_DATABASE_USER, Function, database_user
+from signalbox.contracts import READER_DATABASE_USER, Function, database_user, upload_key
 from signalbox.inference.archive import pack_bundle
 from signalbox.library.commands import parse_library_request
 from signalbox.library.deployments import DeploymentState

@@ -15,8 +15,8 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
-from signalbox.application.manage_library import ManageLibrary, upload_key
-from signalbox.contracts import Function, database_user, emitted_by
+from signalbox.application.manage_library import ManageLibrary
+from signalbox.contracts import Function, database_user, emitted_by, upload_key
 from signalbox.inference.archive import pack_bundle
 from signalbox.inference.errors import BundleError
 from signalbox.library.commands import parse_library_request

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from signalbox.inference.manifest import PROMOTION_GATES, Gate, Verdict
+from signalbox.library.card import GATE_QUESTIONS
 from signalbox.reports.page import Table, badge, render
 from training.judge.assessment import Assessment
 from training.judge.estimates import Estimate
@@ -15,15 +16,6 @@ from training.judge.evaluation import Group, TierReport
 from training.judge.gates import MAX_CALIBRATION_ERROR, MIN_DAYS, MIN_PRECISION, GateResult
 from training.write.pictures import coverage_svg, equity_svg, hours_svg, reliability_svg
 
-_QUESTIONS: Final = {
-    Gate.G0: "Is the measurement sound?",
-    Gate.G1: "Is it right often enough?",
-    Gate.G2: "Does it know more than a simple rule?",
-    Gate.G3: "Do its probabilities come true?",
-    Gate.G4: "Does it earn money after costs?",
-    Gate.G5: "Is it more than luck?",
-    Gate.G6: "Does it last?",
-}
 _BADGES: Final = {Verdict.PASS: ("ok", "yes"), Verdict.FAIL: ("bad", "no"), Verdict.NOT_EVALUATED: ("shadow", "not evaluated")}
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
@@ -106,7 +98,7 @@ def _gate_table(gates: Mapping[Gate, GateResult]) -> Table:
         kind, word = _BADGES[found.verdict]
         if found.in_sample:
             kind, word = "shadow", f"{word} (in-sample)"
-        rows.append([f"{gate.value} {_QUESTIONS[gate]}", badge(kind, word), found.asks, found.found])
+        rows.append([f"{gate.value} {GATE_QUESTIONS[gate]}", badge(kind, word), found.asks, found.found])
     return Table(["gate", "verdict", "requires", "found"], rows)
 
 

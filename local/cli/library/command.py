@@ -17,7 +17,7 @@ from local.cli.accounts.command import AccountsError, OrdersApi, session_of, sho
 from local.cli.rows import print_rows
 from local.errors import DataError
 from local.settings import Settings
-from signalbox.contracts import TRAINING_PREFIX, StackOutput
+from signalbox.contracts import StackOutput, upload_key
 from signalbox.inference.archive import pack_bundle
 from signalbox.limits import MAX_BUNDLE_BYTES
 from signalbox.wire import in_one_line
@@ -40,7 +40,7 @@ class LibraryClient:
     def upload(self, archive: bytes) -> str:
         """Put a bundle where the library looks for it, and return its sha256. Raises AccountsError."""
         sha256 = hashlib.sha256(archive).hexdigest()
-        key = f"{TRAINING_PREFIX}/uploads/{sha256}.zip"
+        key = upload_key(sha256)
         try:
             client = self.api.session.client("s3", endpoint_url=self.api.via)
             client.put_object(Bucket=self.bucket, Key=key, Body=archive, ContentType="application/zip")

@@ -101,6 +101,11 @@ class Function(StrEnum):
 LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
 
 
+def upload_key(sha256: str) -> str:
+    """Return where in the models bucket an uploaded bundle waits to be registered."""
+    return f"{TRAINING_PREFIX}/uploads/{sha256}.zip"
+
+
 def function_name(stage: str, function: Function) -> str:
     """Return the deployed name, for example `signalbox-prod-collect-candles`."""
     return f"{PRODUCT}-{stage}-{function.value.replace('_', '-')}"

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypedDict, assert_never
 
 from signalbox.access import Refusal, Role, names_of
 from signalbox.application.retries import retried
-from signalbox.contracts import TRAINING_PREFIX
+from signalbox.contracts import upload_key
 from signalbox.inference.manifest import Gate
 from signalbox.library.artifact import MAX_PACKED_BYTES
 from signalbox.library.catalogue import VersionRecord, VersionReference
@@ -59,7 +59,6 @@ from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signals.signal import DeploymentStage
 
-UPLOADS: Final = f"{TRAINING_PREFIX}/uploads"  # in the models bucket: where a bundle waits to be registered
 _DEPLOYMENT: Final = "deployment"  # recorded as `who` of what deploying a stage does
 _STARTER_REQUEST: Final = "starter"
 
@@ -72,11 +71,6 @@ class LibraryRoles(Protocol):
 
     def record(self, refusal: Refusal) -> None:
         """Keep a refusal."""
-
-
-def upload_key(sha256: str) -> str:
-    """Return where an uploaded bundle waits to be registered."""
-    return f"{UPLOADS}/{sha256}.zip"
 
 
 @dataclass
