@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from pydantic import ValidationError
 
+from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
 from signalbox.errors import SignalboxError
 from signalbox.inference.errors import BundleError
 from signalbox.ledger_errors import LedgerError
@@ -33,7 +34,6 @@ from signalbox.problems import MEDIA_TYPE, Problem, invalid_values, type_named
 from signalbox.wire import WireError, checked, parse_object
 
 MAX_LIBRARY_BODY: Final = 16_384  # bytes; the longest request has under two thousand
-_OCCURRENCE: Final = "urn:signalbox:request:"
 _STATUSES: Final[Mapping[type[SignalboxError], tuple[HTTPStatus, str]]] = {
     WireError: (HTTPStatus.BAD_REQUEST, "invalid-request"),
     UnknownVersionError: (HTTPStatus.NOT_FOUND, "unknown-version"),
@@ -61,12 +61,9 @@ class UnnamedCallerError(SignalboxError):
     """A request reached the function without a verified caller."""
 
 
-def library_api(service: LibraryService) -> APIGatewayHttpResolver:  # noqa: C901 - a door with its errors
+def library_api(service: LibraryService) -> APIGatewayHttpResolver:
     """Return the routes for a library."""
     api = APIGatewayHttpResolver()
-
-    def occurrence() -> str:
-        return f"{_OCCURRENCE}{api.current_event.request_context.get('requestId', '')}"
 
     def caller() -> str:
         authorizer = api.current_event.request_context.get("authorizer") or {}
@@ -78,16 +75,12 @@ def library_api(service: LibraryService) -> APIGatewayHttpResolver:  # noqa: C90
     @api.post("/library/<verb>")
     def asked(verb: str) -> Response[str]:
         who = caller()
-        try:
-            text = api.current_event.decoded_body
-        except ValueError as error:
-            raise WireError(f"the body is not JSON: {error}") from None
+        text = body_text(api)
         facts = parse_object(text, max_bytes=MAX_LIBRARY_BODY) if text else {}
         if "verb" in facts:
             raise WireError("expected no verb in the body: the path has it")
         found = parse_library_request(verb, checked(facts))
-        at = datetime.fromtimestamp(int(api.current_event.request_context["timeEpoch"]) / 1000, UTC)
-        return _replied(HTTPStatus.OK, service.answer(found, who, at))
+        return _replied(HTTPStatus.OK, service.answer(found, who, gateway_time(api)))
 
     def refused(error: SignalboxError) -> Response[str]:
         status, name = next(
@@ -98,7 +91,7 @@ def library_api(service: LibraryService) -> APIGatewayHttpResolver:  # noqa: C90
 
     def problem(status: HTTPStatus, name: str, detail: str, errors: Any = ()) -> Response[str]:
         found = Problem(
-            type=type_named(name), title=status.phrase, status=int(status), detail=detail, instance=occurrence(), errors=errors
+            type=type_named(name), title=status.phrase, status=int(status), detail=detail, instance=occurrence(api), errors=errors
         )
         return _replied(status, found.to_json(), MEDIA_TYPE)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from pydantic import ValidationError
 
-from signalbox.adapters.aws.trading_problems import InvalidRequestError, NoRouteError, ProblemType
+from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
+from signalbox.adapters.aws.trading_problems import InvalidRequestError, NoRouteError, ProblemType, problem_for
 from signalbox.application.score_signals import (
     MAX_SCORES,
     NoBarsError,
@@ -33,7 +33,6 @@ from signalbox.wire import WireError, parse_object
 
 MAX_BODY: Final = 6_000_000  # bytes; a function takes 6 MiB in one call
 VERSION: Final = "1"  # of the API; raise it with every breaking change
-_OCCURRENCE: Final = "urn:signalbox:request:"
 _SCHEMAS: Final = "#/components/schemas/"
 SCORING_PROBLEMS: Final = (
     ProblemType(
@@ -81,12 +80,12 @@ def scoring_api(service: ScoreSignals) -> APIGatewayHttpResolver:
 
     @api.post("/score", summary="Score feature rows or symbols")
     def score() -> Response[str]:
-        body = parse_object(_body(api), max_bytes=MAX_BODY)
+        body = parse_object(body_text(api), max_bytes=MAX_BODY)
         try:
             request = ScoreRequest.model_validate(body)
         except ValidationError as error:
             raise InvalidRequestError(invalid_values(error)[:20]) from None
-        return _answer(HTTPStatus.OK, service.score(request, _now(api)).model_dump(mode="json", exclude_none=True))
+        return _answer(HTTPStatus.OK, service.score(request, gateway_time(api)).model_dump(mode="json", exclude_none=True))
 
     @api.get("/health", summary="Show the model that answers")
     def health() -> Response[str]:
@@ -106,7 +105,7 @@ def scoring_api(service: ScoreSignals) -> APIGatewayHttpResolver:
         return _answer(HTTPStatus.OK, scoring_openapi(api))
 
     def refused(error: SignalboxError) -> Response[str]:
-        problem = scoring_problem(error, f"{_OCCURRENCE}{api.current_event.request_context.get('requestId', '')}")
+        problem = problem_for(error, occurrence(api), SCORING_PROBLEMS)
         return _answer(HTTPStatus(problem.status or 500), problem.to_json(), MEDIA_TYPE)
 
     for kind in dict.fromkeys(kind for one in SCORING_PROBLEMS for kind in one.errors):
@@ -117,22 +116,6 @@ def scoring_api(service: ScoreSignals) -> APIGatewayHttpResolver:
         return refused(NoRouteError(f"no route {api.current_event.http_method} {api.current_event.raw_path[:200]}"))
 
     return api
-
-
-def scoring_problem(error: SignalboxError, instance: str) -> Problem:
-    """Return the API's answer to an error. Raises LookupError if no problem type covers it."""
-    kind = next((one for one in SCORING_PROBLEMS if isinstance(error, one.errors)), None)
-    if kind is None:
-        raise LookupError(f"no problem type covers {type(error).__name__}; add it to SCORING_PROBLEMS")
-    return Problem(
-        type=kind.uri,
-        title=kind.title,
-        status=int(kind.status),
-        detail=str(error),
-        instance=instance,
-        errors=error.values if isinstance(error, InvalidRequestError) else (),
-        remedy=kind.remedy,
-    )
 
 
 def scoring_openapi(api: APIGatewayHttpResolver) -> dict[str, Any]:
@@ -164,17 +147,6 @@ def scoring_openapi(api: APIGatewayHttpResolver) -> dict[str, Any]:
                 operation["requestBody"] = {"required": True, "content": content}
     document["components"] = {"schemas": dict(sorted(schemas.items()))}
     return document
-
-
-def _body(api: APIGatewayHttpResolver) -> str:
-    try:
-        return api.current_event.decoded_body or ""
-    except ValueError as error:  # base64 of bytes that are not text
-        raise WireError(f"the body is not JSON: {error}") from None
-
-
-def _now(api: APIGatewayHttpResolver) -> datetime:
-    return datetime.fromtimestamp(int(api.current_event.request_context["timeEpoch"]) / 1000, UTC)
 
 
 def _answer(status: HTTPStatus, body: Mapping[str, Any], content_type: str = content_types.APPLICATION_JSON) -> Response[str]:

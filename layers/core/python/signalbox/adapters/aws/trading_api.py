@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from pydantic import TypeAdapter, ValidationError
 
+from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
 from signalbox.adapters.aws.trading_problems import (
     PROBLEM_TYPES,
     InvalidRequestError,
@@ -39,9 +40,8 @@ from signalbox.trading.person_seal import HEADER, SealedRequest, open_person
 from signalbox.trading.service import AccountOutcome, ReadinessReport
 from signalbox.trading.state import AccountState
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
-from signalbox.wire import WireError, checked, parse_object
+from signalbox.wire import checked, parse_object
 
-_OCCURRENCE: Final = "urn:signalbox:request:"  # followed by the gateway's request id, `request` in its access log
 MAX_BODY: Final = 65_536  # bytes; the largest command has a few hundred
 _ACCOUNT_COMMANDS: Final = (  # method, path, kind of the command, summary
     ("POST", "/accounts/<account>/halt", "halt", "Set the kill switch"),
@@ -91,7 +91,7 @@ def trading_api(  # noqa: C901 - one route each
     principal = partial(_principal, api, person_keys)
 
     def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:
-        now = _now(api)
+        now = gateway_time(api)
         who = principal()
         try:
             command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
@@ -109,7 +109,7 @@ def trading_api(  # noqa: C901 - one route each
         return command_account
 
     def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
-        now, who = _now(api), principal()
+        now, who = gateway_time(api), principal()
         command = kind.model_validate({"requested_at": now, **checked(_one({"account": account}, _body(api)))})
         check_clock(command, now)
         return _answer(HTTPStatus.OK, _access_view(account, service.change_access(command, who)))
@@ -139,19 +139,19 @@ def trading_api(  # noqa: C901 - one route each
 
     @api.get("/accounts", summary="List the accounts you may see")
     def listed() -> Response[str]:
-        seen = service.listed(_now(api), principal())
+        seen = service.listed(gateway_time(api), principal())
         found: AccountsDocument = {"accounts": [configuration_view(account) for account in seen]}
         return _answer(HTTPStatus.OK, found)
 
     @api.get("/accounts/<account>/readiness", summary="Show whether an account may trade live")
     def ready(account: str) -> Response[str]:
         who = principal()
-        return _answer(HTTPStatus.OK, readiness_view(service.readiness_report(_named(account), _now(api), who)))
+        return _answer(HTTPStatus.OK, readiness_view(service.readiness_report(_named(account), gateway_time(api), who)))
 
     @api.get("/accounts/<account>/access", summary="List who has a role on an account")
     def access(account: str) -> Response[str]:
         who = principal()
-        return _answer(HTTPStatus.OK, _access_view(account, service.access(_named(account), _now(api), who)))
+        return _answer(HTTPStatus.OK, _access_view(account, service.access(_named(account), gateway_time(api), who)))
 
     @api.post("/accounts/<account>/grant", summary="Give somebody a role")
     def grant(account: str) -> Response[str]:
@@ -164,13 +164,13 @@ def trading_api(  # noqa: C901 - one route each
     @api.get("/accounts/<account>", summary="Show an account")
     def show_account(account: str) -> Response[str]:
         who = principal()
-        return _answer(HTTPStatus.OK, account_view(service.query(_named(account), _now(api), who)))
+        return _answer(HTTPStatus.OK, account_view(service.query(_named(account), gateway_time(api), who)))
 
     def invalid(error: ValidationError) -> Response[str]:
         return refused(InvalidRequestError(invalid_values(error)))
 
     def refused(error: SignalboxError) -> Response[str]:
-        problem = problem_for(error, f"{_OCCURRENCE}{api.current_event.request_context.get('requestId', '')}")
+        problem = problem_for(error, occurrence(api))
         return _answer(HTTPStatus(problem.status or 500), problem.to_json(), MEDIA_TYPE)
 
     for kind in dict.fromkeys(kind for one in PROBLEM_TYPES for kind in one.errors):
@@ -213,13 +213,9 @@ def _principal(api: APIGatewayHttpResolver, person_keys: AcceptedKeys | None) ->
     event = api.current_event
     try:
         request = SealedRequest(event.http_method, event.raw_path, (event.decoded_body or "").encode())
-        return open_person(named, request, person_keys, _now(api))
+        return open_person(named, request, person_keys, gateway_time(api))
     except (SealError, ValueError) as error:
         raise UnsignedError(str(error)) from error
-
-
-def _now(api: APIGatewayHttpResolver) -> datetime:
-    return datetime.fromtimestamp(int(api.current_event.request_context["timeEpoch"]) / 1000, UTC)
 
 
 def _named(account: str) -> str:
@@ -231,10 +227,7 @@ def _named(account: str) -> str:
 
 
 def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:
-    try:
-        text = api.current_event.decoded_body
-    except ValueError as error:  # base64 of bytes that are not text
-        raise WireError(f"the body is not JSON: {error}") from None
+    text = body_text(api)
     if not text:
         return {}
     return parse_object(text, max_bytes=MAX_BODY, numbers=str)  # numbers stay text, because a float would round amounts

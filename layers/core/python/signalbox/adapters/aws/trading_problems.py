@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -134,11 +135,11 @@ PROBLEM_TYPES: Final = (
 )
 
 
-def problem_for(error: SignalboxError, instance: str) -> Problem:
-    """Return the API's answer to an error. Raises LookupError if no problem type covers it."""
-    kind = next((one for one in PROBLEM_TYPES if isinstance(error, one.errors)), None)
+def problem_for(error: SignalboxError, instance: str, types: Sequence[ProblemType] = PROBLEM_TYPES) -> Problem:
+    """Return an API's answer to an error. types: the API's own. Raises LookupError if none of them covers the error."""
+    kind = next((one for one in types if isinstance(error, one.errors)), None)
     if kind is None:
-        raise LookupError(f"no problem type covers {type(error).__name__}; add it to PROBLEM_TYPES")
+        raise LookupError(f"no problem type covers {type(error).__name__}; add it to the API's list")
     return Problem(
         type=kind.uri,
         title=kind.title,
