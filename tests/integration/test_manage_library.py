@@ -179,10 +179,10 @@ def test_promote_and_rollback_go_the_whole_way_and_history_says_who_and_why(worl
     back = world.change("rollback", why="too many signals")
     assert (back["version"], back["restores"], back["state"]) == (f"{MODEL}@1", f"{MODEL}-v1", "pending")
     world.serve(back["deployment"])
-    told = world.ask("history")
-    assert told["slot"]["current"]["deployment"] == back["deployment"]
-    assert [one["state"] for one in told["deployments"]] == ["healthy", "rolled_back", "superseded", "superseded"]
-    assert any((one["who"], one["why"]) == (OWNER, "too many signals") for one in told["history"])
+    found = world.ask("history")
+    assert found["slot"]["current"]["deployment"] == back["deployment"]
+    assert [one["state"] for one in found["deployments"]] == ["healthy", "rolled_back", "superseded", "superseded"]
+    assert any((one["who"], one["why"]) == (OWNER, "too many signals") for one in found["history"])
     differences = {row["what"] for row in world.ask("compare", version=f"{MODEL}@1", other=f"{MODEL}@2")["differences"]}
     assert {"semantic", "lifecycle", "evaluation.gates.G1"} <= differences
 

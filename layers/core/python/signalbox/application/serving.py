@@ -65,7 +65,7 @@ class ServingModels:
         self._loaded: Mapping[str, DeployedModel] = {}  # at most two: what serves and what is on its way
         self._refused: dict[str, ModelProblem] = {}  # bundles at fault, which are not fetched again
         self._swapping = threading.Lock()
-        self._rate_told: str | None = None
+        self._rate_reported: str | None = None
 
     @property
     def model(self) -> DeployedModel | None:
@@ -168,7 +168,7 @@ class ServingModels:
         return ModelProblem(one.name, found.reason or reason, kept)
 
     def _watch_rate(self, one: LibraryDeployment | None, model: DeployedModel | None, at: datetime) -> ModelProblem | None:
-        if one is None or model is None or model.deployment != one.name or self._rate_told == one.name:
+        if one is None or model is None or model.deployment != one.name or self._rate_reported == one.name:
             return None
         if one.evaluated_rate is None:
             return None
@@ -181,7 +181,7 @@ class ServingModels:
         try:
             back = self._book.roll_back(self._group, to=None, at=at, who=ITSELF, why=fault, request_id=request)
         except LibraryError as error:
-            self._rate_told = one.name
+            self._rate_reported = one.name
             return ModelProblem(one.name, f"{fault}; it stays in use: {error}"[:_REASON_LENGTH], one.name)
         return ModelProblem(one.name, f"rolled back: {fault}"[:_REASON_LENGTH], back.name)
 

@@ -31,7 +31,7 @@ class RestoreDatabase(FrozenModel):
 
 
 class Restore(Protocol):
-    """Restores a dump until it is done or is told to stop."""
+    """Restores a dump until it is done or cancelled."""
 
     def __call__(self, command: RestoreDatabase, now: datetime, may_go_on: Callable[[], bool]) -> RestoreProgress: ...
 
