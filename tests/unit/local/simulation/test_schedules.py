@@ -13,7 +13,7 @@ from local.simulation.choices import Choices, smaller
 from local.simulation.wire import carried, carried_command
 from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, ScheduleRun, run_schedule
 from signalbox.orders.order import Order
-from signalbox.trading import exit_attempts, exits, order_requests, remainders, venue_comparison
+from signalbox.trading import exit_attempts, exits, open_quantity, order_requests, remainders, venue_comparison
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import AccountReviewDue
@@ -38,6 +38,26 @@ def test_seed_and_its_recorded_choices_are_the_same_schedule() -> None:
         drawn = run_schedule(seed, story=True)
         again = run_schedule(recorded=drawn.choices, story=True)
         assert (drawn.choices, drawn.story) == (again.choices, again.story)
+
+
+# seed 189547, minimised: on a spot venue somebody buys in the app, and a person sells more than the books hold
+BOOKS_SHORT = (
+    0, 0, 0, 2, 0, 0, 1, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 8, 0, 9, 0, 0, 0, 0, 0, 2, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 8, 0, 2, 3, 0, 0, 9, 0, 3, 0, 0, 2, 0, 2, 0, 0, 2, 0,
+    0, 0, 0, 0, 0, 0, 9, 0, 2, 3, 0, 8, 0, 0, 7, 0, 2, 2, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 19, 0, 0, 2, 0, 0, 0, 15, 2, 0,
+    0, 0, 0, 0, 0, 0, 2, 3, 9, 12, 0, 0, 0, 0, 3, 0, 0, 7,
+)  # fmt: skip
+
+
+def test_flatten_never_buys_where_nobody_can_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books that are short of coins lack somebody's purchase: to "close" that would open a position."""
+    run = run_schedule(recorded=BOOKS_SHORT, story=True)
+    assert run.violation is None, "\n".join(run.story)
+    assert "SUBMIT ENTRY/0 SELL 0.0625" in "\n".join(run.story)
+    monkeypatch.setattr(open_quantity, "_at_venue", lambda draft, symbol: abs(draft.quantity(symbol)))
+    broken = run_schedule(recorded=BOOKS_SHORT).violation
+    assert broken is not None
+    assert "FLATTEN/0 0.0625" in broken.detail
 
 
 def test_schedule_of_harmless_choices_protects_the_trade_and_leaves_it_flat() -> None:
