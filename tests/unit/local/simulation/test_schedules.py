@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -19,6 +21,8 @@ from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import AccountReviewDue
 
 SCHEDULES = 20_000 if settings.get_current_profile_name() == "nightly" else 5_000
+CORPUS = Path(__file__).resolve().parents[3] / "corpus" / "schedules"  # minimised, one a file, named by its seed
+FOUND = sorted(CORPUS.glob("*.json"))
 QUIETLY = Console(quiet=True, stderr=True)
 
 
@@ -40,24 +44,29 @@ def test_seed_and_its_recorded_choices_are_the_same_schedule() -> None:
         assert (drawn.choices, drawn.story) == (again.choices, again.story)
 
 
-# seed 189547, minimised: on a spot venue somebody buys in the app, and a person sells more than the books hold
-BOOKS_SHORT = (
-    0, 0, 0, 2, 0, 0, 1, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 8, 0, 9, 0, 0, 0, 0, 0, 2, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 8, 0, 2, 3, 0, 0, 9, 0, 3, 0, 0, 2, 0, 2, 0, 0, 2, 0,
-    0, 0, 0, 0, 0, 0, 9, 0, 2, 3, 0, 8, 0, 0, 7, 0, 2, 2, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 19, 0, 0, 2, 0, 0, 0, 15, 2, 0,
-    0, 0, 0, 0, 0, 0, 2, 3, 9, 12, 0, 0, 0, 0, 3, 0, 0, 7,
-)  # fmt: skip
-
-
-def test_flatten_never_buys_where_nobody_can_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Books that are short of coins lack somebody's purchase: to "close" that would open a position."""
-    run = run_schedule(recorded=BOOKS_SHORT, story=True)
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
+def test_schedule_that_was_found_once_holds(path: Path) -> None:
+    run = run_schedule(recorded=json.loads(path.read_text())["choices"], story=True)
     assert run.violation is None, "\n".join(run.story)
-    assert "SUBMIT ENTRY/0 SELL 0.0625" in "\n".join(run.story)
+
+
+def test_flatten_that_buys_where_nobody_can_be_short_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books that are short of coins lack somebody's purchase: to "close" that would open a position."""
     monkeypatch.setattr(open_quantity, "_at_venue", lambda draft, symbol: abs(draft.quantity(symbol)))
-    broken = run_schedule(recorded=BOOKS_SHORT).violation
+    broken = recorded("189547").violation
     assert broken is not None
     assert "FLATTEN/0 0.0625" in broken.detail
+
+
+def test_close_that_waits_for_a_view_without_asking_for_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(venue_comparison, "_held_up", lambda _state, _at: ())
+    broken = recorded("201348").violation
+    assert broken is not None
+    assert broken.invariant == FLAT
+
+
+def recorded(seed: str) -> ScheduleRun:
+    return run_schedule(recorded=json.loads((CORPUS / f"{seed}.json").read_text())["choices"])
 
 
 def test_schedule_of_harmless_choices_protects_the_trade_and_leaves_it_flat() -> None:
