@@ -471,10 +471,11 @@ class _World:
 
         The venue's true state decides, because the ledger's belief protects nothing. For what the ledger knows, there must be an
         order, a cancel, or a retry that is due. For what it does not know, it must look: a request at the edge, a report, a view
-        or a review is on its way, or the next minute queries the venue.
+        or a review is on its way, or the next minute queries the venue. Books that are short where nobody can be lack a fill.
         """
         venue, state = self.venue, self.ledger.state
         knows = not state.at_venue.foreign and not any(doubt.reported for doubt in state.at_venue.doubts)
+        knows = knows and not (venue.holds_coins and state.books.position(BTC).quantity < ZERO)
         if venue.to_protect() and not venue.protects():
             trade = state.trades.get(BTC)
             if knows and trade is not None and not self._is_pursued(state, trade.progress, trade.side.opposite):

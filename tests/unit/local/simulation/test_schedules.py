@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,12 +15,14 @@ from local.simulation.choices import Choices, smaller
 from local.simulation.wire import carried, carried_command
 from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, ScheduleRun, run_schedule
 from signalbox.orders.order import Order
-from signalbox.trading import exit_attempts, exits, order_requests, remainders, venue_comparison
+from signalbox.trading import exit_attempts, exits, open_quantity, order_requests, remainders, venue_comparison
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import AccountReviewDue
 
 SCHEDULES = 20_000 if settings.get_current_profile_name() == "nightly" else 5_000
+CORPUS = Path(__file__).resolve().parents[3] / "corpus" / "schedules"  # minimised, one a file, named by its seed
+FOUND = sorted(CORPUS.glob("*.json"))
 QUIETLY = Console(quiet=True, stderr=True)
 
 
@@ -38,6 +42,31 @@ def test_seed_and_its_recorded_choices_are_the_same_schedule() -> None:
         drawn = run_schedule(seed, story=True)
         again = run_schedule(recorded=drawn.choices, story=True)
         assert (drawn.choices, drawn.story) == (again.choices, again.story)
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
+def test_schedule_that_was_found_once_holds(path: Path) -> None:
+    run = run_schedule(recorded=json.loads(path.read_text())["choices"], story=True)
+    assert run.violation is None, "\n".join(run.story)
+
+
+def test_flatten_that_buys_where_nobody_can_be_short_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books that are short of coins lack somebody's purchase: to "close" that would open a position."""
+    monkeypatch.setattr(open_quantity, "_at_venue", lambda draft, symbol: abs(draft.quantity(symbol)))
+    broken = recorded("189547").violation
+    assert broken is not None
+    assert "FLATTEN/0 0.0625" in broken.detail
+
+
+def test_close_that_waits_for_a_view_without_asking_for_one_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(venue_comparison, "_held_up", lambda _state, _at: ())
+    broken = recorded("201348").violation
+    assert broken is not None
+    assert broken.invariant == FLAT
+
+
+def recorded(seed: str) -> ScheduleRun:
+    return run_schedule(recorded=json.loads((CORPUS / f"{seed}.json").read_text())["choices"])
 
 
 def test_schedule_of_harmless_choices_protects_the_trade_and_leaves_it_flat() -> None:

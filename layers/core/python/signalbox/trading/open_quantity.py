@@ -108,8 +108,14 @@ def shown(draft: AccountDraft, symbol: str, wanted: Decimal) -> Decimal:
 
 @exactly
 def _at_venue(draft: AccountDraft, symbol: str) -> Decimal:
-    """Return the position's size according to the books, or to the venue once two views differed from the books."""
+    """Return the position's size according to the books, or to the venue once two views differed from the books.
+
+    Where orders reserve coins, nobody can be short. Books that are short there lack a trade of somebody else, which a view will
+    show: a purchase would close nothing and open a position.
+    """
     quantity = draft.quantity(symbol)
+    if draft.holds_coins and quantity < ZERO:
+        return ZERO
     for doubt in draft.at_venue.doubts:
         if doubt.reported and doubt.difference is VenueDifference.POSITION_DIFFERS and doubt.subject == symbol:
             return max(Decimal(doubt.venue) * (1 if quantity > 0 else -1), ZERO)

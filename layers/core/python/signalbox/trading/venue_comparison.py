@@ -7,7 +7,7 @@ when a second view confirms it (at_venue.py). Unanswered requests are followed u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -80,7 +80,7 @@ def needs_comparison(state: AccountState, at: datetime) -> bool:
     age = at - state.compared_at
     if age >= COMPARE_EVERY or (age >= COMPARE_HELD and _holds(state)):
         return True
-    return age >= REQUERY_AFTER and _wants_answer(state) is not None
+    return age >= REQUERY_AFTER and _wants_answer(state, at) is not None
 
 
 def _holds(state: AccountState) -> bool:
@@ -93,7 +93,7 @@ def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None
     Only one view is on its way at a time. came: when the view that just arrived was asked for; it may be too old to compare.
     After FOLLOWED_FOR without an answer, `needs_comparison` takes over.
     """
-    if state.account.mode is not TradingMode.LIVE or (since := _wants_answer(state)) is None or at - since > FOLLOWED_FOR:
+    if state.account.mode is not TradingMode.LIVE or (since := _wants_answer(state, at)) is None or at - since > FOLLOWED_FOR:
         return state, NO_CHANGES
     asked_at = state.at_venue.asked_at
     answered = asked_at is None or any(one is not None and one >= asked_at for one in (came, state.compared_at))
@@ -105,17 +105,18 @@ def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None
     return after, changes + ChangeSet(events=reviews)
 
 
-def _wants_answer(state: AccountState) -> datetime | None:
+def _wants_answer(state: AccountState, at: datetime) -> datetime | None:
     """Return when the newest thing that needs an answer from the venue began, None if nothing does.
 
     These are: an unanswered send, cancel or change; an order that must trade at once and has not ended; an open doubt; an exit
-    that failed after the newest view, perhaps because the position is gone.
+    that failed after the newest view, perhaps because the position is gone; a close that has to wait for what a view shows.
     """
     found = [doubt.since for doubt in state.at_venue.open_doubts]
+    found += _held_up(state, at)
     found += [
-        at
-        for at in (one.failed_at for one in state.leaving)
-        if at is not None and (state.compared_at is None or state.compared_at < at)
+        failed
+        for failed in (one.failed_at for one in state.leaving)
+        if failed is not None and (state.compared_at is None or state.compared_at < failed)
     ]
     for order in state.orders.values():
         if order.state.is_closed:
@@ -123,9 +124,24 @@ def _wants_answer(state: AccountState) -> datetime | None:
         pending = [one.requested_at for one in (order.pending_cancel, order.pending_update) if one is not None]
         found += pending
         is_immediate = order.terms.type is OrderType.MARKET or order.terms.time_in_force in _IMMEDIATE
-        if (order.is_ambiguous or is_immediate) and (at := order.unconfirmed_since or order.accepted_at or order.submitted_at):
-            found.append(at)
+        if (order.is_ambiguous or is_immediate) and (began := order.unconfirmed_since or order.accepted_at or order.submitted_at):
+            found.append(began)
     return max(found, default=None)
+
+
+def _held_up(state: AccountState, at: datetime) -> Iterator[datetime]:
+    """Yield since when a position that has to be closed has no exit, although one is due.
+
+    The venue shows less than the books hold, or others' orders reserve it: only another view says that an exit can go.
+    """
+    found = [trade.progress for trade in state.trades.values() if trade.exit is None]
+    for closing in state.closings.values():
+        is_wanted = (closing.is_flattened or closing.quantity) and state.books.position(closing.symbol).quantity
+        if closing.order is None and is_wanted:
+            found.append(closing.progress)
+    for progress in found:
+        if progress.since is not None and (due := progress.retry_at or progress.since) <= at:
+            yield due
 
 
 def request_view(state: AccountState, at: datetime, *, not_before: datetime | None = None) -> Transition:
