@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
@@ -41,8 +41,8 @@ class MemoryBars:
     def __init__(self) -> None:
         self._bars = {symbol: Bars.from_candles(symbol, candles(symbol, NOON, HISTORY)) for symbol in SYMBOLS}
 
-    def newest(self, symbol: Symbol, until: datetime, count: int) -> Bars:
-        return self._bars[symbol].until(until).last(count)
+    def newest(self, symbols: Collection[Symbol], until: datetime, count: int) -> dict[Symbol, Bars]:
+        return {symbol: self._bars[symbol].until(until).last(count) for symbol in symbols}
 
 
 def naive(ensemble: Ensemble, body: bytes) -> str:
@@ -87,7 +87,7 @@ def main() -> None:
     body = json.dumps({"schema_hash": ensemble.schema.hash, "windows": windows}).encode()
     request = Request("POST", "/score", {}, body, "application/json", {"content-type": "application/json"}, "/score")
     asked = ScoreRequest(symbols=list(SYMBOLS), at=NOON)
-    first: dict[str, Any] = json.loads(respond(scoring_api(service), request)["body"])
+    first: dict[str, Any] = json.loads(respond(scoring_api(lambda: service), request)["body"])
     twin = json.loads(naive(ensemble, body))["scores"]
     apart = max(abs(one["probability_up"] - other) for one, other in zip(first["scores"], twin, strict=True))
     refused = [one for one in service.score(asked, NOON + timedelta(seconds=1)).scores if one.refused]
@@ -95,7 +95,7 @@ def main() -> None:
         raise SystemExit(f"expected scores that are alike, and all of them; got {apart} apart, {refused}")
     found = {
         "body_bytes": len(body),
-        "rows": spans(lambda: respond(scoring_api(service), request), options.rounds),
+        "rows": spans(lambda: respond(scoring_api(lambda: service), request), options.rounds),
         "naive_rows": spans(lambda: naive(ensemble, body), options.rounds),
         "symbols_first": spans(lambda: ScoreSignals(ensemble, bars).score(asked, NOON), options.rounds),
         "symbols_again": spans(lambda: service.score(asked, NOON), options.rounds),
