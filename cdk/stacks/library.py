@@ -1,4 +1,4 @@
-"""The operator's door to the library: versions, approvals, deployments, rollback."""
+"""The library: versions, approvals, deployments and rollback for people, and scores of what serves for programs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, StackOutput
 
 LIBRARY_ROUTES: Final = ("POST /library/{verb}",)
+SCORING_ROUTES: Final = ("POST /score", "GET /health", "GET /openapi.json")
 
 
 class LibraryStack(FunctionStack):
-    """library_api with its API."""
+    """library_api and score_signals, each with its API."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "library", description="versions and deployments of models")
@@ -55,3 +56,26 @@ class LibraryStack(FunctionStack):
             routes=LIBRARY_ROUTES,
         )
         self.output(StackOutput.LIBRARY_API_URL, self.api.url)
+        scoring = SignalboxFunction(
+            self,
+            "ScoreSignals",
+            name=Function.SCORE_SIGNALS,
+            context=context,
+            layers=(LayerName.CORE, LayerName.INFERENCE),
+            environment={Env.MODELS_BUCKET: data.models.bucket_name, Env.VENUE: self.config.venues[0]},
+            timeout_seconds=30,
+            memory_megabytes=1769,  # one full vCPU
+            ledger=data.ledger,
+        )
+        scoring.allow(["s3:ListBucket"], data.models.bucket_arn)
+        self.allow_objects(scoring, ["s3:GetObject"], data.models, BUNDLES_PREFIX, reason=reason)
+        # an API of its own: a program that may ask for scores needs no right to any route of the library
+        self.scoring_api = SignedHttpApi(
+            self,
+            "Scoring",
+            stage=self.config,
+            name=f"{PRODUCT}-{self.config.name}-scoring",
+            function=scoring,
+            routes=SCORING_ROUTES,
+        )
+        self.output(StackOutput.SCORING_API_URL, self.scoring_api.url)

@@ -91,6 +91,7 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "library import": "library import out/starter.signalbox --out out/starter",
         "library catalogue": "library catalogue training/starter_bundle --out out/catalogue",
         "library add": "library add https://models.example.com/#starter-dir60-v31 --out out/starter",
+        "library score": "library score BTC-USD ETH-USD SOL-USD",
         "library serve": "library serve --bundle training/starter_bundle --port 8360",
         "library list": "library list --tag starter",
         "library search": "library search 'quick bundle'",

@@ -1,7 +1,8 @@
 """Scoring of three symbols, warm: `python tests/benchmarks/bench_scoring.py [--rounds N] [--bundle DIR] [--json]`.
 
 Feature rows through the whole handler (body of JSON in, body out), and symbols on bars in memory: the first question of a
-minute, which computes their features, and the next. Beside it a naive twin: json
+minute, which computes their features, and the next; then both as score_signals answers them, with what serves and the candles
+read from PostgreSQL at each request. Beside it a naive twin: json
 and one run of each graph for each symbol, no check. Budget (docs/architecture.md, section 10): p50 <= 10 ms. Both in
 milliseconds of CPU time and of wall time, and with the calibration unit (ten Decimal products), because machines differ.
 """
@@ -9,10 +10,12 @@ milliseconds of CPU time and of wall time, and with the calibration unit (ten De
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
@@ -26,10 +29,23 @@ from local.bench.unit import UNIT, unit_sample_us
 from local.cli.library.scoring_server import respond
 from local.stand_ins.server import Request
 from signalbox.adapters.aws.scoring_api import scoring_api
+from signalbox.adapters.postgres.deployments import PostgresDeployments
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.scoring_bars import LedgerBars
+from signalbox.application.current_scores import CurrentScores
 from signalbox.application.score_signals import ScoreRequest, ScoreSignals
+from signalbox.contracts import Function, database_user
 from signalbox.inference import Ensemble, load_bundle
+from signalbox.inference.archive import pack_bundle
+from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionState
+from signalbox.library.lifecycle import Lifecycle, VersionDecision
 from signalbox.market.candles import Bars, Symbol
+from signalbox.signals.signal import DeploymentStage
 from tests.builders import NOON, SYMBOLS, candles
+from tests.fakes.memory_deployments import MemoryBundles
+from tests.fakes.postgres_server import app_source, running_postgres
 
 STARTER = Path(__file__).resolve().parents[2] / "training" / "starter_bundle"
 HISTORY = 2_200
@@ -41,8 +57,39 @@ class MemoryBars:
     def __init__(self) -> None:
         self._bars = {symbol: Bars.from_candles(symbol, candles(symbol, NOON, HISTORY)) for symbol in SYMBOLS}
 
-    def newest(self, symbol: Symbol, until: datetime, count: int) -> Bars:
-        return self._bars[symbol].until(until).last(count)
+    def newest(self, symbols: Collection[Symbol], until: datetime, count: int) -> dict[Symbol, Bars]:
+        return {symbol: self._bars[symbol].until(until).last(count) for symbol in symbols}
+
+
+def deployed(bundle: Path, stack: ExitStack) -> CurrentScores:
+    """What score_signals is composed of: a PostgreSQL with candles and a bundle that serves, reached as its own user."""
+    server = stack.enter_context(running_postgres())
+    database = server.create_database()
+    archive = pack_bundle(bundle)
+    hashed = hashlib.sha256(archive).hexdigest()
+    model = EntityKey(EntityKind.MODEL, load_bundle(bundle).manifest.name)
+    key = f"bundles/{model.name}/{hashed}.zip"
+    writing = stack.enter_context(app_source(server, database))
+    with PostgresLedger(writing).transaction() as candle_tx:
+        for symbol in SYMBOLS:
+            candle_tx.add_candles("coinbase", candles(symbol, NOON, HISTORY))
+    with PostgresLibrary(writing).transaction() as tx:
+        tx.lock(model)
+        facts = NewVersion(
+            model, "bench", VersionState.CANDIDATE, NOON, bundle_key=key, sha256=hashed, manifest="{}", semantic="1.0.0"
+        )
+        version = tx.add_version(facts)
+        tx.add_decision(version, VersionDecision(Lifecycle.CANDIDATE, "bench", NOON, "G0 pass", "bench"))
+    book = PostgresDeployments(writing)
+    one = book.request(
+        version, ALL_SYMBOLS, DeploymentStage.SHADOW, at=NOON, who="bench", why="bench", request_id="bench", overridden=False,
+        evaluated_rate=None,
+    )  # fmt: skip
+    for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
+        book.move(one.name, state, NOON, "bench", "next")
+    book.confirm(one.name, NOON, "decided")
+    reading = stack.enter_context(app_source(server, database, user=database_user(Function.SCORE_SIGNALS)))
+    return CurrentScores(PostgresDeployments(reading), MemoryBundles({key: archive}), LedgerBars(reading, "coinbase"))
 
 
 def naive(ensemble: Ensemble, body: bytes) -> str:
@@ -87,18 +134,28 @@ def main() -> None:
     body = json.dumps({"schema_hash": ensemble.schema.hash, "windows": windows}).encode()
     request = Request("POST", "/score", {}, body, "application/json", {"content-type": "application/json"}, "/score")
     asked = ScoreRequest(symbols=list(SYMBOLS), at=NOON)
-    first: dict[str, Any] = json.loads(respond(scoring_api(service), request)["body"])
+    first: dict[str, Any] = json.loads(respond(scoring_api(lambda: service), request)["body"])
     twin = json.loads(naive(ensemble, body))["scores"]
     apart = max(abs(one["probability_up"] - other) for one, other in zip(first["scores"], twin, strict=True))
     refused = [one for one in service.score(asked, NOON + timedelta(seconds=1)).scores if one.refused]
     if apart > 1e-6 or refused:
         raise SystemExit(f"expected scores that are alike, and all of them; got {apart} apart, {refused}")
+    with ExitStack() as stack:
+        scores = deployed(options.bundle, stack)
+        in_ledger = scores.service().score(asked, NOON).scores
+        if in_ledger != service.score(asked, NOON).scores:
+            raise SystemExit("expected the scores of the ledger's candles to be those of the same candles in memory")
+        ledger = {
+            "deployed_rows": spans(lambda: respond(scoring_api(scores.service), request), options.rounds),
+            "deployed_symbols_again": spans(lambda: scores.service().score(asked, NOON), options.rounds),
+        }
     found = {
         "body_bytes": len(body),
-        "rows": spans(lambda: respond(scoring_api(service), request), options.rounds),
+        "rows": spans(lambda: respond(scoring_api(lambda: service), request), options.rounds),
         "naive_rows": spans(lambda: naive(ensemble, body), options.rounds),
         "symbols_first": spans(lambda: ScoreSignals(ensemble, bars).score(asked, NOON), options.rounds),
         "symbols_again": spans(lambda: service.score(asked, NOON), options.rounds),
+        **ledger,
         f"{UNIT}, us": round(min(unit_sample_us() for _ in range(200)), 3),
     }
     print(json.dumps(found) if options.json else "\n".join(f"{name}: {one}" for name, one in found.items()))  # noqa: T201 - the result

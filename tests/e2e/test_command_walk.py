@@ -131,6 +131,7 @@ WALKS: Final[dict[str, Walk]] = {
     # what a change of the library answers depends on the changes before; tests/integration/test_manage_library.py has them all
     "library list": Walk("library list", also=("library list --tag starter --stage local",)),
     "library search": Walk("library search starter"),
+    "library score": Walk("library score BTC-USD ETH-USD"),
     "library history": Walk("library history", also=(f"library history {STARTER_MODEL}",)),
     "library compare": Walk(f"library compare {STARTER_MODEL}@1 {STARTER_MODEL}@1.0.0"),
     "library register": Walk("library register out/bundle --why walked --tag walked"),
@@ -309,6 +310,7 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "chat": ("x", "5", ""),
     "version": ("No Model", "m@0x", "../x", "x" * 300, ""),
     "other": ("No Model", "m@0x", "../x", "x" * 300, ""),
+    "library score symbols": ("nothing at all", "", "BTC"),  # a symbol without candles is refused in the answer
     "library list name": ("No Model", "../x", "x" * 300, ""),
     "words": ("", " "),
     "tag": ("A B", "../x", "x" * 300, ""),

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from boto3 import Session
 
+from local.cli.accounts.command import AccountsError, OrdersApi
 from local.cloud.processes import wait_until
-from local.settings import REPOSITORY, VENUE
+from local.settings import ACCOUNT, REGION, REPOSITORY, VENUE
 from local.stand_ins.faults import Fault, VenueFault
-from signalbox.contracts import Function, Metric
+from signalbox.contracts import Function, Metric, StackOutput
 from signalbox.inference.archive import pack_bundle
 from signalbox.market.candles import Symbol
 from tests.e2e.conftest import Market
@@ -119,3 +121,19 @@ def test_new_bundle_takes_over_within_one_cycle(market: Market) -> None:
     assert {row.deployment for row in market.signals(at).values()} == {second}
     assert market.cloud.library("history", {})["slot"]["current"]["deployment"] == second
     assert Symbol("BTC-USD") in market.signals(at)
+
+
+def test_scores_of_a_stage_are_what_its_cycle_decided(market: Market) -> None:
+    """Through the gateway, signed: the same candles and the same model give the same probability, to the last digit."""
+    at = market.cycle()
+    decided = market.signals(at)
+    session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)  # the emulator's
+    url = market.cloud.outputs[StackOutput.SCORING_API_URL]
+    api = OrdersApi(url.rstrip("/"), session, REGION, market.cloud.emulator.url)
+    answer = api.call("POST", "/score", {"symbols": list(market.cloud.symbols), "at": at.isoformat()})
+    assert {one["symbol"]: one["probability_up"] for one in answer["scores"]} == {
+        symbol: row.probability_up for symbol, row in decided.items()
+    }
+    assert {answer["deployment"]} == {row.deployment for row in decided.values()}
+    with pytest.raises(AccountsError, match="hash"):
+        api.call("POST", "/score", {"rows": [[0.0]], "schema_hash": "0" * 64})

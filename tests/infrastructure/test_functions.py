@@ -31,6 +31,7 @@ LEDGER = {
     Function.DUMP_DATABASE,
     Function.RESTORE_DATABASE,
     Function.QUERY_LEDGER,
+    Function.SCORE_SIGNALS,
 }
 OF_THE_OWNER = {Function.MIGRATE_DATABASE, Function.RESTORE_DATABASE}  # who log in as their caller says
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
@@ -47,6 +48,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.GENERATE_SIGNALS: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET},
     Function.LIBRARY_API: DATABASE
     | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET, Env.OWNERS, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
+    Function.SCORE_SIGNALS: DATABASE | {Env.MODELS_BUCKET, Env.VENUE},
     Function.SEND_ALERTS: {
         Env.EVENT_BUS_NAME,
         Env.TELEGRAM_SECRET_ARN,
@@ -143,6 +145,7 @@ ACTIONS: dict[Function, set[str]] = {
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.RESTORE_DATABASE: {"s3:GetObject", "s3:ListBucket"},
     Function.QUERY_LEDGER: {"rds-db:connect"},
+    Function.SCORE_SIGNALS: {"rds-db:connect", "s3:GetObject", "s3:ListBucket"},
     Function.TELEGRAM_WEBHOOK: {"dynamodb:GetItem", "secretsmanager:GetSecretValue", "sqs:SendMessage"},
     Function.TELEGRAM_BOT: {
         "dynamodb:GetItem",

@@ -26,6 +26,7 @@ LAYERS = {
     Function.COLLECT_ALTERNATIVE: (LayerName.EXCHANGE,),
     Function.REGISTER_MODEL: (LayerName.INFERENCE,),
     Function.LIBRARY_API: (LayerName.INFERENCE,),
+    Function.SCORE_SIGNALS: (LayerName.INFERENCE,),
     Function.TELEGRAM_BOT: (LayerName.CHAT,),
 }
 RUNTIME = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "simplejson"}  # what Lambda brings

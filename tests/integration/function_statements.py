@@ -34,17 +34,20 @@ from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.adapters.postgres.report_source import PostgresReports
+from signalbox.adapters.postgres.scoring_bars import LedgerBars
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_snapshot import PostgresHistory, PostgresTradingSnapshots
+from signalbox.application.current_scores import CurrentScores
 from signalbox.application.generate_signals import GenerateSignals
 from signalbox.application.manage_library import ManageLibrary
 from signalbox.application.manage_orders import ManageOrders
 from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
+from signalbox.application.score_signals import ScoreRequest
 from signalbox.contracts import READER_DATABASE_USER, Function, database_user, upload_key
 from signalbox.inference.archive import pack_bundle
 from signalbox.library.commands import parse_library_request
-from signalbox.library.deployments import DeploymentState
+from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState
 from signalbox.library.entries import EntityKind
 from signalbox.library.errors import DeploymentRefusedError, LibraryAccessError
 from signalbox.library.evaluations import FinishedEvaluation
@@ -64,6 +67,7 @@ from signalbox.trading.commands import COMMANDS
 from signalbox.trading.errors import AccessRefusedError
 from signalbox.trading.service import TradingService
 from tests.builders import NOON, SYMBOLS, candle, candles, event, minutes
+from tests.fakes.memory_deployments import MemoryBundles
 from tests.fakes.memory_library import MemoryArtifacts
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import SIGNAL
@@ -336,6 +340,17 @@ def library_api(ledger: Ledger) -> None:
     serving.roll_back("all", to=2, **again, request_id="rate-1")
 
 
+def score_signals(ledger: Ledger) -> None:
+    """Scores of symbols by what library_api's work left serving."""
+    source = ledger.function(Function.SCORE_SIGNALS)
+    book = PostgresDeployments(source)
+    serves = book.slot(ALL_SYMBOLS).current
+    assert serves is not None
+    bundles = MemoryBundles({serves.bundle_key: pack_bundle(ledger.folder / "uploaded")})
+    found = CurrentScores(book, bundles, LedgerBars(source, "coinbase")).service()
+    assert len(found.score(ScoreRequest(symbols=[BTC], at=NOON), NOON).scores) == 1
+
+
 def dump_database(ledger: Ledger) -> None:
     """A dump of everything that the others did."""
     parts = conninfo_to_dict(ledger.address)
@@ -388,6 +403,7 @@ USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which 
     database_user(Function.PUBLISH_REPORTS): publish_reports,
     database_user(Function.REGISTER_MODEL): register_model,
     database_user(Function.LIBRARY_API): library_api,
+    database_user(Function.SCORE_SIGNALS): score_signals,
     database_user(Function.DUMP_DATABASE): dump_database,
     database_user(Function.QUERY_LEDGER): query_ledger,
     READER_DATABASE_USER: reader,

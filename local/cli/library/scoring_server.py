@@ -6,13 +6,13 @@ import base64
 import json
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import numpy as np
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from typing_extensions import override
 
@@ -33,12 +33,14 @@ class FolderBars:
 
     series: tuple[CandleSeries, ...]
 
-    def newest(self, symbol: Symbol, until: datetime, count: int) -> Bars:
+    def newest(self, symbols: Collection[Symbol], until: datetime, count: int) -> dict[Symbol, Bars]:
         """Return the newest bars closed at `until`; none for a symbol that the folder does not have."""
+        return {symbol: self._bars(symbol, until, count) for symbol in symbols}
+
+    def _bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
         found = next((one for one in self.series if one.symbol == symbol), None)
         if found is None:
-            none = np.empty(0, np.int64)
-            return Bars(symbol, none, *(np.empty(0) for _ in range(5)))
+            return Bars.from_candles(symbol, ())
         # bars are counted, not minutes: half as long again covers outages
         return found.bars(until - (count + count // 2) * ONE_MINUTE, until).until(until).last(count)
 
@@ -55,7 +57,7 @@ class ScoringServer(StandInServer):
         if request.body and request.content_type != JSON:
             return Reply(415, b"refused: expected a body of application/json\n", "text/plain; charset=utf-8")
         # a resolver keeps the event in hand in itself, so each thread's request has one of its own; making one takes 0.1 ms
-        found = respond(scoring_api(self._service), request)
+        found = respond(scoring_api(lambda: self._service), request)
         return Reply(found["statusCode"], found["body"].encode(), _content_type(found))
 
 

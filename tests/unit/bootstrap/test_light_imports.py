@@ -14,6 +14,7 @@ HEAVY = {
     Function.GENERATE_SIGNALS,
     Function.REGISTER_MODEL,
     Function.LIBRARY_API,
+    Function.SCORE_SIGNALS,
     Function.COMPACT_CANDLES,
     Function.PUBLISH_REPORTS,
     Function.SEND_ALERTS,

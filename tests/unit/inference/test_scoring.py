@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,9 +33,9 @@ class KnownBars:
     def __init__(self, count: int = 600) -> None:
         self._bars = {one: Bars.from_candles(one, candles(one, NOON, count)) for one in (BTC, ETH)}
 
-    def newest(self, symbol: Symbol, until: datetime, count: int) -> Bars:
-        found = self._bars.get(symbol)
-        return self._bars[BTC].window(slice(0, 0)) if found is None else found.until(until).last(count)
+    def newest(self, symbols: Collection[Symbol], until: datetime, count: int) -> dict[Symbol, Bars]:
+        empty = Bars.from_candles(BTC, ())
+        return {symbol: self._bars.get(symbol, empty).until(until).last(count) for symbol in symbols}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def window_model(tmp_path_factory: pytest.TempPathFactory) -> ScoreSignals:
 
 def asked(service: ScoreSignals, body: bytes | Any, method: str = "POST", path: str = "/score") -> tuple[int, dict[str, Any]]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    found = respond(scoring_api(service), Request(method, path, {}, content, "application/json", {}, path))
+    found = respond(scoring_api(lambda: service), Request(method, path, {}, content, "application/json", {}, path))
     return found["statusCode"], json.loads(found["body"])
 
 
@@ -97,7 +97,7 @@ def test_symbols_are_scored_as_the_cycle_scores_them(row_model: ScoreSignals) ->
     assert status == 200
     ensemble, bars = row_model.ensemble, KnownBars(2_000)
     for one, symbol in zip(answer["scores"], (ETH, BTC), strict=False):
-        window = newest_rows(ensemble, bars.newest(symbol, NOON, ensemble.history_bars), None)
+        window = newest_rows(ensemble, bars.newest((symbol,), NOON, ensemble.history_bars)[symbol], None)
         assert not isinstance(window, IncompleteRows)
         assert one["symbol"] == symbol
         assert one["probability_up"] == ensemble.predict(window[np.newaxis])[0]
@@ -114,7 +114,7 @@ def test_kept_rows_are_those_of_the_bars_at_hand(row_model: ScoreSignals) -> Non
     earlier = ScoreRequest(symbols=[BTC, ETH], at=NOON - timedelta(minutes=1))
     assert service.score(earlier, NOON) == ScoreSignals(row_model.ensemble, known).score(earlier, NOON)
     revised = KnownBars(2_000)
-    revised.newest(BTC, NOON, 1).close[-1] *= 1.001  # the venue changed one price
+    revised.newest((BTC,), NOON, 1)[BTC].close[-1] *= 1.001  # the venue changed one price
     changed = replace(service, bars=revised).score(request, NOON)
     assert changed == ScoreSignals(row_model.ensemble, revised).score(request, NOON)
     assert changed.scores[0] != first.scores[0]

@@ -7,7 +7,7 @@ cannot be is refused by name with a reason, and the others are scored. A score i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Protocol, Self
@@ -96,9 +96,10 @@ class Score(FrozenModel):
 
 
 class ScoreAnswer(FrozenModel):
-    """The scores, in the order of the request, and the model that gave them."""
+    """The scores, in the order of the request, and the model that gave them. deployment: None for a bundle that is on disk."""
 
     model: str
+    deployment: str | None = None
     schema_name: str
     schema_hash: str
     horizon_minutes: int
@@ -108,8 +109,11 @@ class ScoreAnswer(FrozenModel):
 class ScoringBars(Protocol):
     """Where the newest candles are."""
 
-    def newest(self, symbol: Symbol, until: datetime, count: int) -> Bars:
-        """Return at most `count` of the symbol's newest bars that are closed at `until`. Raises MarketDataError."""
+    def newest(self, symbols: Collection[Symbol], until: datetime, count: int) -> Mapping[Symbol, Bars]:
+        """Return at most `count` of each symbol's newest bars that are closed at `until`, all of one moment.
+
+        A symbol without candles has no bars. Raises MarketDataError; LedgerError if they are in the ledger.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +131,7 @@ class ScoreSignals:
 
     ensemble: Ensemble
     bars: ScoringBars | None = None
+    deployment: str | None = None
     _kept: dict[Symbol, _KeptRows] = field(default_factory=dict, repr=False, compare=False)
 
     def score(self, request: ScoreRequest, now: datetime) -> ScoreAnswer:
@@ -144,6 +149,7 @@ class ScoreSignals:
         manifest = self.ensemble.manifest
         return ScoreAnswer.trusted(
             model=manifest.name,
+            deployment=self.deployment,
             schema_name=self.ensemble.schema.name,
             schema_hash=known,
             horizon_minutes=manifest.label.horizon_minutes,
@@ -178,14 +184,14 @@ class ScoreSignals:
         until = request.at or now
         newest_ms = to_ms(newest_closed_open_time(until))
         ensemble, schema = self.ensemble, self.ensemble.schema
-        reference = None
-        if schema.reference_symbol is not None:
-            reference = self.bars.newest(schema.reference_symbol, until, ensemble.history_bars)
+        symbols = tuple(map(Symbol, request.symbols or ()))
+        wanted = dict.fromkeys(symbols if schema.reference_symbol is None else (*symbols, schema.reference_symbol))
+        found = self.bars.newest(wanted, until, ensemble.history_bars)
+        reference = None if schema.reference_symbol is None else found[schema.reference_symbol]
         ready: list[tuple[int, NDArray[np.float64]]] = []
         scores: list[dict[str, Any]] = []
-        for place, symbol in enumerate(map(Symbol, request.symbols or ())):
-            is_reference = reference is not None and symbol == schema.reference_symbol
-            bars = reference if is_reference and reference is not None else self.bars.newest(symbol, until, ensemble.history_bars)
+        for place, symbol in enumerate(symbols):
+            bars = found[symbol]
             facts: dict[str, Any] = {"symbol": symbol}
             scores.append(facts)
             if not len(bars) or bars.open_time_ms[-1] != newest_ms:

@@ -8,8 +8,6 @@ does not answer, that is not the bundle's fault: it is tried again, but not beyo
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,11 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
+from signalbox.application.bundle_loading import fetched_ensemble
 from signalbox.contracts import CYCLE_MINUTES
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.inference.archive import unpack_bundle
 from signalbox.inference.errors import BundleError
 from signalbox.library.deployments import (
     ALL_SYMBOLS,
@@ -43,7 +39,6 @@ from signalbox.wire import readable
 ITSELF: Final = "generate_signals"  # recorded as `who` of what no person did
 _REASON_LENGTH: Final = 500
 _FINAL: Final = (BundleError, BundleMissingError, MemoryError, RecursionError)  # the bundle's fault: it is not tried again
-_WARM_ROWS: Final = 3
 _NOTHING: Final = "none"
 _INSTANT: Final = timedelta(microseconds=1)  # periods begin after their start, and the first cycle belongs to this one
 
@@ -191,16 +186,7 @@ class ServingModels:
 
     def _fetched(self, one: LibraryDeployment) -> DeployedModel:
         """Return a verified and warm model. Raises BundleError, BundleMissingError, and what S3 raises."""
-        archive = self._bundles.archive(one.bundle_key, one.sha256)
-        with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
-            ensemble = self._load(unpack_bundle(archive, Path(folder)))
-        if ensemble.manifest.name != one.version.entity.name:
-            found = hashlib.sha256(archive).hexdigest()
-            raise BundleMissingError(f"expected a bundle of {one.version.entity.name}, got {ensemble.manifest.name} ({found})")
-        warm = ensemble.predict(np.zeros((_WARM_ROWS, ensemble.window_bars, len(ensemble.schema.names))))
-        if not np.isfinite(warm).all():
-            raise BundleMissingError(f"{one.name}: expected probabilities of its first scores, got {warm.tolist()}")
-        return deployed_model(one, ensemble)
+        return deployed_model(one, fetched_ensemble(one, self._bundles, self._load))
 
 
 def deployed_model(one: LibraryDeployment, ensemble: Ensemble) -> DeployedModel:

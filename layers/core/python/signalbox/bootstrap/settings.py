@@ -237,6 +237,13 @@ class LibraryApiSettings(LedgerSettings):
     owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
 
 
+class ScoreSignalsSettings(FunctionSettings, DatabaseEnvironment):
+    """Settings of score_signals. venue: the one whose candles are scored."""
+
+    models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
+    venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
+
+
 class PrepareDatabaseSettings(FunctionSettings):
     """Settings of prepare_database."""
 

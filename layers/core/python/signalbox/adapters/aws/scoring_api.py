@@ -7,7 +7,7 @@ once, within the limits of signalbox.wire. The time is the gateway's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
 from signalbox.adapters.aws.trading_problems import InvalidRequestError, NoRouteError, ProblemType, problem_for
+from signalbox.application.current_scores import ModelUnavailableError, NothingServesError
 from signalbox.application.score_signals import (
     MAX_SCORES,
     NoBarsError,
@@ -27,6 +28,7 @@ from signalbox.application.score_signals import (
     WrongSchemaError,
 )
 from signalbox.errors import SignalboxError
+from signalbox.ledger_errors import LedgerError
 from signalbox.market.candles import MarketDataError
 from signalbox.problems import MEDIA_TYPE, Problem, invalid_values
 from signalbox.wire import WireError, parse_object
@@ -65,6 +67,27 @@ SCORING_PROBLEMS: Final = (
         (NoBarsError, MarketDataError),
     ),
     ProblemType(
+        "nothing-serves",
+        "No model serves yet",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Deploy one: signalbox library deploy.",
+        (NothingServesError,),
+    ),
+    ProblemType(
+        "model-unavailable",
+        "The model that serves cannot be loaded",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "See `signalbox library history`; if its bundle is damaged, roll back.",
+        (ModelUnavailableError,),
+    ),
+    ProblemType(
+        "ledger-unavailable",
+        "The ledger does not answer",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Ask again in a few seconds.",
+        (LedgerError,),
+    ),
+    ProblemType(
         "scoring-failed",
         "The model did not answer",
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -74,8 +97,8 @@ SCORING_PROBLEMS: Final = (
 )
 
 
-def scoring_api(service: ScoreSignals) -> APIGatewayHttpResolver:
-    """Return the routes of a scoring service."""
+def scoring_api(service: Callable[[], ScoreSignals]) -> APIGatewayHttpResolver:
+    """Return the routes of a scoring service. service: called at each request that needs the model."""
     api = APIGatewayHttpResolver()
 
     @api.post("/score", summary="Score feature rows or symbols")
@@ -85,18 +108,20 @@ def scoring_api(service: ScoreSignals) -> APIGatewayHttpResolver:
             request = ScoreRequest.model_validate(body)
         except ValidationError as error:
             raise InvalidRequestError(invalid_values(error)[:20]) from None
-        return _answer(HTTPStatus.OK, service.score(request, gateway_time(api)).model_dump(mode="json", exclude_none=True))
+        return _answer(HTTPStatus.OK, service().score(request, gateway_time(api)).model_dump(mode="json", exclude_none=True))
 
     @api.get("/health", summary="Show the model that answers")
     def health() -> Response[str]:
-        ensemble = service.ensemble
+        found = service()
+        ensemble = found.ensemble
         facts = {
             "model": ensemble.name,
+            **({} if found.deployment is None else {"deployment": found.deployment}),
             "schema_name": ensemble.schema.name,
             "schema_hash": ensemble.schema.hash,
             "window_bars": ensemble.window_bars,
             "features": list(ensemble.schema.names),
-            "scores_symbols": service.bars is not None,
+            "scores_symbols": found.bars is not None,
         }
         return _answer(HTTPStatus.OK, facts)
 

@@ -279,6 +279,9 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
     ),
     DatabaseRole(database_user(Function.QUERY_LEDGER), dict.fromkeys(_ASKED, READ), {}),
     DatabaseRole(
+        database_user(Function.SCORE_SIGNALS), dict.fromkeys(("candles", "deployments", "versions"), READ), {}
+    ),
+    DatabaseRole(
         READER_DATABASE_USER,
         {
             **dict.fromkeys(_FACTS_OF_REPORTS, READ),
