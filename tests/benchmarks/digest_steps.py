@@ -1,4 +1,4 @@
-"""Digests of what an account's steps make: `python tests/benchmarks/digest_steps.py [--schedules N] [--days N] [--data DIR]`.
+"""Digests of what steps make: `python -m tests.benchmarks.digest_steps [--schedules N] [--days N] [--data DIR]`, in the root.
 
 Run it before and after a change that is to make steps faster and nothing else. Equal digests mean the same events, rows and
 account states to the last digit: of simulated schedules with their stories, of the batches of bench_steps.py, and of backtests
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from bench_steps import PACE, priced, state_of
+from typing_extensions import override
 
 from local.bench.backtest import POLICY, bench_signals
 from local.bench.submission import BEGIN, numbered, reports
@@ -27,6 +27,7 @@ from signalbox.trading.account import account_named
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.entry_plan import ENTRY_BARS
 from signalbox.trading.state import AccountState
+from tests.benchmarks.bench_steps import PACE, priced, state_of
 from training.backtest.bar_grid import BarGrid
 from training.backtest.engine import Plan, run
 
@@ -59,6 +60,7 @@ class LedgerThatDigests(SimulatedLedger):
 
     digest = hashlib.sha256()
 
+    @override
     def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         for text in (*texts_of(changes), text_of(after)):
             self.digest.update(text.encode())
@@ -66,7 +68,7 @@ class LedgerThatDigests(SimulatedLedger):
 
 
 def of_schedules(count: int) -> str:
-    world.SimulatedLedger = LedgerThatDigests  # type: ignore[misc] - the schedules' own ledger, with a digest
+    vars(world)["SimulatedLedger"] = LedgerThatDigests  # the schedules' own ledger, with a digest
     digest = LedgerThatDigests.digest
     for seed in range(count):
         found = world.run_schedule(seed, story=seed % 2 == 0)

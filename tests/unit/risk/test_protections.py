@@ -148,7 +148,7 @@ def windows(exits: list[Exit], lookback: int, pause: int) -> Iterator[tuple[date
 
 @given(exits=st.lists(EXIT, max_size=40))
 def test_locks_after_exits_are_found_by_looking_at_every_window(exits: list[Exit]) -> None:
-    expected = set()
+    expected: set[tuple[str, Symbol | None, datetime]] = set()
     for symbol in (BTC, ETH, SOL):
         own = [e for e in exits if e.symbol == symbol]
         for moment, window in windows(own, STANDARD.low_profit_lookback_minutes, STANDARD.low_profit_pause_minutes):
