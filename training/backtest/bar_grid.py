@@ -121,10 +121,11 @@ class BarGrid:
     def candles(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
         """Return the exact bars that closed in (after, until], oldest first. Symbols without a bar are left out."""
         found: dict[Symbol, list[Candle]] = {}
-        for row, symbol in enumerate(self.symbols):
-            for m in range(max(after, 0), min(until, self.minutes)):
-                if (one := self._candle(row, m)) is not None:
-                    found.setdefault(symbol, []).append(one)
+        minutes = [(m, self.instant(m)) for m in range(max(after, 0), min(until, self.minutes))]
+        for row, of_symbol in enumerate(self.bars):
+            for m, at in minutes:
+                if (one := self._candle(row, m, at)) is not None:
+                    found.setdefault(of_symbol.symbol, []).append(one)
         return found
 
     def newest(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
@@ -132,7 +133,7 @@ class BarGrid:
         found: dict[Symbol, list[Candle]] = {}
         for row, symbol in enumerate(self.symbols):
             for m in range(min(until, self.minutes) - 1, max(after, 0) - 1, -1):
-                if (one := self._candle(row, m)) is not None:
+                if (one := self._candle(row, m, self.instant(m))) is not None:
                     found[symbol] = [one]
                     break
         return found
@@ -150,11 +151,11 @@ class BarGrid:
             raise MarketDataError(f"{symbol}: no bar closed at {self.instant(until).isoformat()}")
         return exact_price(float(value))
 
-    def _candle(self, row: int, m: int) -> Candle | None:
+    def _candle(self, row: int, m: int, at: datetime) -> Candle | None:
         first = self.open.item(row, m)
         if math.isnan(first):
             return None
-        symbol, at = self.bars[row].symbol, self.instant(m)
+        symbol = self.bars[row].symbol
         numbers = (
             exact_price(first),
             exact_price(self.high.item(row, m)),

@@ -110,9 +110,8 @@ def _highest_pending(monitor: FtmoRuleMonitor, rules: Sequence[RuleHeadroom], da
 
 def is_quiet(state: AccountState) -> bool:
     """Whether only prices can change the account: there are open trades, and no order or exit is pending."""
-    held = {symbol for symbol, position in state.books.positions.items() if position.quantity}
     return (
-        held == {str(symbol) for symbol in state.trades}
+        state.books.held.keys() == {str(symbol) for symbol in state.trades}
         and all(trade.state is TradeState.OPEN and trade.exit_leg is None for trade in state.trades.values())
         and all(order.state.is_closed for order in state.orders.values())
     )

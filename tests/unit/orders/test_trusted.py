@@ -16,6 +16,7 @@ from signalbox.frozen import FrozenModel, instant_text, quoted
 from signalbox.orders.events import (
     Liquidity,
     OrderAccepted,
+    OrderDenied,
     OrderEvent,
     OrderFilled,
     OrderInitialized,
@@ -29,6 +30,7 @@ from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
 from signalbox.portfolio.entries import Fill
 from signalbox.signing import SigningKey
+from signalbox.trading.events import AccountReviewDue
 from tests.builders import NOON
 
 TERMS = OrderTerms(
@@ -56,6 +58,9 @@ REQUEST = {
         (OrderInitialized, {"client_order_id": KEY, "at": NOON, "terms": TERMS}),
         (OrderReleased, {"client_order_id": KEY, "at": NOON}),
         (OrderSubmitted, {"client_order_id": KEY, "at": NOON}),
+        (OrderDenied, {"client_order_id": KEY, "at": NOON, "reason": "ACCOUNT_HALTED"}),
+        (OrderAccepted, {"client_order_id": KEY, "at": NOON, "venue_order_id": f"P{KEY}"}),
+        (AccountReviewDue, {"account": "live-1", "at": NOON, "due": NOON + timedelta(seconds=5)}),
         (ExecutionRequested, REQUEST),
     ],
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -74,16 +75,10 @@ def test_limits_are_bounded_and_complete() -> None:
     assert all(field.is_required() for field in ProtectionLimits.model_fields.values())
 
 
-EXITS = st.lists(
-    st.builds(
-        exit_,
-        st.integers(-100, 4_000),
-        st.integers(-50, 50),
-        symbol=st.sampled_from([BTC, ETH, SOL]),
-        by_stop=st.booleans(),
-    ),
-    max_size=15,
+EXIT = st.builds(
+    exit_, st.integers(-100, 4_000), st.integers(-50, 50), symbol=st.sampled_from([BTC, ETH, SOL]), by_stop=st.booleans()
 )
+EXITS = st.lists(EXIT, max_size=15)
 POINTS = st.lists(
     st.builds(lambda m, v: EquityPoint(NOON - minutes(m), D(v)), st.integers(-100, 4_000), st.integers(8_000, 11_000)),
     max_size=15,
@@ -141,3 +136,35 @@ def test_drawdown_is_found_by_looking_at_every_pair(points: list[EquityPoint]) -
 def test_winners_only_cool_down(gains: list[int]) -> None:
     found = judged([exit_(m, 5) for m in gains], equity(*range(100, 100 + len(gains))))
     assert {k.reason for k in found} <= {ProtectionCode.COOLDOWN_ACTIVE}
+
+
+def windows(exits: list[Exit], lookback: int, pause: int) -> Iterator[tuple[datetime, list[Exit]]]:
+    """Each past exit's instant, newest first, with the exits of its window, while a lock that it causes is in force at noon."""
+    known = [e for e in exits if e.at <= NOON]
+    for moment in sorted({e.at for e in known}, reverse=True):
+        if moment + minutes(pause) > NOON:
+            yield moment, [e for e in known if moment - minutes(lookback) < e.at <= moment]
+
+
+@given(exits=st.lists(EXIT, max_size=40))
+def test_locks_after_exits_are_found_by_looking_at_every_window(exits: list[Exit]) -> None:
+    expected: set[tuple[str, Symbol | None, datetime]] = set()
+    for symbol in (BTC, ETH, SOL):
+        own = [e for e in exits if e.symbol == symbol]
+        for moment, window in windows(own, STANDARD.low_profit_lookback_minutes, STANDARD.low_profit_pause_minutes):
+            if len(window) >= STANDARD.low_profit_min_exits and sum(e.profit for e in window) < STANDARD.low_profit_minimum:
+                expected.add((ProtectionCode.SYMBOL_PROFIT_BELOW_MINIMUM.value, symbol, moment))
+                break
+    for of, most in ((BTC, STANDARD.max_stop_losses_symbol), (None, STANDARD.max_stop_losses_account)):
+        stopped = [e for e in exits if e.by_stop and of in {None, e.symbol}]
+        for moment, window in windows(stopped, STANDARD.stop_loss_lookback_minutes, STANDARD.stop_loss_pause_minutes):
+            if len(window) >= most:
+                expected.add((ProtectionCode.STOP_LOSSES_OVER_LIMIT.value, of, moment))
+                break
+    found = {
+        (lock.reason, lock.symbol, lock.since)
+        for lock in judged(exits, [])
+        if lock.reason == ProtectionCode.SYMBOL_PROFIT_BELOW_MINIMUM
+        or (lock.reason == ProtectionCode.STOP_LOSSES_OVER_LIMIT and lock.symbol in {None, BTC})
+    }
+    assert found == expected

@@ -7,15 +7,18 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from signalbox.market.candles import ONE_MINUTE
+from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Bars, to_ms
 from signalbox.market.empty_minutes import flat_bar
 from signalbox.trading.account import TradingMode
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES
 from signalbox.trading.entries import enter
-from signalbox.trading.entry_plan import ENTRY_BARS, SignalSkipReason, volatility
+from signalbox.trading.entry_plan import ENTRY_BARS, LEAST_RETURNS, SignalSkipReason, volatility
 from signalbox.trading.state import AccountState, TradeState
 from tests.fakes.memory_trading import MemoryTradingLedger
 from tests.unit.trading.market import BASE, BTC, START, history, paper, signal, state_at, wave
@@ -125,3 +128,21 @@ def test_ledger_between_every_two_steps_gives_the_desk_that_stays_in_memory() ->
         stored = tx.load(at, tuple(kept.orders))
     assert stored == kept
     assert len(ledger.database.accounts[account.account].trades) == 2
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(100, 260), missing=st.integers(0, 99), horizon=st.integers(1, 240))
+def test_volatility_is_numpys_standard_deviation_of_returns(seed: int, count: int, missing: int, horizon: int) -> None:
+    """Returns across a missing minute do not count, and those before the last 240 minutes do not either."""
+    random = np.random.default_rng(seed)
+    times = to_ms(START) - np.arange(count, 0, -1, dtype=np.int64) * MINUTE_MS
+    close = 60_000 * np.exp(np.cumsum(random.normal(0, 0.001, count)))
+    kept = np.arange(count) != missing
+    bars = Bars(BTC, times[kept], *(close[kept],) * 5)
+    recent = kept & (times >= to_ms(START) - ENTRY_BARS * MINUTE_MS)
+    returns = np.diff(np.log(close[recent]))[np.diff(times[recent]) == MINUTE_MS]
+    found = volatility(bars, START, horizon)
+    if returns.shape[0] < LEAST_RETURNS:
+        assert found is None
+    else:
+        assert found is not None
+        assert abs(float(found) - returns.std(ddof=1) * np.sqrt(horizon)) < 0.51e-6

@@ -21,7 +21,6 @@ from decimal import (
     InvalidOperation,
     Overflow,
     getcontext,
-    localcontext,
     setcontext,
 )
 from functools import lru_cache, wraps
@@ -126,11 +125,10 @@ def _unit(places: int) -> Decimal:
 
 def to_step(amount: Decimal, step: Decimal, *, upwards: bool) -> Decimal:
     """Return the exact multiple of `step` nearest to `amount`: not below it if `upwards`, else not above it."""
-    with localcontext(CONTEXT):
-        rest = amount % step
-        if rest < 0:
-            rest += step  # % has the sign of the amount
-        return amount - rest + (step if upwards and rest else 0)
+    rest = CONTEXT.remainder(amount, step)  # asked of the context itself: to set it and set it back costs more than the sums
+    if rest < ZERO:
+        rest = CONTEXT.add(rest, step)  # the remainder has the sign of the amount
+    return CONTEXT.add(CONTEXT.subtract(amount, rest), step if upwards and rest else ZERO)
 
 
 @lru_cache(maxsize=4096)  # the same steps and prices recur, and equal numbers have one form

@@ -91,11 +91,17 @@ class FrozenModel(BaseModel):
 
     @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        copied = super().model_copy(update=update, deep=deep)
-        facts, fields = copied.__dict__, type(copied).__pydantic_fields__
-        for name in [name for name in facts if name not in fields]:  # cached properties, which were computed before the update
-            del facts[name]
-        return copied
+        if deep:
+            return super().model_copy(update=update, deep=True)
+        mine, changed = self.__dict__, update or {}
+        made = type(self).__new__(type(self))
+        facts = {name: mine[name] for name in type(self).__pydantic_fields__}  # without cached properties: they are of `mine`
+        facts.update(changed)
+        _set(made, "__dict__", facts)
+        _set_fields(made, self.__pydantic_fields_set__ | changed.keys())
+        _set_extra(made, None)
+        _set_private(made, None)
+        return made
 
 
 _set: Final = object.__setattr__

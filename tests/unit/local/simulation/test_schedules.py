@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from rich.console import Console
+from typing_extensions import override
 
 from local.bench.simulate import SimulateOptions, minimised, run_simulation
+from local.simulation import world
 from local.simulation.choices import Choices, smaller
+from local.simulation.ledger import SimulatedLedger
 from local.simulation.wire import carried, carried_command
 from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, ScheduleRun, run_schedule
 from signalbox.orders.order import Order
 from signalbox.trading import exit_attempts, exits, open_quantity, order_requests, remainders, venue_comparison
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import AccountReviewDue
+from signalbox.trading.state import AccountState
 
 SCHEDULES = 20_000 if settings.get_current_profile_name() == "nightly" else 5_000
 CORPUS = Path(__file__).resolve().parents[3] / "corpus" / "schedules"  # minimised, one a file, named by its seed
@@ -171,3 +177,21 @@ def test_choices_are_below_their_count_and_harmless_ones_are_not_recorded() -> N
     choices.is_harmless = True
     assert [choices.pick(9), choices.happens(2)] == [0, False]
     assert choices.taken == drawn
+
+
+class LedgerThatValidates(SimulatedLedger):
+    """Reads everything that a step wrote as if it came from outside: what steps make without validation must be valid."""
+
+    @override
+    def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
+        for event in (*changes.order_events, *changes.events):
+            again = type(event).model_validate(event.model_dump())
+            assert again == event
+            assert again.model_dump_json() == event.model_dump_json()
+        super().save(before, after, changes)
+
+
+def test_what_steps_make_without_validation_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "SimulatedLedger", LedgerThatValidates)
+    kinds = Counter(run_schedule(seed).violation for seed in range(12))
+    assert kinds == {None: 12}

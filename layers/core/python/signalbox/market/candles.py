@@ -82,6 +82,7 @@ class Candle:
 
 
 _NUMBERS: Final = ("open", "high", "low", "close", "volume")
+_COLUMNS: Final = ("open_time_ms", *_NUMBERS)
 _set: Final = object.__setattr__  # the fields of a frozen bar, while it is made
 
 
@@ -150,7 +151,12 @@ class Bars:
         return self.window(slice(0, stop))
 
     def window(self, cut: slice) -> Bars:
-        """Return a slice of every column, without copying."""
-        return Bars(
-            self.symbol, self.open_time_ms[cut], self.open[cut], self.high[cut], self.low[cut], self.close[cut], self.volume[cut]
-        )
+        """Return a slice of every column, without copying. Only a slice that may change their order is checked."""
+        if cut.step not in {None, 1}:
+            columns = (self.open[cut], self.high[cut], self.low[cut], self.close[cut], self.volume[cut])
+            return Bars(self.symbol, self.open_time_ms[cut], *columns)
+        made = object.__new__(Bars)
+        _set(made, "symbol", self.symbol)
+        for name in _COLUMNS:
+            _set(made, name, getattr(self, name)[cut])
+        return made

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from signalbox.exact import ZERO, exactly
+from signalbox.frozen import made_once
 from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer, booking_order
 from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError, PortfolioError
 from signalbox.portfolio.lots import Disposal, Lot, StandingOrder, lots_after, method_at
@@ -31,7 +32,7 @@ def _no_positions() -> Mapping[str, BookedPosition]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is asked of the same books again and again is kept in `__dict__`
 class Books:
     """The books of an account. cash: a buy deducts its value and a sale adds it, as in spot trading, for margin accounts too."""
 
@@ -43,7 +44,7 @@ class Books:
     lots: Mapping[str, tuple[Lot, ...]] = field(default_factory=_no_lots)
     newest: Entry | None = None
 
-    @property
+    @made_once
     @exactly
     def balance(self) -> Decimal:
         """Transfers plus realised profit, after fees and funding; a margin account calls this its balance."""
@@ -51,6 +52,12 @@ class Books:
         for position in self.positions.values():
             total += position.realised - position.fees + position.funding
         return total
+
+    @made_once
+    def held(self) -> Mapping[str, Decimal]:
+        """Signed positions that are not flat, by symbol, in order."""
+        positions = self.positions
+        return MappingProxyType({symbol: quantity for symbol in sorted(positions) if (quantity := positions[symbol].quantity)})
 
     def position(self, symbol: str) -> BookedPosition:
         """Return the position of a symbol; a flat one if it was never traded."""

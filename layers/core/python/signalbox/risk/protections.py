@@ -7,17 +7,19 @@ order in which the facts are given has no effect. Windows are (t - lookback, t].
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from enum import StrEnum
+from itertools import accumulate
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from signalbox.exact import CONTEXT, ZERO
+from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.risk.limits import Share
 from signalbox.risk.numbers import aware, exact
@@ -104,20 +106,25 @@ def active_locks(
 ) -> tuple[Lock, ...]:
     """Return all locks in force at `at`, sorted by reason and symbol. All of them belong into the account's risk snapshot."""
     at = aware(at, "at")
-    known = sorted((e for e in exits if e.at <= at), key=lambda e: e.at)
+    known = sorted([e for e in exits if e.at <= at], key=lambda e: e.at)
     points = sorted((p for p in equity if p.at <= at), key=lambda p: (p.at, p.equity))
-    with localcontext(CONTEXT):
-        found: list[Lock | None] = [drawdown(points, limits), stop_losses(known, None, limits)]
-        for symbol in sorted({e.symbol for e in known}):
-            own = [e for e in known if e.symbol == symbol]
-            found += [cooldown(own, limits), stop_losses(own, symbol, limits), low_profit(own, limits)]
+    own: dict[Symbol, list[Exit]] = {}
+    for one in known:
+        own.setdefault(one.symbol, []).append(one)
+    found = [drawdown(points, limits), stop_losses(known, None, at, limits)]
+    for symbol in sorted(own):
+        of_it = own[symbol]
+        found += [cooldown(of_it, at, limits), stop_losses(of_it, symbol, at, limits), low_profit(of_it, at, limits)]
     in_force = [lock for lock in found if lock is not None and at < lock.until]
     return tuple(sorted(in_force, key=lambda lock: (lock.reason, lock.symbol or "")))
 
 
-def cooldown(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
+# These three are asked by `active_locks` alone: exits up to `at`, oldest first. None also for a lock that is over at `at`.
+
+
+def cooldown(own: Sequence[Exit], at: datetime, limits: ProtectionLimits) -> Lock | None:
     """Return the lock of a symbol after its newest exit."""
-    if not own:
+    if not own or own[-1].at + timedelta(minutes=limits.cooldown_minutes) <= at:
         return None
     return _lock(
         ProtectionCode.COOLDOWN_ACTIVE,
@@ -129,13 +136,13 @@ def cooldown(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
     )
 
 
-def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: ProtectionLimits) -> Lock | None:
+def stop_losses(known: Sequence[Exit], symbol: Symbol | None, at: datetime, limits: ProtectionLimits) -> Lock | None:
     """Return the lock of a symbol (None: of the account) after too many stop losses within the window."""
     limit = limits.max_stop_losses_account if symbol is None else limits.max_stop_losses_symbol
     code = ProtectionCode.STOP_LOSSES_OVER_LIMIT
 
-    def judge(window: Sequence[Exit]) -> tuple[Decimal, Decimal] | None:
-        return (Decimal(limit), Decimal(len(window))) if len(window) >= limit else None
+    def judge(first: int, stop: int) -> tuple[Decimal, Decimal] | None:
+        return (Decimal(limit), Decimal(stop - first)) if stop - first >= limit else None
 
     stopped = [e for e in known if e.by_stop]
     if len(stopped) < limit:
@@ -144,34 +151,37 @@ def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: Protection
         stopped,
         symbol,
         code,
+        at,
         lookback_minutes=limits.stop_loss_lookback_minutes,
         pause_minutes=limits.stop_loss_pause_minutes,
         judge=judge,
     )
 
 
-def low_profit(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
+@exactly
+def low_profit(own: Sequence[Exit], at: datetime, limits: ProtectionLimits) -> Lock | None:
     """Return the lock of a symbol whose exits in the window, if there are enough, earned less than the minimum in total."""
-    if len(own) < limits.low_profit_min_exits:
+    if len(own) < limits.low_profit_min_exits or own[-1].at + timedelta(minutes=limits.low_profit_pause_minutes) <= at:
         return None
+    sums = list(accumulate((e.profit for e in own), initial=ZERO))  # exact, so a window's profit is a difference of two
 
-    def judge(window: Sequence[Exit]) -> tuple[Decimal, Decimal] | None:
-        profit = sum((e.profit for e in window), ZERO)
-        enough = len(window) >= limits.low_profit_min_exits
+    def judge(first: int, stop: int) -> tuple[Decimal, Decimal] | None:
+        profit = sums[stop] - sums[first]
+        enough = stop - first >= limits.low_profit_min_exits
         return (limits.low_profit_minimum, profit) if enough and profit < limits.low_profit_minimum else None
 
-    code = ProtectionCode.SYMBOL_PROFIT_BELOW_MINIMUM
-    symbol = own[-1].symbol if own else None
     return _newest(
         own,
-        symbol,
-        code,
+        own[-1].symbol,
+        ProtectionCode.SYMBOL_PROFIT_BELOW_MINIMUM,
+        at,
         lookback_minutes=limits.low_profit_lookback_minutes,
         pause_minutes=limits.low_profit_pause_minutes,
         judge=judge,
     )
 
 
+@exactly
 def drawdown(points: Sequence[EquityPoint], limits: ProtectionLimits) -> Lock | None:
     """Return the lock of the account after equity fell too far below its highest value in the window."""
     lookback = timedelta(minutes=limits.drawdown_lookback_minutes)
@@ -195,17 +205,27 @@ def _newest(
     known: Sequence[Exit],
     symbol: Symbol | None,
     code: ProtectionCode,
+    at: datetime,
     *,
     lookback_minutes: int,
     pause_minutes: int,
-    judge: Callable[[Sequence[Exit]], tuple[Decimal, Decimal] | None],
+    judge: Callable[[int, int], tuple[Decimal, Decimal] | None],
 ) -> Lock | None:
-    """Return the lock of the newest exit whose window exceeds the limit. Exits at one instant are judged together."""
-    lookback = timedelta(minutes=lookback_minutes)
-    for moment in sorted({e.at for e in known}, reverse=True):
-        verdict = judge([e for e in known if moment - lookback < e.at <= moment])
+    """Return the lock of the newest exit whose window exceeds the limit. Exits at one instant are judged together.
+
+    known: oldest first. judge: of the window known[first:stop]; returns limit and value, or None within the limit.
+    """
+    lookback, pause = timedelta(minutes=lookback_minutes), timedelta(minutes=pause_minutes)
+    instants = [e.at for e in known]
+    stop = len(instants)
+    while stop:
+        moment = instants[stop - 1]
+        if moment + pause <= at:  # its lock would be over, and so would every older one
+            return None
+        verdict = judge(bisect_right(instants, moment - lookback), stop)
         if verdict is not None:
             return _lock(code, symbol, moment, pause_minutes=pause_minutes, limit=verdict[0], value=verdict[1])
+        stop = bisect_left(instants, moment)
     return None
 
 

@@ -107,10 +107,10 @@ class Lock:
     value: Decimal
 
     def __post_init__(self) -> None:
-        for key in ("since", "until"):
-            object.__setattr__(self, key, aware(getattr(self, key), f"lock {key}"))
-        for key in ("limit", "value"):
-            object.__setattr__(self, key, exact(getattr(self, key), f"lock {key}"))
+        object.__setattr__(self, "since", aware(self.since, "lock since"))
+        object.__setattr__(self, "until", aware(self.until, "lock until"))
+        object.__setattr__(self, "limit", exact(self.limit, "lock limit"))
+        object.__setattr__(self, "value", exact(self.value, "lock value"))
         if self.since >= self.until:
             raise RiskError(f"lock {self.reason}: a lock must begin before it ends")
 

@@ -91,7 +91,7 @@ class TradingAccount(FrozenModel):
                 raise ValueError(f"expected one of the phases {', '.join(names)}, got {self.ftmo_phase}")
         return self
 
-    @property
+    @made_once
     def limits(self) -> RiskLimits:
         """The risk limits of the account's kind."""
         return PRESETS[self.kind]

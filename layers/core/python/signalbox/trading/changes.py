@@ -102,8 +102,10 @@ class ChangeSet:
             return self
         if other.rebooked:
             return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
-        mine = self.__dict__
-        return _made(mine | {name: mine.get(name, ()) + value for name, value in theirs.items()})
+        mine = {name: value for name, value in self.__dict__.items() if value}
+        if not mine:
+            return other
+        return _made(mine | {name: mine[name] + value if name in mine else value for name, value in theirs.items()})
 
 
 def _made(facts: dict[str, Any]) -> ChangeSet:

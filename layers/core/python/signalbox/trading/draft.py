@@ -8,13 +8,13 @@ publishes and stores nothing.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, exactly
@@ -80,6 +80,44 @@ class AccountDraft:
     entries: all of the account's entries, if the step repeats after RebookNeededError.
     """
 
+    # Slots, because a dictionary of so many attributes costs as much as the rest of a draft. What is cached needs `__dict__`.
+    __slots__ = (
+        "__dict__",
+        "_judged",
+        "account",
+        "at",
+        "at_venue",
+        "books",
+        "closings",
+        "compared_at",
+        "days",
+        "disposals",
+        "due",
+        "entries",
+        "equity_snapshots",
+        "events",
+        "halt",
+        "halts",
+        "history",
+        "holds_coins",
+        "is_live",
+        "locks",
+        "marks",
+        "memory",
+        "new_locks",
+        "order_events",
+        "order_times",
+        "orders",
+        "rebooked",
+        "risk",
+        "state",
+        "trade_rows",
+        "trades",
+        "unbooked",
+        "warned",
+        "watched_until",
+    )
+
     def __init__(self, state: AccountState, at: datetime, entries: Sequence[Entry] = ()) -> None:
         self.state = state
         self.account = state.account
@@ -133,12 +171,11 @@ class AccountDraft:
         return sum((fill.signed_quantity for fill in self.unbooked if fill.symbol == symbol), booked)
 
     @property
-    def held(self) -> dict[str, Decimal]:
+    def held(self) -> Mapping[str, Decimal]:
         """Signed positions that are not flat, by symbol, in order."""
-        positions = self.books.positions
         if not self.unbooked:
-            return {symbol: quantity for symbol in sorted(positions) if (quantity := positions[symbol].quantity)}
-        symbols = {*positions, *(fill.symbol for fill in self.unbooked)}
+            return self.books.held
+        symbols = {*self.books.positions, *(fill.symbol for fill in self.unbooked)}
         return {symbol: quantity for symbol in sorted(symbols) if (quantity := self.quantity(symbol))}
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
@@ -167,10 +204,11 @@ class AccountDraft:
         """Return the level of the kill switch in force."""
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
 
-    def snapshot(self, at: datetime, *, without: ClientOrderId | None = None) -> RiskSnapshot:
+    def snapshot(self, at: datetime, *, without: ClientOrderId | None = None, beside: OrderTerms | None = None) -> RiskSnapshot:
         """Return the risk snapshot for a decision at `at`.
 
-        without: the order that the decision will change, which is left out.
+        without: the order that the decision will change, which is left out. beside: working orders of these terms' symbol and
+        side are left out.
         """
         return compose(
             self.account,
@@ -185,6 +223,7 @@ class AccountDraft:
             floors=floors_of(self.account, self.books, self.monitor),
             order_times=self.order_times,
             instruments=self.state.instruments,
+            beside=beside,
         )
 
     def stamp(self, at: datetime) -> datetime:
@@ -309,11 +348,8 @@ class AccountDraft:
         key = terms.client_order_id
         if key in self.orders:
             return self.orders[key]
-        facts = self.snapshot(at)
-        if is_exit and not self.holds_coins:
-            # the venue enforces reduce-only, so other orders that close this position take no quantity away from this one
-            others = (w for w in facts.working if w.order.symbol != terms.symbol or w.order.side.value != terms.side.value)
-            facts = replace(facts, working=tuple(others))
+        # where the venue enforces reduce-only, other orders that close this position take no quantity away from its exit
+        facts = self.snapshot(at, beside=terms if is_exit and not self.holds_coins else None)
         return self._send(terms, facts, _Travels(stop_loss, take_profit, entry), is_exit=is_exit)
 
     def send_in_turn(self, wanted: Iterable[OrderTerms], at: datetime) -> None:
@@ -370,7 +406,7 @@ class AccountDraft:
 
     def _deny(self, order: Order, decision: RiskRefused, at: datetime) -> None:
         key, terms = order.client_order_id, order.terms
-        self.take(OrderDenied(client_order_id=key, at=at, reason=decision.code))
+        self.take(OrderDenied.trusted(client_order_id=key, at=at, reason=decision.code.value))
         self.refused(key, order, decision, at)
         if terms.attempt:
             return  # the first refusal was announced; failing later attempts are announced as ExitFailed, at growing intervals
@@ -475,9 +511,9 @@ class AccountDraft:
 
     def value(self, at: datetime) -> None:
         """Add an equity snapshot at the marks, unless a held symbol has no price."""
-        prices = self.prices
-        if all(symbol in prices for symbol in self.held):
-            self.equity_snapshots.append(snapshot(self.books, {str(s): p for s, p in prices.items()}, at))
+        marks = self.marks
+        if all(symbol in marks for symbol in self.held):
+            self.equity_snapshots.append(snapshot(self.books, {symbol: mark.price for symbol, mark in marks.items()}, at))
 
     def keep_halt(self, halt: Halt | None) -> None:
         """Put a halt in force; None ends the halt in force."""
@@ -521,29 +557,34 @@ class AccountDraft:
             orders=MappingProxyType(counting_orders(self.orders, self.trades.values(), at)),
             trades=MappingProxyType(self.trades),
             halt=self.halt,
-            locks=tuple(lock for lock in self.locks if at < lock.until) if self.locks else (),
+            locks=tuple([lock for lock in self.locks if at < lock.until]) if self.locks else (),
             marks=MappingProxyType(self.marks),
             watched_until=self.watched_until,
             loss_rules=self._loss_rules(),
-            order_times=in_window(self.account, tuple(self.order_times), at),
+            order_times=in_window(self.account, tuple(self.order_times), at) if self.order_times else (),
             warned=self.warned,
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
             at_venue=self.at_venue,
         )
-        state, reviews = with_review(state, at, min(self.due, default=None))
-        changes = ChangeSet.of(
-            order_events=tuple(self.order_events),
-            entries=tuple(self.entries),
-            disposals=tuple(self.disposals),
-            trades=tuple(self.trade_rows.values()),
-            equity=tuple(self.equity_snapshots),
-            days=tuple(self.days),
-            risk=tuple(self.risk),
-            halts=tuple(self.halts),
-            locks=tuple(self.new_locks),
-            events=(*self.events, *reviews),
-            rebooked=self.rebooked,
+        events = self.events
+        if self.due:
+            state, reviews = with_review(state, at, min(self.due))
+            events = [*events, *reviews]
+        lists = (
+            ("order_events", self.order_events),
+            ("entries", self.entries),
+            ("disposals", self.disposals),
+            ("trades", self.trade_rows.values()),
+            ("equity", self.equity_snapshots),
+            ("days", self.days),
+            ("risk", self.risk),
+            ("halts", self.halts),
+            ("locks", self.new_locks),
+            ("events", events),
         )
-        return state, changes
+        changes: dict[str, Any] = {name: tuple(found) for name, found in lists if found}  # most steps change few of them
+        if self.rebooked:
+            changes["rebooked"] = True
+        return state, ChangeSet.of(**changes)

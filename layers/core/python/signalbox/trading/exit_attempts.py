@@ -60,7 +60,7 @@ def send_exit(draft: AccountDraft, trade: Trade, leg: Leg, quantity: Decimal, at
     """Send the next exit of a trade: a stop order, a resting limit order for the take profit, or a market order."""
     kinds = {Leg.STOP_LOSS: OrderType.STOP, Leg.TAKE_PROFIT: OrderType.LIMIT}
     progress = trade.progress
-    terms = OrderTerms(
+    terms = OrderTerms.trusted(
         account=draft.account.account,
         strategy=draft.account.strategy,
         symbol=trade.symbol,

@@ -72,7 +72,7 @@ def apply_closed_bars(draft: AccountDraft, candles: Candles, stale_after: timede
 
 def _at_stake(draft: AccountDraft) -> set[str]:
     return {
-        *(symbol for symbol, position in draft.books.positions.items() if position.quantity),
+        *draft.books.held,
         *draft.trades,
         *(order.terms.symbol for order in draft.orders.values() if not order.state.is_closed),
     }
@@ -101,12 +101,14 @@ def _pass_over(draft: AccountDraft, minutes: Sequence[Mapping[Symbol, Candle]], 
 
 
 def _minute(draft: AccountDraft, close: datetime, bars: Mapping[Symbol, Candle]) -> None:
-    before = draft.equity if _is_priced(draft) else None
+    peaks = draft.memory.peaks
+    follows_a_gap = not peaks or peaks[-1].at < close - ONE_MINUTE
+    before = draft.equity if follows_a_gap and _is_priced(draft) else None
     if not draft.is_live:
         _trade(draft, bars)
     inside = close - INSIDE
     opened_at = _book(draft, inside, bars)
-    worst_equity = _worst_equity(draft, bars)
+    worst_equity = None if draft.monitor is None else _worst_equity(draft, bars)  # only loss rules ask for it
     _observed(draft, inside, worst_equity, opened_at=opened_at)
     opened_at = _book(draft, None, bars)
     for symbol, bar in bars.items():
@@ -117,7 +119,7 @@ def _minute(draft: AccountDraft, close: datetime, bars: Mapping[Symbol, Candle])
     _use_of_limits(draft, close, worst_equity)  # before midnight: this minute still belongs to the old day
     advance(draft, close)
     if equity is not None:
-        if before is not None and (not draft.memory.peaks or draft.memory.peaks[-1].at < close - ONE_MINUTE):
+        if before is not None:
             remember_equity(draft, close - ONE_MINUTE, before - draft.moved)
         remember_equity(draft, close, equity - draft.moved)
     manage_exits(draft, close)
@@ -133,9 +135,8 @@ def _worst_equity(draft: AccountDraft, bars: Mapping[Symbol, Candle]) -> Decimal
 
     Fills at the open are booked already; fills inside the minute are not.
     """
-    marks, positions = draft.prices, draft.books.positions
-    total = draft.books.balance
-    for symbol in sorted({*(s for s, position in positions.items() if position.quantity), *(f.symbol for f in draft.unbooked)}):
+    marks, total = draft.prices, draft.books.balance
+    for symbol in sorted({*draft.books.held, *(f.symbol for f in draft.unbooked)}):
         bar = bars.get(Symbol(symbol))
         if bar is not None:
             total += min(_worth(draft, symbol, bar.low, Side.BUY), _worth(draft, symbol, bar.high, Side.SELL))
@@ -220,6 +221,8 @@ def _take_barrier(draft: AccountDraft, trade: Trade, hit: BarrierHit, bar: Candl
 
 def _book(draft: AccountDraft, before: datetime | None, bars: Mapping[Symbol, Candle]) -> datetime | None:
     """Book waiting fills, use a fill's price as mark if there is none, and return when a position was last opened, if any."""
+    if not draft.unbooked:
+        return None
     fills = sorted((f for f in draft.unbooked if before is None or f.at < before), key=booking_order)
     held = {fill.symbol: draft.books.position(fill.symbol).quantity for fill in fills}
     for fill in fills:
@@ -245,7 +248,7 @@ def opening(fills: Iterable[Fill], held: Mapping[str, Decimal]) -> list[Fill]:
 
 
 def _observed(draft: AccountDraft, at: datetime, equity: Decimal | None, *, opened_at: datetime | None) -> None:
-    if equity is not None and all(symbol in draft.marks for symbol in draft.held):
+    if draft.monitor is not None and equity is not None and _is_priced(draft):
         observe_equity(draft, at, equity, opened_at=opened_at)
 
 

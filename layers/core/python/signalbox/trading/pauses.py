@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 
 from signalbox.exact import exactly
 from signalbox.risk.protections import STANDARD, EquityPoint, Exit, active_locks, drawdown
@@ -13,13 +15,16 @@ from signalbox.trading.memory import ProtectionMemory
 _EXITS_KEPT = timedelta(minutes=max(STANDARD.stop_loss_lookback_minutes, STANDARD.low_profit_lookback_minutes))
 _PEAKS_KEPT = timedelta(minutes=STANDARD.drawdown_lookback_minutes)
 
+_by_instant = attrgetter("at", "symbol")  # the order in which exits are remembered
+
 
 def remember_exit(draft: AccountDraft, closed: Exit) -> None:
     """Remember an exit and set the locks that it triggers."""
-    exits = [e for e in (*draft.memory.exits, closed) if e.at > closed.at - _EXITS_KEPT]
-    draft.remember(ProtectionMemory(tuple(sorted(exits, key=lambda e: (e.at, e.symbol))), draft.memory.peaks))
-    newest = max(e.at for e in exits)
-    for lock in active_locks(exits, (), at=newest, limits=STANDARD):
+    since = closed.at - _EXITS_KEPT
+    exits = [e for e in draft.memory.exits if e.at > since]
+    insort(exits, closed, key=_by_instant)
+    draft.remember(ProtectionMemory(tuple(exits), draft.memory.peaks))
+    for lock in active_locks(exits, (), at=exits[-1].at, limits=STANDARD):
         draft.lock(lock)
 
 

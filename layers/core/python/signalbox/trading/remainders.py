@@ -114,7 +114,7 @@ def _close(draft: AccountDraft, closing: Closing, wanted: Decimal, at: datetime)
     closing = draft.closings[symbol]
     since = closing.progress.since or at
     order = draft.send(
-        OrderTerms(
+        OrderTerms.trusted(
             account=draft.account.account,
             strategy=KILL_SWITCH,
             symbol=symbol,

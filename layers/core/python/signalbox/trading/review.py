@@ -17,5 +17,5 @@ def with_review(state: AccountState, at: datetime, due: datetime | None) -> tupl
     is_coming = state.review_at is not None and at < state.review_at
     if due is None or is_coming or state.account.mode is not TradingMode.LIVE:
         return state, ()
-    asked = AccountReviewDue(account=state.account.account, at=at, due=max(due, at))
+    asked = AccountReviewDue.trusted(account=state.account.account, at=at, due=max(due, at))
     return state.after(review_at=asked.comes_at), (asked,)

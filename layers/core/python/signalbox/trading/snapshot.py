@@ -11,7 +11,7 @@ from functools import lru_cache
 from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
-from signalbox.orders.terms import OrderType, Side
+from signalbox.orders.terms import OrderTerms, OrderType, Side
 from signalbox.portfolio.account import Books
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.order import AccountId, Instrument, Position, ProposedOrder, WorkingOrder
@@ -66,11 +66,10 @@ def _lifted(floor: LossFloor, by: Decimal) -> LossFloor:
 def equity_at(books: Books, prices: Mapping[Symbol, Decimal]) -> Decimal:
     """Return balance plus unrealised profit. Raises UnpricedError if a held symbol has no price."""
     total = books.balance
-    for symbol, position in books.positions.items():
-        if position.quantity:
-            if symbol not in prices:
-                raise UnpricedError(f"{books.account} holds {symbol}, which has no price yet; apply its bars first")
-            total += position.unrealised(prices[Symbol(symbol)])
+    for symbol, quantity in books.held.items():
+        if symbol not in prices:
+            raise UnpricedError(f"{books.account} holds {symbol}, which has no price yet; apply its bars first")
+        total += quantity * prices[Symbol(symbol)] - books.positions[symbol].cost
     return total
 
 
@@ -144,14 +143,21 @@ def compose(
     floors: tuple[LossFloor, ...],
     order_times: Iterable[datetime],
     instruments: Mapping[Symbol, Instrument],
+    beside: OrderTerms | None = None,
 ) -> RiskSnapshot:
-    """Build a `risk_snapshot` from its parts. `held`: signed quantities, including fills that are not booked yet."""
+    """Build a `risk_snapshot` from its parts.
+
+    held: signed quantities, including fills that are not booked yet. beside: open orders of these terms' symbol and side do not
+    count as working.
+    """
     orders = tuple(orders)
     stops = {trade.entry: trade.stop_loss for trade in trades.values()}
     working = tuple(
         WorkingOrder(proposed(order, stops.get(order.client_order_id)), order.fillable - order.filled)
         for order in orders
-        if not order.state.is_closed and order.fillable > order.filled
+        if not order.state.is_closed
+        and order.fillable > order.filled
+        and (beside is None or order.terms.symbol != beside.symbol or order.terms.side is not beside.side)
     )
     return RiskSnapshot(
         account=AccountId(account.account),

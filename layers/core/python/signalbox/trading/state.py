@@ -185,11 +185,7 @@ class AccountState(Changing):
     @property
     def is_idle(self) -> bool:
         """Whether no price can change the account, because it has no position and no open order. Then bars need no step each."""
-        return (
-            not self.trades
-            and all(not position.quantity for position in self.books.positions.values())
-            and all(order.state.is_closed for order in self.orders.values())
-        )
+        return not self.trades and not self.books.held and all(order.state.is_closed for order in self.orders.values())
 
 
 KEEP_CLOSED: Final = timedelta(hours=1)  # how long a closed order stays in memory; the ledger loads any order by its id

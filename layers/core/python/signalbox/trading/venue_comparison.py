@@ -78,13 +78,9 @@ def needs_comparison(state: AccountState, at: datetime) -> bool:
     if state.compared_at is None:
         return True
     age = at - state.compared_at
-    if age >= COMPARE_EVERY or (age >= COMPARE_HELD and _holds(state)):
+    if age >= COMPARE_EVERY or (age >= COMPARE_HELD and state.books.held):
         return True
     return age >= REQUERY_AFTER and _wants_answer(state, at) is not None
-
-
-def _holds(state: AccountState) -> bool:
-    return any(position.quantity for position in state.books.positions.values())
 
 
 def follow_up(state: AccountState, at: datetime, *, came: datetime | None = None) -> Transition:

@@ -85,7 +85,7 @@ class PaperVenue:
         reason = self._refusal(order, position)
         if reason is not None:
             return OrderRejected(client_order_id=order.client_order_id, at=at, reason=reason)
-        return OrderAccepted(client_order_id=order.client_order_id, at=at, venue_order_id=f"P{order.client_order_id}")
+        return OrderAccepted.trusted(client_order_id=order.client_order_id, at=at, venue_order_id=f"P{order.client_order_id}")
 
     def _refusal(self, order: Order, position: Decimal) -> str | None:
         steps = self.instrument(order.terms.symbol)
@@ -148,7 +148,7 @@ class PaperVenue:
     def fill(self, order: Order, quantity: Decimal, execution: PaperExecution, bar: Candle) -> OrderFilled:
         """Return the trade of an execution: with slippage, rounded to the tick against us, with its fee."""
         price = self._price(order, execution)
-        return OrderFilled(
+        return OrderFilled.trusted(
             client_order_id=order.client_order_id,
             at=execution.at,
             account=order.terms.account,
