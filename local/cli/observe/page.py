@@ -144,7 +144,7 @@ def render_observation(found: ObservationJudgement) -> str:
         period=_span(found),
         figures=_figures(found),
         criteria=Table(
-            ["criterion", "", "found", "expected"],
+            ["criterion", "state", "found", "expected"],
             [
                 (one.code.value, badge(_BADGES[one.state], one.state.value.lower()), one.found, one.limit)
                 for one in found.criteria
@@ -176,7 +176,7 @@ def render_observation(found: ObservationJudgement) -> str:
         ),
         days=_day_table(found),
         lost=Table(["reason", "slots"], sorted(found.findings.refusals.items()), (1,)),
-        rules=Table(["", ""], [("sha256", found.rules.sha256), ("power", _power(found)), ("document", found.rules.text)]),
+        rules=_rule_table(found),
     )
 
 
@@ -250,6 +250,24 @@ def _day_table(found: ObservationJudgement) -> Table:
         for one in found.findings.days
     ]
     return Table(["day (UTC)", "slots", "decided", "signals", "settled", "right", "bp after costs"], rows, range(1, 7))
+
+
+def _rule_table(found: ObservationJudgement) -> Table:
+    document = found.rules.model_dump(mode="json")
+    rows: list[tuple[str, object]] = [
+        ("sha256", f"{found.rules.sha256[:32]} {found.rules.sha256[32:]}"),
+        ("power", _power(found)),
+    ]
+    for name, value in document.items():
+        inner = value if isinstance(value, dict) else {"": value}
+        rows += [(f"{name} {key}".strip().replace("_", " "), _shown(one)) for key, one in inner.items()]
+    return Table(["", ""], rows)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value[:32]} {value[32:]}" if isinstance(value, str) and len(value) == 64 else value
 
 
 def _chart(label: str, lines: Sequence[Line], levels: Sequence[Tick], unit: str) -> Markup:

@@ -57,7 +57,9 @@ class ReplayOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Observed:
+class ObservedReplay:
+    """What is replayed: true bars, the feed that is served, the bundle, and the period (start, end]."""
+
     source: CandleHistory
     feed: LoadedBars
     bundle: Path
@@ -88,7 +90,7 @@ def run_replay(options: ReplayOptions, settings: Settings, *, plain: bool) -> Ob
                 before = observed.start - LEAD * CYCLE
                 with LocalCloud(settings, folder, observed.feed, now=before, progress=view.phase) as cloud:
                     deployment = cloud.deploy_bundle(observed.bundle)
-                    rules = _rules(cloud, observed, deployment)
+                    rules = rules_for(cloud, observed, deployment)
                     begin_observation(cloud, rules, before)
                     replay = CycleReplay(cloud, view, source=observed.source.name, start=before, end=observed.end)
                     view.begin(f"observing {deployment} as {rules.observation}", (observed.end - before) // CYCLE)
@@ -111,7 +113,7 @@ def begin_observation(cloud: LocalCloud, rules: ObservationRules, at: datetime) 
 
 
 def judge_cloud(
-    cloud: LocalCloud, rules: ObservationRules, observed: _Observed, progress: Callable[[str], None]
+    cloud: LocalCloud, rules: ObservationRules, observed: ObservedReplay, progress: Callable[[str], None]
 ) -> ObservationJudgement:
     """Judge what the cloud's ledger has, against the true bars of the source."""
     source = ConnectionSource(cloud.postgres.settings, lambda: "")
@@ -132,7 +134,8 @@ def judge_cloud(
         source.close()
 
 
-def _rules(cloud: LocalCloud, observed: _Observed, deployment: str) -> ObservationRules:
+def rules_for(cloud: LocalCloud, observed: ObservedReplay, deployment: str) -> ObservationRules:
+    """Return the preset for a deployment that serves or is on its way. Raises DataError if its report states no share."""
     slot = cloud.library("history", {})["slot"]
     found = next(one for one in (slot["incoming"], slot["current"]) if one is not None and one["deployment"] == deployment)
     if found["evaluated_rate"] is None:
@@ -145,11 +148,11 @@ def _rules(cloud: LocalCloud, observed: _Observed, deployment: str) -> Observati
         horizon_minutes=scorer.manifest.label.horizon_minutes,
         evaluated_share=found["evaluated_rate"],
     )
-    days = max(1, -(-(observed.end - observed.start) // timedelta(days=1)))
+    days = -(-(observed.end - observed.start) // timedelta(days=1))
     return preset(model, observed.start, days=days, last_days=days)
 
 
-def _plan(options: ReplayOptions, settings: Settings, folder: Path) -> _Observed:
+def _plan(options: ReplayOptions, settings: Settings, folder: Path) -> ObservedReplay:
     fault = FeedFault(options.plant) if options.plant in set(FeedFault) else None
     model = PlantedModel(options.plant) if options.plant in set(PlantedModel) else None
     symbols = default_symbols()
@@ -172,4 +175,4 @@ def _plan(options: ReplayOptions, settings: Settings, folder: Path) -> _Observed
     if fault is not None:
         served = {symbol: feed.bars(symbol, first + CYCLE - HISTORY, end) for symbol in symbols}
         feed = LoadedBars(faulty(fault, served, to_ms(start)))
-    return _Observed(source, feed, bundle, start, end)
+    return ObservedReplay(source, feed, bundle, start, end)
