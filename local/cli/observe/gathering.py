@@ -103,19 +103,23 @@ def _signals(ledger: ObservedLedger, rules: ObservationRules, start: datetime, e
 def _by_day(signals: Sequence[Signal]) -> Iterator[tuple[date, list[Signal]]]:
     found: defaultdict[date, list[Signal]] = defaultdict(list)
     for one in signals:
-        found[one.decided_at.astimezone(UTC).date()].append(one)
+        found[_day(one.decided_at)].append(one)
     yield from sorted(found.items())
+
+
+def _day(instant: datetime) -> date:
+    return instant.astimezone(UTC).date()
 
 
 def _days(
     rules: ObservationRules, end: datetime, signals: Sequence[Signal], settled: Sequence[SettledSignal]
 ) -> tuple[ObservedDay, ...]:
-    due = Counter(cycle.date() for cycle in cycles_between(rules.starts_at, end))
-    decided = Counter(one.decided_at.date() for one in signals)
-    issued = Counter(one.decided_at.date() for one in signals if one.direction is not Direction.HOLD)
+    due = Counter(_day(cycle) for cycle in cycles_between(rules.starts_at, end))
+    decided = Counter(_day(one.decided_at) for one in signals)
+    issued = Counter(_day(one.decided_at) for one in signals if one.direction is not Direction.HOLD)
     outcomes: defaultdict[date, list[SettledSignal]] = defaultdict(list)
     for one in settled:
-        outcomes[one.decided_at.date()].append(one)
+        outcomes[_day(one.decided_at)].append(one)
     return tuple(
         ObservedDay(
             day,
