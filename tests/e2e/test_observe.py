@@ -87,16 +87,16 @@ def test_decisions_of_the_deployed_functions_are_checked_and_a_lost_slot_is_name
 
 PLANTED = {
     PlantedModel.GOOD: (120, None),
-    PlantedModel.FLIPPED: (24, CriterionCode.CLAIM_SEQUENTIAL),
+    PlantedModel.FLIPPED: (12, CriterionCode.CLAIM_SEQUENTIAL),
     PlantedModel.DOUBLED_RATE: (24, CriterionCode.SIGNAL_RATE),
-    FeedFault.DROPPED_SLOTS: (24, CriterionCode.SLOTS_DECIDED),
-    FeedFault.STALE_DATA: (24, CriterionCode.DATA_FRESH),
-    FeedFault.SHIFTED_FEATURE: (24, CriterionCode.FEATURES_MATCH),
+    FeedFault.DROPPED_SLOTS: (3, CriterionCode.SLOTS_DECIDED),
+    FeedFault.STALE_DATA: (2, CriterionCode.DATA_FRESH),
+    FeedFault.SHIFTED_FEATURE: (2, CriterionCode.FEATURES_MATCH),
 }
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(searched.get_current_profile_name() != "nightly", reason="an hour of replays: `make nightly` runs them")
+@pytest.mark.skipif(searched.get_current_profile_name() != "nightly", reason="half an hour of replays: `make nightly` runs them")
 @pytest.mark.parametrize("plant", PLANTED, ids=str)
 def test_planted_fault_ends_in_no_go_and_the_good_model_in_go(plant: PlantedModel | FeedFault) -> None:
     hours, code = PLANTED[plant]

@@ -180,10 +180,13 @@ def _report(options: ObserveOptions, out: Path | None) -> None:
     raise typer.Exit(run_report(options, folder, load_settings(), datetime.now(UTC)))
 
 
-def _options(*found: Any) -> ObserveOptions:
+def _options(observation: str | None, data: str | None, bundle: Path | None, *where: Any) -> ObserveOptions:
+    from local.cli.arguments import check_bundle  # noqa: PLC0415 - as above
     from local.cli.observe.command import ObserveOptions  # noqa: PLC0415 - as above
 
-    return ObserveOptions(*found)
+    if bundle is not None:
+        check_bundle(bundle, "--bundle")
+    return ObserveOptions(observation, data, bundle, *where)
 
 
 def _id_of(given: str | None) -> str:
