@@ -32,6 +32,8 @@ from tests.e2e.conftest import Market
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 PASSED, FAILED, MISSING = CriterionState.PASSED, CriterionState.FAILED, CriterionState.MISSING
 CYCLES = 4
+# replays take half an hour, and the true bars are compared with a history that no other test has made holes into
+NIGHTLY = pytest.mark.skipif(searched.get_current_profile_name() != "nightly", reason="`make nightly` runs observations")
 
 
 class FaultySource(SimulatedSource):
@@ -50,6 +52,7 @@ def states(found: ObservationJudgement) -> dict[CriterionCode, CriterionState]:
     return {one.code: one.state for one in found.criteria}
 
 
+@NIGHTLY
 def test_decisions_of_the_deployed_functions_are_checked_and_a_lost_slot_is_named(market: Market) -> None:
     cloud, start = market.cloud, market.now
     end = start + CYCLES * CYCLE
@@ -96,7 +99,7 @@ PLANTED = {
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(searched.get_current_profile_name() != "nightly", reason="half an hour of replays: `make nightly` runs them")
+@NIGHTLY
 @pytest.mark.parametrize("plant", PLANTED, ids=str)
 def test_planted_fault_ends_in_no_go_and_the_good_model_in_go(plant: PlantedModel | FeedFault) -> None:
     hours, code = PLANTED[plant]
