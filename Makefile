@@ -86,7 +86,7 @@ INPUTS ?= 1000000
 SEED ?= $(shell date +%Y%m%d)
 nightly: $(READY)  ## the long searches (INPUTS=1000000 SEED=date): fuzzers, 5,000 examples a unit test, 20,000 schedules, bad words
 	@$(MAKE) --no-print-directory fuzz
-	@HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=14400 tests/unit tests/e2e/test_command_walk.py
+	@HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=14400 tests/unit tests/e2e/test_command_walk.py tests/e2e/test_observe.py
 
 fuzz: $(READY)  ## the fuzzers of messages, files and venues' answers (INPUTS=1000000 SEED=date), one after the other
 	@$(BIN)/python -m tests.fuzz_wire $(INPUTS) $(SEED)

@@ -28,6 +28,8 @@ SHOWN: Final = (
     ("catalogue", "Catalogue of models", 1280, 420, False),
     ("model", "Page of a model", 1280, 1500, False),
     ("model", "Page of a model on a phone", 390, 1500, True),
+    ("observation", "An observation", 1280, 1500, False),
+    ("observation", "An observation on a phone", 390, 1500, True),
     ("signal", "A signal", 1280, 1200, False),
     ("signal", "A signal on a phone", 390, 1400, True),
     ("report-pnl", "Report: profit and loss", 1280, 1300, False),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from local.cli.observe.page import write_observation
 from local.cli.report.index import write_index
 from local.cli.signals.page import write_pages
 from local.library.catalogue import write_catalogue
@@ -19,11 +20,13 @@ from local.replay.report import write_report
 from local.replay.summary import CycleTiming
 from signalbox.inference.manifest import BundleManifest
 from signalbox.market.candles import Symbol
+from signalbox.observation.judgement import judge
 from signalbox.reports.build import build
 from signalbox.reports.publishing import files_of
 from signalbox.reports.report import ReportKind
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 from tests.unit.local.replay.test_accounts import replayed, traded_account
+from tests.unit.observation.samples import findings, rules
 from tests.unit.reports.samples import CAPITAL, at, fill, period_of, transfer
 from tests.unit.trading.market import START, wave
 from tests.unit.training.backtest.random_walks import TIGHT, WARM_UP, account, walk_bars, walk_signals
@@ -56,6 +59,7 @@ def write_samples(out: Path) -> dict[str, Path]:
     pages["evaluation"] = _evaluation(out / "evaluation")
     pages |= _catalogue(out / "catalogue")
     pages["compare"] = write_comparison(out / "backtest", out / "other-backtest", out / "compare")
+    pages["observation"] = _observation(out / "observation")
     return pages | _reports(out / "reports")
 
 
@@ -113,6 +117,13 @@ def _catalogue(folder: Path) -> dict[str, Path]:
     content = make_package([version_of_bundle(ROOT / "training" / "starter_bundle")], key, START, licence="Apache-2.0")[1]
     index = write_catalogue([(open_package(content, TrustList().trusting(key.public, "me", START)), content)], folder, START)
     return {"catalogue": folder / "index.html", "model": folder / index.models[0].page}
+
+
+def _observation(folder: Path) -> Path:
+    """Judge a sound observation of a model that is right four times in five."""
+    folder.mkdir(parents=True)
+    write_observation(judge(rules(), findings()), folder)
+    return folder / "observation.html"
 
 
 def _demo(folder: Path) -> Path:

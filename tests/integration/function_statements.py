@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from local.cli.backup.folder import FolderDumpStore
 from local.cli.features.verification import run_verify
+from local.cli.observe.gathering import ObservedLedger, gather
 from local.cli.report.command import run_report
 from local.settings import load_settings
 from signalbox.adapters.lake.lake import Lake
@@ -31,11 +32,14 @@ from signalbox.adapters.postgres.dump import dump
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.scoring_bars import LedgerBars
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.adapters.postgres.trading_snapshot import PostgresHistory, PostgresTradingSnapshots
 from signalbox.application.current_scores import CurrentScores
 from signalbox.application.generate_signals import GenerateSignals
@@ -45,14 +49,17 @@ from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
 from signalbox.application.score_signals import ScoreRequest
 from signalbox.contracts import READER_DATABASE_USER, Function, database_user, upload_key
+from signalbox.contracts import SYMBOLS as SYMBOLS_OF_STAGE
 from signalbox.inference.archive import pack_bundle
 from signalbox.library.commands import parse_library_request
-from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState
+from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState, LibraryDeployment
 from signalbox.library.entries import EntityKind
 from signalbox.library.errors import DeploymentRefusedError, LibraryAccessError
 from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.registration import JobOutcome
+from signalbox.market.clock import cycle_of
 from signalbox.market.compaction import compact
+from signalbox.observation.rules import ObservationRules, ObservedModel, preset
 from signalbox.orders.parts import in_parts
 from signalbox.reports.publishing import publish
 from signalbox.risk.ftmo.state import AccountDay
@@ -278,6 +285,24 @@ def register_model(ledger: Ledger) -> None:
     app.publish()
 
 
+def rules_of(deployment: LibraryDeployment, at: datetime = NIGHT, rate: float | None = None) -> ObservationRules:
+    """The preset for a deployment, from the next hour."""
+    share = rate or deployment.evaluated_rate
+    assert share is not None
+    model = ObservedModel(
+        deployment=deployment.name, bundle_sha256=deployment.sha256, symbols=SYMBOLS_OF_STAGE, horizon_minutes=60,
+        evaluated_share=share,
+    )  # fmt: skip
+    return preset(model, cycle_of(at) + timedelta(hours=1), days=5, last_days=10)
+
+
+def observed_ledger(source: ConnectionSource) -> ObservedLedger:
+    """The ledger as `signalbox observe` reads it, without a bundle."""
+    return ObservedLedger(
+        reader=LedgerReader(source), trading=TradingReader(source), venue="coinbase", find=None, own_bars=True, scorer=None
+    )
+
+
 def library_api(ledger: Ledger) -> None:
     """Every question and every change, then what generate_signals makes of the deployments as its own user."""
     source = ledger.function(Function.LIBRARY_API)
@@ -287,6 +312,7 @@ def library_api(ledger: Ledger) -> None:
         registry=PostgresRegistry(source),
         library=PostgresLibrary(source),
         book=PostgresDeployments(source),
+        observations=PostgresObservations(source),
         artifacts=MemoryArtifacts(**{f"s3://models/{upload_key(sha256)}": archive}),
         roles=PostgresLibraryRoles(source),
         outbox=PostgresOutbox(source),
@@ -322,6 +348,12 @@ def library_api(ledger: Ledger) -> None:
         change("rollback", 1)
     back = change("rollback", 2, to=1)
     serve(back["deployment"])
+    current = PostgresDeployments(source).slot("all").current
+    assert current is not None
+    observed = rules_of(current)
+    change("observe", 1, rules=observed.text)
+    ended = {"observation": observed.observation, "verdict": "EXTEND", "reasons": ["DURATION MISSING"]}
+    change("end-observation", 1, **ended)
     change("deploy", 1, version=name)
     change("rollback", 3)
     for kind in EntityKind:
@@ -389,6 +421,10 @@ def reader(ledger: Ledger) -> None:
     settings, out = load_settings({}), ledger.folder / "reports"
     run_report(ACCOUNT.account, "2024-03", "all", out, zone=None, database=where, json_output=True, settings=settings, now=NIGHT)
     run_verify(NOON.date(), str(ledger.folder / "lake"), where, venue="coinbase", json_output=True, settings=settings)
+    observations = PostgresObservations(source)
+    (one,) = observations.observations(9)
+    assert observations.earlier(observations.observation(None).rules) == ()
+    gather(one.rules, NIGHT, observed_ledger(source))
     with source.snapshot() as connection:
         for table in ("account_access", "access_refusals"):  # who may do what, read by hand
             connection.execute(f"SELECT * FROM {table}".encode())

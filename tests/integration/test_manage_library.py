@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.application.manage_library import ManageLibrary
@@ -55,6 +56,7 @@ class World:
         self.book = PostgresDeployments(source)
         self.app = ManageLibrary(
             registry=PostgresRegistry(source), library=PostgresLibrary(source), book=self.book, artifacts=self.artifacts,
+            observations=PostgresObservations(source),
             roles=PostgresLibraryRoles(source), outbox=PostgresOutbox(source, emitted_by(Function.LIBRARY_API)), bus=Bus(),
             models_bucket="models", starter=lambda: archives["failing"], owners=(OWNER,), pause=lambda _: None,
         )  # fmt: skip

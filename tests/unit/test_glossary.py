@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "layers/core/python/signalbox"
 DOMAIN = (
     "market", "alternative", "features", "inference", "signals", "risk", "orders", "portfolio", "trading", "library", "backup",
-    "reports", "alerts", "chat", "events.py", "access.py",
+    "observation", "reports", "alerts", "chat", "events.py", "access.py",
 )  # fmt: skip
 GLOSSARY = ROOT / "docs/glossary.md"
 FORMER = "## Former names"
@@ -21,7 +21,8 @@ FORMER = "## Former names"
 SELF_EVIDENT = {
     "BusEvent", "Command", "ScheduledJob",
     "CandlesClosed", "RecentCandles", "SignalResolved", "IssuedSignal", "MarketDataStale", "MarketDataRecovered", "ModelRefused",
-    "ModelRegistered", "ModelNotQualified", "ModelEvaluated", "EvaluationFailed", "TrainingFailed",
+    "ModelRegistered", "StartObservation", "EndObservation",
+    "ModelNotQualified", "ModelEvaluated", "EvaluationFailed", "TrainingFailed",
     "OpenAccount", "ConfirmAccount", "ChooseLots", "SubmitOrder", "CancelOrder", "ReplaceOrder", "HaltTrading", "ResumeTrading",
     "AdoptPosition", "DepositMoney", "WithdrawMoney",
     "OrderRefused", "VenueRefused", "TradeOpened", "TradeClosed", "ExitFailed", "StopPassed", "RiskWarning", "AccountExhausted",

@@ -10,11 +10,11 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from rich import box
@@ -32,6 +32,7 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.contracts import StackOutput
 from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, Symbol, to_ms
 from signalbox.market.lake import DAY_MS, ONE_DAY, DayKey, SeriesKey
+from signalbox.market.revisions import BarRevision
 from signalbox.signals.signal import Signal
 from signalbox.signals.verification import SignalVerification, history_of, symbols_of, verify_signals
 
@@ -40,8 +41,16 @@ NO_BARS: Final = 3  # exit code
 SLACK: Final = timedelta(days=2)  # for outages inside the history, because bars are counted and not minutes
 BUCKET: Final = "s3://"
 
-FindSeries = Callable[[Symbol], CandleSeries | None]
-FindOfVenue = Callable[[str, Symbol], CandleSeries | None]
+
+class BarsByTime(Protocol):
+    """What gives the bars of one symbol in a period."""
+
+    def bars(self, start: datetime, end: datetime) -> Bars:
+        """Return the bars with start <= open_time < end."""
+
+
+FindSeries = Callable[[Symbol], BarsByTime | None]
+FindOfVenue = Callable[[str, Symbol], BarsByTime | None]
 
 
 def run_verify(day: date, data: str | None, database: str | None, *, venue: str, json_output: bool, settings: Settings) -> int:
@@ -56,16 +65,9 @@ def run_verify(day: date, data: str | None, database: str | None, *, venue: str,
             lake = _lake_of_up(settings) if given is None and database is None else None
             found: list[SignalVerification] = []
             have_bars = False
-            for market in sorted({one.market or venue for one in signals}):
-                # a decision is verified on the bars of the venue that it was made on, and no others
-                own = tuple(one for one in signals if (one.market or venue) == market)
-                revisions = reader.revisions(market, *_window(own))
-                finder = given or lake
-                bars = {} if finder is None else read_bars(own, partial(finder, market))
-                if given is None:
-                    bars = with_ledger(own, bars, reader, market)
+            for market, own, bars in by_market(signals, venue, given or lake, reader if given is None else None):
                 have_bars = have_bars or _reach(bars, day, own)
-                found += verify_signals(own, bars, revisions=revisions)
+                found += verify_signals(own, bars, revisions=revisions_of(reader, market, own))
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
     if not have_bars:
@@ -83,6 +85,24 @@ def signals_of(reader: LedgerReader, day: date) -> tuple[Signal, ...]:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     end = start + ONE_DAY
     return tuple(s for s in reader.signals(start - ONE_MINUTE, end) if start <= s.decided_at < end)
+
+
+def by_market(
+    signals: Sequence[Signal], venue: str, finder: FindOfVenue | None, ledger: LedgerReader | None
+) -> Iterator[tuple[str, tuple[Signal, ...], dict[Symbol, Bars]]]:
+    """Yield each market with its signals and the bars that they are verified on: those of the venue they were made on, no others.
+
+    ledger: whose own candles serve for the days that the finder does not have; None: the finder's bars alone.
+    """
+    for market in sorted({one.market or venue for one in signals}):
+        own = tuple(one for one in signals if (one.market or venue) == market)
+        bars = {} if finder is None else read_bars(own, partial(finder, market))
+        yield market, own, bars if ledger is None else with_ledger(own, bars, ledger, market)
+
+
+def revisions_of(reader: LedgerReader, market: str, signals: Sequence[Signal]) -> tuple[BarRevision, ...]:
+    """Return the earlier versions of the bars that these signals may be derived from."""
+    return reader.revisions(market, *_window(signals))
 
 
 def read_bars(signals: Sequence[Signal], find: FindSeries) -> dict[Symbol, Bars]:
@@ -130,6 +150,13 @@ def _report_no_bars(day: date, where: str, signals: int, *, json_output: bool) -
     if json_output:
         sys.stdout.write(json.dumps({"day": day.isoformat(), "signals": signals, "verified": 0, "why": text}) + "\n")
     Console(stderr=json_output).print(f"{day}: {signals} signals, none verified; {text}", highlight=False, soft_wrap=True)
+
+
+def stage_bars(data: str | None, database: str | None, venue: str, settings: Settings) -> FindOfVenue | None:
+    """Return what finds bars in `data`, else in the lake of the running local cloud; None if only a ledger has them."""
+    if data is not None:
+        return _finder(data, venue, settings)
+    return _lake_of_up(settings) if database is None else None
 
 
 def _lake_of_up(settings: Settings) -> FindOfVenue | None:

@@ -38,6 +38,7 @@ def report(gates: dict[Gate, Verdict]) -> dict[str, Any]:
         "headline": "PROMOTABLE" if all(gates[g] is Verdict.PASS for g in PROMOTION_GATES) else "NOT PROMOTABLE: G1 not passed",
         "name": MODEL,
         "qualifies": all(gates[g] is Verdict.PASS for g in PROMOTION_GATES),
+        "figures": {"issued": {"coverage": 0.2}},
         "gates": {g.value: {"verdict": v.value, "found": f"what {g.value} found"} for g, v in gates.items()},
     }
 

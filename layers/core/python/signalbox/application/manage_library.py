@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypedDict, assert_never
 
 from signalbox.access import Refusal, Role, names_of
 from signalbox.application.retries import retried
-from signalbox.contracts import upload_key
+from signalbox.contracts import SYMBOLS, upload_key
 from signalbox.inference.manifest import Gate
 from signalbox.library.artifact import MAX_PACKED_BYTES
 from signalbox.library.catalogue import VersionRecord, VersionReference
@@ -29,12 +29,14 @@ from signalbox.library.commands import (
     AskVersion,
     AskVersions,
     DeployVersion,
+    EndObservation,
     LibraryChange,
     PromoteVersion,
     RegisterVersion,
     RejectVersion,
     RetireVersion,
     RollBackDeployment,
+    StartObservation,
     needed_role,
 )
 from signalbox.library.deployments import ALL_SYMBOLS, LibraryDeployment, evaluated_rate
@@ -51,10 +53,14 @@ from signalbox.library.views import (
     entry_view,
     key_text,
     listed,
+    observation_view,
     record_view,
     slot_view,
     summary_view,
 )
+from signalbox.observation.errors import ObservationRulesError
+from signalbox.observation.ports import ObservationBook, ObservationState, ObservationStep
+from signalbox.observation.rules import ObservationRules, parse_rules
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signals.signal import DeploymentStage
@@ -80,6 +86,7 @@ class ManageLibrary:
     registry: RegistryReader
     library: Library
     book: DeploymentBook
+    observations: ObservationBook
     artifacts: ArtifactStore
     roles: LibraryRoles
     outbox: Outbox
@@ -154,6 +161,11 @@ class ManageLibrary:
             case RollBackDeployment():
                 back = self.book.roll_back(ALL_SYMBOLS, to=asked.to, at=at, who=who, why=asked.why, request_id=asked.request_id)
                 return deployment_view(back)
+            case StartObservation():
+                return self._observed(asked, who, at)
+            case EndObservation():
+                step = ObservationStep(ObservationState.ENDED, at, who, asked.why, asked.request_id, asked.verdict, asked.reasons)
+                return observation_view(self.observations.end(asked.observation, step))
             case _:
                 assert_never(asked)
 
@@ -231,6 +243,14 @@ class ManageLibrary:
             record = self._record(_name(current.version), EntityKind.MODEL)
         return self._deployed(record, DeploymentStage.ACTIVE, **_facts(asked, who, at))
 
+    def _observed(self, asked: StartObservation, who: str, at: datetime) -> dict[str, Any]:
+        """Start an observation of what serves, under rules that fit it. Raises ObservationRulesError."""
+        rules = parse_rules(asked.rules)
+        rules.require_ahead(at)
+        require_observable(rules, self.book.slot(ALL_SYMBOLS).current)
+        step = ObservationStep(ObservationState.RUNNING, at, who, asked.why, asked.request_id)
+        return observation_view(self.observations.start(rules, step))
+
     def start(self, at: datetime) -> dict[str, Any]:
         """Register the starter bundle, and deploy it as shadow if nothing was ever deployed. Deploying a stage calls it again."""
         upload = UploadedBundle(
@@ -255,6 +275,24 @@ class ManageLibrary:
     def publish(self) -> int:
         """Publish the committed events; return how many. Events that this misses are published by relay_outbox."""
         return publish_pending(outbox=self.outbox, publisher=self.bus)
+
+
+def require_observable(rules: ObservationRules, current: LibraryDeployment | None) -> None:
+    """Raise ObservationRulesError unless the rules name what serves, as it was evaluated, and every symbol of the stage."""
+    if current is None:
+        raise ObservationRulesError("nothing serves yet, so there is nothing to observe; deploy a version")
+    model = rules.model
+    wanted = {
+        "deployment": current.name,
+        "bundle_sha256": current.sha256,
+        "evaluated_share": current.evaluated_rate,
+        "symbols": tuple(SYMBOLS),
+    }
+    for name, value in wanted.items():
+        if value is None:
+            raise ObservationRulesError(f"{current.name} states no evaluated share of signals, so its rate cannot be observed")
+        if (found := getattr(model, name)) != value:
+            raise ObservationRulesError(f"model.{name}: expected {value} of what serves, got {found}")
 
 
 def require_deployable(record: VersionRecord, stage: DeploymentStage) -> None:

@@ -10,6 +10,7 @@ from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.application.manage_library import ManageLibrary
@@ -32,6 +33,7 @@ def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
         registry=PostgresRegistry(connection),
         library=PostgresLibrary(connection),
         book=PostgresDeployments(connection),
+        observations=PostgresObservations(connection),
         artifacts=S3Artifacts(client, bucket=found.models_bucket, prefix=TRAINING_PREFIX),
         roles=PostgresLibraryRoles(connection),
         outbox=PostgresOutbox(connection, emitted_by(Function.LIBRARY_API)),

@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 from signalbox.access import Role
 from signalbox.inference.manifest import Sha256
 from signalbox.library.entries import EntityKind
+from signalbox.observation.rules import ID_LENGTH
+from signalbox.observation.verdicts import ObservationVerdict
 from signalbox.signals.signal import DeploymentStage
 
 MAX_LISTED: Final = 500
+MAX_RULES_LENGTH: Final = 8_000  # characters; a body is at most twice as long
 Reference = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}(\.[0-9]{1,9}\.[0-9]{1,9})?)?$")]
 EntityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
@@ -140,6 +143,22 @@ class RollBackDeployment(LibraryChange):
     to: Annotated[StrictInt, Field(ge=1, le=2**31 - 1)] | None = None
 
 
+class StartObservation(LibraryChange):
+    """Begin to observe what serves. rules: the document whose hash names the observation."""
+
+    verb: Literal["observe"]
+    rules: Annotated[str, Field(min_length=2, max_length=MAX_RULES_LENGTH)]
+
+
+class EndObservation(LibraryChange):
+    """End an observation with the verdict of its report, and why the verdict is that."""
+
+    verb: Literal["end-observation"]
+    observation: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{ID_LENGTH}}}$")]
+    verdict: ObservationVerdict
+    reasons: Annotated[tuple[Prose, ...], Field(min_length=1, max_length=20)]
+
+
 AnyLibraryRequest = (
     AskVersions
     | AskSearch
@@ -154,11 +173,13 @@ AnyLibraryRequest = (
     | DeployVersion
     | PromoteVersion
     | RollBackDeployment
+    | StartObservation
+    | EndObservation
 )
 LIBRARY_REQUESTS: Final[TypeAdapter[AnyLibraryRequest]] = TypeAdapter(Annotated[AnyLibraryRequest, Field(discriminator="verb")])
 NEEDED_ROLES: Final[Mapping[str, Role]] = {
     **dict.fromkeys(("list", "search", "show", "lineage", "history", "compare"), Role.VIEWER),
-    **dict.fromkeys(("register", "reject", "retire", "deploy", "rollback"), Role.OPERATOR),
+    **dict.fromkeys(("register", "reject", "retire", "deploy", "rollback", "observe", "end-observation"), Role.OPERATOR),
     **dict.fromkeys(("approve", "promote"), Role.OWNER),  # what makes a model active
 }
 

@@ -10,6 +10,7 @@ from signalbox.library.catalogue import HistoryEntry, LineageEdge, VersionRecord
 from signalbox.library.deployments import LibraryDeployment, Slot
 from signalbox.library.entries import VersionKey
 from signalbox.library.lifecycle import gate_shortfalls
+from signalbox.observation.ports import RecordedObservation
 
 _COMPARED: Final = ("figures", "gates")  # of a report
 _MANIFEST_LEFT_OUT: Final = ("files", "created_at")
@@ -97,6 +98,27 @@ def deployment_view(one: LibraryDeployment) -> dict[str, Any]:
         "replaces": one.replaces,
         "restores": one.restores,
         "reason": one.reason,
+    }
+
+
+def observation_view(one: RecordedObservation) -> dict[str, Any]:
+    """Return an observation: its rules and its steps."""
+    return {
+        "observation": one.rules.observation,
+        "state": one.state.value,
+        "rules_sha256": one.rules.sha256,
+        "rules": one.rules.model_dump(mode="json"),
+        "steps": [
+            {
+                "state": step.state.value,
+                "at": step.at.isoformat(),
+                "who": step.who,
+                "why": step.why,
+                "verdict": None if step.verdict is None else step.verdict.value,
+                "reasons": list(step.reasons),
+            }
+            for step in one.steps
+        ],
     }
 
 

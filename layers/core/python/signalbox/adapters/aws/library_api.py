@@ -30,6 +30,7 @@ from signalbox.library.errors import (
     LifecycleError,
     UnknownVersionError,
 )
+from signalbox.observation.errors import ObservationRulesError, ObservationStateError, UnknownObservationError
 from signalbox.problems import MEDIA_TYPE, Problem, invalid_values, type_named
 from signalbox.wire import WireError, checked, parse_object
 
@@ -46,6 +47,9 @@ _STATUSES: Final[Mapping[type[SignalboxError], tuple[HTTPStatus, str]]] = {
     ArtifactError: (HTTPStatus.UNPROCESSABLE_ENTITY, "bundle-refused"),
     BundleMissingError: (HTTPStatus.UNPROCESSABLE_ENTITY, "bundle-refused"),
     BundleError: (HTTPStatus.UNPROCESSABLE_ENTITY, "bundle-refused"),
+    ObservationRulesError: (HTTPStatus.UNPROCESSABLE_ENTITY, "rules-refused"),
+    ObservationStateError: (HTTPStatus.CONFLICT, "observation-conflict"),
+    UnknownObservationError: (HTTPStatus.NOT_FOUND, "unknown-observation"),
     LedgerError: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
 }
 

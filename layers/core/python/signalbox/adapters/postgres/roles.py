@@ -127,6 +127,7 @@ _DUMPED: Final = (  # every table: a dump that lacks one is none, and says so (a
     *("evaluations", "execution_quality", "fills", "halts", "locks", "lots", "order_events", "orders", "outbox", "positions"),
     *("published_reports", "refusals", "report_marks", "risk_events", "schema_migrations", "signals", "standing_orders"),
     *("deployment_events", "deployments", "symbol_status", "trades", "venue_view_parts", "version_decisions", "version_tags"),
+    *("observation_events", "observations"),
     "versions",
 )
 _DEPLOYED: Final = _names(
@@ -265,6 +266,13 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 select=True, insert=("kind", "name", "number", "needs_kind", "needs_name", "needs_number")
             ),
             "version_tags": Rights(select=True, insert=("kind", "name", "number", "tag")),
+            "observations": Rights(
+                select=True, insert=("observation", "rules_sha256", "rules", "deployment", "bundle_sha256", "starts_at")
+            ),
+            "observation_events": Rights(
+                select=True,
+                insert=("observation", "step", "state", "at", "who", "why", "request_id", "verdict", "reasons"),
+            ),
             "accounts": READ,
             "account_access": READ,
             "access_refusals": Rights(insert=("account", "principal", "action", "minute", "needed", "held")),
@@ -286,6 +294,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         {
             **dict.fromkeys(_FACTS_OF_REPORTS, READ),
             **dict.fromkeys(("signals", "candle_revisions", "account_access", "access_refusals"), READ),
+            **dict.fromkeys(("refusals", "observations", "observation_events"), READ),
         },
         {},
     ),
