@@ -62,7 +62,7 @@ class ChatStack(FunctionStack):
             function=bot,
             alarm_topic=platform.context.alarm_topic,
             fifo=True,  # one message group per chat
-            delivery=QueueDelivery(batch_size=1, maximum_receives=5, maximum_concurrency=CONCURRENCY, visibility_seconds=60),
+            delivery=QueueDelivery(batch_size=1, maximum_receives=8, maximum_concurrency=CONCURRENCY, visibility_seconds=75),
         )
         webhook = self._webhook(updates)
         api = SignedHttpApi(
@@ -124,7 +124,7 @@ class ChatStack(FunctionStack):
                 Env.ORDERS_API_VIA: endpoints.api_url if endpoints else "",
                 Env.MPLCONFIGDIR: "/tmp/matplotlib",  # noqa: S108 - the one folder that a function may write
             },
-            timeout_seconds=45,  # a cold start imports the messenger's types, and the orders API may take 12
+            timeout_seconds=60,  # a cold start, ASK_WITHIN and one question (bootstrap/telegram_bot.py), and the answer
             memory_megabytes=1024,
         )
         bot.allow(["secretsmanager:GetSecretValue"], secrets.telegram.secret_arn)

@@ -74,7 +74,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
     },
     Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.FALLBACK_VENUES, Env.SYMBOLS},
     Function.COLLECT_ALTERNATIVE: {Env.MARKET_DATA_BUCKET, Env.SYMBOLS, Env.ALTERNATIVE_SOURCES},
-    Function.PUBLISH_REPORTS: DATABASE | {Env.REPORTS_BUCKET},
+    Function.PUBLISH_REPORTS: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.REPORTS_BUCKET},
     Function.START_TRAINING: {Env.TRAINING_PLAN},
     Function.REGISTER_MODEL: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET},
     Function.MIGRATE_DATABASE: DATABASE,
@@ -128,7 +128,7 @@ ACTIONS: dict[Function, set[str]] = {
     Function.EXECUTE_ORDERS: SENDING,
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
     Function.COLLECT_ALTERNATIVE: {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
-    Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
+    Function.PUBLISH_REPORTS: {"dynamodb:PutItem", "rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.START_TRAINING: {
         "iam:PassRole",
         "sagemaker:AddTags",

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -127,3 +128,14 @@ def test_without_its_key_nothing_is_sent(aws: None) -> None:
         with pytest.raises(BotLedgerError, match="Nothing was sent"):
             one.command(COMMAND)
         assert server.requests == []
+
+
+def test_a_question_is_not_asked_when_nobody_could_wait_for_its_answer_but_a_command_is_sent(aws: None) -> None:
+    """Killed by its timeout, the function would say nothing, and the message would come again a minute later."""
+    with ledger(lambda _: Reply(200, {"account": "paper-25k"})) as (one, server):
+        late = replace(one, is_late=lambda: True)
+        with pytest.raises(BotLedgerSilentError):
+            late.accounts()
+        assert server.requests == []
+        assert late.command(COMMAND)["account"] == "paper-25k"
+        assert len(server.requests) == 1

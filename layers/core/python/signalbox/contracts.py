@@ -38,6 +38,8 @@ class EventType(StrEnum):
     MODEL_EVALUATED = "ModelEvaluated"
     TRAINING_FAILED = "TrainingFailed"
     EVALUATION_FAILED = "EvaluationFailed"
+    DEPLOYMENT_CHANGED = "DeploymentChanged"
+    ACCOUNT_SUMMARISED = "AccountSummarised"
     TURN_MISSED = "TurnMissed"
     EXECUTION_REQUESTED = "ExecutionRequested"
     EXECUTION_REPORTED = "ExecutionReported"
@@ -193,6 +195,8 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         (Function.REGISTER_MODEL, Function.RELAY_OUTBOX),
     ),
     EventType.MODEL_REGISTERED: (Function.REGISTER_MODEL, Function.LIBRARY_API, Function.RELAY_OUTBOX),
+    EventType.DEPLOYMENT_CHANGED: (Function.GENERATE_SIGNALS, Function.LIBRARY_API, Function.RELAY_OUTBOX),
+    EventType.ACCOUNT_SUMMARISED: (Function.PUBLISH_REPORTS, Function.RELAY_OUTBOX),
     EventType.TURN_MISSED: (Function.MANAGE_ORDERS, Function.RELAY_OUTBOX),
     **dict.fromkeys((EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED), (Function.EXECUTE_ORDERS,)),
     **dict.fromkeys(

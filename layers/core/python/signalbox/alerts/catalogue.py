@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from functools import cache
@@ -106,6 +106,10 @@ class Words:
         """Return an instant to the minute in the chat's zone, with the zone's name."""
         local = instant.astimezone(self.zone)
         return f"{local.strftime(self._text('form.date'))} {local:%H:%M} {local.tzname()}"
+
+    def date(self, day: date) -> str:
+        """Return a date."""
+        return day.strftime(self._text("form.date"))
 
     @property
     def signs(self) -> tuple[str, str]:

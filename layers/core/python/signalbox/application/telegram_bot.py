@@ -89,6 +89,7 @@ class TelegramBot:
     people: PeopleBook
     finished: FinishedUpdates
     client: Callable[[], ChatClient]
+    retry_in: Callable[[str, str, int], None]  # makes an update visible again; arguments: receipt handle, queue, seconds
 
     def handle(self, body: str, sent_at: datetime, now: datetime) -> Handled:
         """Answer an update. sent_at: when the webhook queued it, which is when a button was pressed.

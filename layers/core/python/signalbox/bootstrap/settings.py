@@ -135,7 +135,7 @@ class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnviro
     market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
 
 
-class PublishReportsSettings(FunctionSettings, DatabaseEnvironment):
+class PublishReportsSettings(LedgerSettings):
     """Settings of publish_reports."""
 
     reports_bucket: str = Field(alias=Env.REPORTS_BUCKET, min_length=3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
 
 import boto3
 import urllib3
@@ -11,6 +13,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from signalbox.access import Role
+from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.chat_table import DynamoFinishedUpdates, DynamoPending, DynamoPeople
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.remote_ledger import LedgerQuestions, RemoteLedger, SignedOrders
@@ -27,6 +30,9 @@ from signalbox.chat.bot.people import ChatPerson, principal_of
 from signalbox.chat.bot.ports import RecentPrices
 from signalbox.contracts import SealKey
 
+# An update asks several questions. The last one may begin this late and wait as long as PATIENT; then the function, which may run
+# 60 s (cdk/stacks/chat.py), has time left to say that the ledger does not answer. Killed, it would say nothing.
+ASK_WITHIN: Final = timedelta(seconds=20)
 ORDERS_SECONDS = 12.0  # of a request to the orders API
 # A question may meet a cold start and a login to an idle ledger: wait as long as query_ledger may run (cdk/stacks/chat.py), once.
 PATIENT = Config(connect_timeout=2, read_timeout=16, retries={"total_max_attempts": 1})
@@ -100,12 +106,14 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
     clients = BotClients(SecretTexts(secrets_client()), found.telegram_secret_arn, found.telegram_url)
 
     def bot_for(person: ChatPerson) -> Bot:
+        last_question = _now() + ASK_WITHIN
+
         def role_of(user: int) -> Role | None:  # of the person, and of whoever asked for what they approve
             found = person if user == person.user else people.person(user)
             return None if found is None else found.role
 
         def ledger_for(user: int) -> RemoteLedger:
-            return RemoteLedger(principal_of(user), questions, orders)
+            return RemoteLedger(principal_of(user), questions, orders, lambda: _now() > last_question)
 
         return Bot(
             role_of,
@@ -123,4 +131,5 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
         people=people,
         finished=DynamoFinishedUpdates(table, found.chat_table),
         client=clients.current,
+        retry_in=partial(visible_again, boto3.client("sqs", config=QUICK)),
     )

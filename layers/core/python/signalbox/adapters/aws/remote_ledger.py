@@ -110,11 +110,12 @@ class SignedOrders:
 
 @dataclass(frozen=True)
 class RemoteLedger(BotLedger):
-    """The ledger in the name of one person, for one update."""
+    """The ledger in the name of one person, for one update. is_late: whether there is no time left to wait for an answer."""
 
     who: str
     questions: LedgerQuestions
     orders: SignedOrders
+    is_late: Callable[[], bool] = lambda: False
 
     @override
     def accounts(self) -> Sequence[ConfigurationDocument]:
@@ -159,6 +160,8 @@ class RemoteLedger(BotLedger):
         return cast("AccountDocument", found) if request.answers_account else self.account(command.account)
 
     def _ask(self, kind: str, **facts: Any) -> Any:
+        if self.is_late():
+            raise BotLedgerSilentError(_SILENT)
         return self.questions.ask({"kind": kind, "who": self.who, **facts})
 
 
