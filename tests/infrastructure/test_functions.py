@@ -46,7 +46,14 @@ ENVIRONMENT: dict[Function, set[str]] = {
     },
     Function.GENERATE_SIGNALS: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET},
     Function.LIBRARY_API: DATABASE
-    | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET, Env.OWNERS, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
+    | {
+        Env.OUTGOING_EVENTS_TABLE,
+        Env.MODELS_BUCKET,
+        Env.OWNERS,
+        Env.STARTER_BUNDLE_BUCKET,
+        Env.STARTER_BUNDLE_KEY,
+        Env.SIGNING_KEYS_TABLE,
+    },
     Function.SEND_ALERTS: {
         Env.EVENT_BUS_NAME,
         Env.TELEGRAM_SECRET_ARN,
@@ -90,6 +97,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.CHAT_TABLE,
         Env.QUERY_FUNCTION_NAME,
         Env.ORDERS_API_URL,
+        Env.LIBRARY_API_URL,
         Env.ORDERS_API_VIA,
         Env.MPLCONFIGDIR,
     },
@@ -137,7 +145,14 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.REGISTER_MODEL: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
-    Function.LIBRARY_API: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+    Function.LIBRARY_API: {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "rds-db:connect",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    },
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"dynamodb:PutItem", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
@@ -309,7 +324,7 @@ def test_each_signing_key_is_read_by_whom_it_is_for_and_made_by_one(assembly: As
     signers = {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS}
     assert who("dynamodb:GetItem", SealKey.REQUESTS) == signers | {Function.MONITOR_RISK}
     assert who("dynamodb:GetItem", SealKey.REPORTS) == signers
-    assert who("dynamodb:GetItem", SealKey.PEOPLE) == {Function.MANAGE_ORDERS, Function.TELEGRAM_BOT}
+    assert who("dynamodb:GetItem", SealKey.PEOPLE) == {Function.MANAGE_ORDERS, Function.LIBRARY_API, Function.TELEGRAM_BOT}
     assert [who("dynamodb:PutItem", name) for name in SealKey] == [{Function.PREPARE_DATABASE}] * 3
     for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Scan", "Query", "BatchGetItem", "ExportTableToPointInTime"):
         assert who(f"dynamodb:{action}") == who(f"dynamodb:{action}", "another") == set()
@@ -336,7 +351,8 @@ def test_each_ledger_function_logs_in_as_its_own_database_user(assembly: Assembl
 TABLES = {
     Function.GENERATE_SIGNALS: {"OutgoingEvents"},
     Function.REGISTER_MODEL: {"OutgoingEvents"},
-    Function.LIBRARY_API: {"OutgoingEvents"},
+    Function.LIBRARY_API: {"OutgoingEvents", "SigningKeys"},
+    Function.PUBLISH_REPORTS: {"OutgoingEvents"},
     Function.RELAY_OUTBOX: {"OutgoingEvents"},
     Function.FORWARD_EVENTS: {"OutgoingEvents"},
     Function.MANAGE_ORDERS: {"OutgoingEvents", "SigningKeys"},

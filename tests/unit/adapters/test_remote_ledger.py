@@ -44,7 +44,7 @@ def ledger(
             url="https://orders.example", region="eu-central-1", credentials=lambda: Credentials("a", "s", "t"), key=key,
             clock=lambda: NOW, pool=urllib3.PoolManager(timeout=urllib3.Timeout(1.0), retries=False), via=server.url,
         )  # fmt: skip
-        yield RemoteLedger(ANNA, LedgerQuestions(client, "query"), orders), server
+        yield RemoteLedger(ANNA, LedgerQuestions(client, "query"), orders, orders), server
 
 
 def found(value: Any, refused: str | None = None) -> Callable[[Request], Reply]:

@@ -33,7 +33,9 @@ def chart_of(event: SignalGenerated, **raw: Any) -> SignalChart | None:
     assert alert is not None
     assert alert.chart is not None
     settings_of_chat = parse_settings("1", raw)
-    return alert.chart(settings_of_chat.words(), settings_of_chat)
+    found = alert.chart(settings_of_chat.words(), settings_of_chat)
+    assert not isinstance(found, ProfitChart)
+    return found
 
 
 @pytest.mark.parametrize("language", ["en", "de", "cs"])

@@ -14,13 +14,14 @@ from typing_extensions import override
 
 from local.cli.telegram.simulate import KeptCommands
 from signalbox.access import Role
-from signalbox.application.telegram_bot import FORWARDED, NOT_A_CODE, ChatClient, IncomingUpdate, TelegramBot
+from signalbox.application.telegram_bot import ChatClient, IncomingUpdate, TelegramBot
 from signalbox.application.telegram_webhook import TelegramWebhook
 from signalbox.chat.bot.bot import Bot
 from signalbox.chat.bot.confirmation import Confirmations
 from signalbox.chat.bot.conversation import Button
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of
 from signalbox.chat.bot.ports import BotLedgerSilentError
+from signalbox.chat.bot.words import WORDS
 from signalbox.chat.messenger import MessengerBusyError, MessengerError, MessengerRefusedError, MessengerUnavailableError
 from signalbox.chat.updates import update_from
 from signalbox.contracts import Metric
@@ -366,7 +367,7 @@ def test_who_was_removed_meanwhile_is_a_stranger(worker: Worker) -> None:
 def test_a_forwarded_command_is_none(worker: Worker) -> None:
     worker.type("/halt paper-25k news", forward_origin={"type": "user"})
     worker.type("look at this", forward_origin={"type": "user"})
-    assert [text for _, text in worker.chat.sent] == [FORWARDED]
+    assert [text for _, text in worker.chat.sent] == [WORDS.say("chat.forwarded")]
 
 
 @pytest.mark.parametrize(
@@ -442,7 +443,7 @@ def test_a_code_lets_a_stranger_in_once(worker: Worker) -> None:
     assert 98 not in worker.book.people
     assert len(worker.chat.sent) == 1  # silence
     worker.type(CODE)
-    assert worker.chat.sent[-1] == (ANNA, NOT_A_CODE)
+    assert worker.chat.sent[-1] == (ANNA, WORDS.say("chat.not_a_code"))
 
 
 def test_what_is_no_update_is_refused_for_good(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.events import parse_event
+from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports.curve import CurvePoint, EquityCurve
 from signalbox.reports.errors import PeriodError
@@ -96,7 +97,7 @@ def test_a_week_is_seven_days_from_monday_and_ends_before_the_run(days: int, hou
 
 
 def test_the_figures_are_those_of_the_report_and_survive_the_bus() -> None:
-    entries = [CAPITAL, fill(at(3, 1, 9), "BUY", "10", "900", "5"), fill(at(3, 1, 15), "SELL", "10", "880", "5")]
+    entries: list[Entry] = [CAPITAL, fill(at(3, 1, 9), "BUY", "10", "900", "5"), fill(at(3, 1, 15), "SELL", "10", "880", "5")]
     data = period_of("2024-03-01", entries, prices())
     found, report = summary_of(data), profit_and_loss(data).total.statement
     assert (found.net, found.opening_equity, found.equity, found.fees) == (D(-210), D(100_000), D(99_790), D(10))

@@ -135,7 +135,7 @@ class SealKey(StrEnum):
 
     REQUESTS = "requests"  # of the ledger to the executor
     REPORTS = "reports"  # of the executor to the ledger
-    PEOPLE = "people"  # of the bot to the orders API: whose command it is
+    PEOPLE = "people"  # of the bot to the orders API and the library API: whose command it is
 
 
 class MailboxQueue(StrEnum):
@@ -269,6 +269,7 @@ class Env(StrEnum):
     UPDATES_QUEUE_URL = "UPDATES_QUEUE_URL"
     QUERY_FUNCTION_NAME = "QUERY_FUNCTION_NAME"
     ORDERS_API_URL = "ORDERS_API_URL"
+    LIBRARY_API_URL = "LIBRARY_API_URL"
     ORDERS_API_VIA = "ORDERS_API_VIA"  # empty: the API's own address
     MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
     MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"

@@ -31,11 +31,11 @@ def summary_alert(event: AccountSummarised) -> Alert:
 def _lines(event: AccountSummarised, words: Words) -> tuple[StyledText, ...]:
     mark = "📈" if event.net > 0 else "📉" if event.net < 0 else "⚪"
     share = _share(event.net, event.opening_equity)
-    counts = {"opened": str(event.opened)}
+    opened = str(event.opened)
     closed = (
-        words.say("summary.trades", closed=str(event.closed), won=str(event.won), **counts)
+        words.say("summary.trades", closed=str(event.closed), won=str(event.won), opened=opened)
         if event.closed
-        else words.say("summary.trades_none", **counts)
+        else words.say("summary.trades_none", opened=opened)
     )
     return (
         words.headline(

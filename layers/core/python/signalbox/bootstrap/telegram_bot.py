@@ -28,6 +28,7 @@ from signalbox.chat.bot.bot import Bot
 from signalbox.chat.bot.confirmation import Confirmations, two_people_of
 from signalbox.chat.bot.people import ChatPerson, principal_of
 from signalbox.chat.bot.ports import RecentPrices
+from signalbox.chat.bot.words import BotWords
 from signalbox.contracts import SealKey
 
 # An update asks several questions. The last one may begin this late and wait as long as PATIENT; then the function, which may run
@@ -69,10 +70,10 @@ class BotClients:
         """Return whether an account needs two people. Raises SettingsError."""
         return two_people_of(self._secret().two_people)(account)
 
-    def alerts_of(self, chat: int) -> str:
+    def alerts_of(self, chat: int, words: BotWords) -> str:
         """Return which alerts a chat gets, in words. Raises SettingsError."""
         secret = self._secret()
-        return settings_text(str(chat), secret.chat_ids, read_settings(secret.alerts))
+        return settings_text(str(chat), secret.chat_ids, read_settings(secret.alerts), words)
 
     def _secret(self) -> TelegramSecret:
         return telegram_secret(self.secrets, self.secret_arn)
@@ -93,15 +94,21 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
             raise SettingsError("expected the credentials of the function's role, got none")
         return held
 
-    orders = SignedOrders(
-        url=found.orders_api_url.rstrip("/"),
-        region=session.region_name,
-        credentials=credentials,
-        key=StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE).current,
-        clock=_now,
-        pool=urllib3.PoolManager(timeout=urllib3.Timeout(ORDERS_SECONDS), retries=False),
-        via=found.orders_api_via.rstrip("/"),
-    )
+    key = StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE).current
+    pool = urllib3.PoolManager(timeout=urllib3.Timeout(ORDERS_SECONDS), retries=False)
+
+    def api(url: str) -> SignedOrders:
+        return SignedOrders(
+            url=url.rstrip("/"),
+            region=session.region_name,
+            credentials=credentials,
+            key=key,
+            clock=_now,
+            pool=pool,
+            via=found.orders_api_via.rstrip("/"),
+        )
+
+    orders, library = api(found.orders_api_url), api(found.library_api_url)
 
     clients = BotClients(SecretTexts(secrets_client()), found.telegram_secret_arn, found.telegram_url)
 
@@ -113,7 +120,7 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
             return None if found is None else found.role
 
         def ledger_for(user: int) -> RemoteLedger:
-            return RemoteLedger(principal_of(user), questions, orders, lambda: _now() > last_question)
+            return RemoteLedger(principal_of(user), questions, orders, library, lambda: _now() > last_question)
 
         return Bot(
             role_of,
@@ -124,6 +131,7 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
             choose_zone=lambda zone: people.choose_zone(person.user, zone),
             alerts_of=clients.alerts_of,
             paint=_paint,
+            stage=found.stage,
         )
 
     return TelegramBot(

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from signalbox.errors import SignalboxError
+from signalbox.library.commands import DeployVersion, RollBackDeployment, parse_library_request
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.signals.signal import Signal
-from signalbox.trading.commands import AnyCommand
+from signalbox.trading.commands import COMMANDS, AnyCommand
 from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
 from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
+from signalbox.wire import WireError, parse_object
+
+SILENT: Final = "The ledger does not answer. Try again in a minute; trading goes on by itself."
+BotChange: TypeAlias = AnyCommand | DeployVersion | RollBackDeployment  # of an account, or of what decides
+_VERB: Final = "verb"  # a change of the library has one, a command of an account has a kind
+
+
+def change_of(text: str) -> BotChange:
+    """Read a change that was written as JSON. Raises pydantic.ValidationError, WireError."""
+    facts = parse_object(text)
+    if _VERB not in facts:
+        return COMMANDS.validate_json(text)
+    verb = str(facts.pop(_VERB))
+    found = parse_library_request(verb, facts)
+    if not isinstance(found, DeployVersion | RollBackDeployment):
+        raise WireError(f"expected a change that the bot makes, got {verb[:40]!r}")
+    return found
 
 
 class BotLedgerError(SignalboxError):
@@ -22,6 +40,9 @@ class BotLedgerError(SignalboxError):
 
 class BotLedgerSilentError(BotLedgerError):
     """The ledger did not answer in time. Whether a command was carried out is unknown; it is safe to give it again."""
+
+    def __init__(self, text: str = SILENT) -> None:
+        super().__init__(text)
 
 
 class ChartUnavailableError(SignalboxError):
@@ -77,6 +98,9 @@ class BotLedger(Protocol):
     def command(self, command: AnyCommand) -> AccountDocument:
         """Carry out a command once for its request id; return the account after it."""
 
+    def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the library's answer to a question or a change (library.commands), in JSON's types."""
+
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
@@ -89,7 +113,7 @@ class PendingCommand:
     token: str
     user: int
     chat: int
-    command: AnyCommand
+    command: BotChange
     expires_at: datetime
     waits_for_second: bool = False
     approved_by: int | None = None
