@@ -324,6 +324,7 @@ def library_api(ledger: Ledger) -> None:
     back = change("rollback", 2, to=1)
     serve(back["deployment"])
     change("deploy", 1, version=name)
+    ask("permission", action="rollback")
     change("rollback", 3)
     for kind in EntityKind:
         ask("list", kind=kind.value)

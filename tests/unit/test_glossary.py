@@ -25,7 +25,7 @@ SELF_EVIDENT = {
     "OpenAccount", "ConfirmAccount", "ChooseLots", "SubmitOrder", "CancelOrder", "ReplaceOrder", "HaltTrading", "ResumeTrading",
     "AdoptPosition", "DepositMoney", "WithdrawMoney",
     "OrderRefused", "VenueRefused", "TradeOpened", "TradeClosed", "ExitFailed", "StopPassed", "RiskWarning", "AccountExhausted",
-    "TradingHalted", "TradingResumed", "RuleBreached", "TargetReached", "DeploymentChanged", "AccountSummarised", "AskMayChange",
+    "TradingHalted", "TradingResumed", "RuleBreached", "TargetReached", "DeploymentChanged", "AccountSummarised",
     "Section", "Table", "Column", "Line", "Plane", "Tick", "PageScript",
 }  # fmt: skip
 
