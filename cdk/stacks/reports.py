@@ -10,8 +10,7 @@ from constructs import Construct
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
-from signalbox.contracts import Env, Function
-from signalbox.reports.summaries import SUMMARY_JOB
+from signalbox.contracts import SUMMARY_JOB, Env, Function
 
 _FOLDER: Final = "reports"  # of signalbox.reports.publishing
 

@@ -12,10 +12,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.bootstrap.publish_reports import compose
-from signalbox.contracts import Metric
+from signalbox.contracts import SUMMARY_JOB, Metric
 from signalbox.events import ScheduledJob
 from signalbox.reports.publishing import PublishError, PublishFailure, PublishRun
-from signalbox.reports.summaries import SUMMARY_JOB, SummaryRun
+from signalbox.reports.summaries import SummaryRun
 
 logger = Logger()
 metrics = Metrics()

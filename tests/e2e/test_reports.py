@@ -11,8 +11,7 @@ import pytest
 from local.cli.report.command import run_report
 from local.cloud.processes import wait_until
 from local.settings import load_settings
-from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER, Function, StackOutput
-from signalbox.reports.summaries import SUMMARY_JOB
+from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER, SUMMARY_JOB, Function, StackOutput
 from tests.csv_text import read_csv
 from tests.e2e.conftest import Market
 

@@ -130,7 +130,7 @@ def test_without_its_key_nothing_is_sent(aws: None) -> None:
         assert server.requests == []
 
 
-def test_a_question_is_not_asked_when_nobody_could_wait_for_its_answer_but_a_command_is_sent(aws: None) -> None:
+def test_a_late_question_is_not_asked_but_a_command_is_sent(aws: None) -> None:
     """Killed by its timeout, the function would say nothing, and the message would come again a minute later."""
     with ledger(lambda _: Reply(200, {"account": "paper-25k"})) as (one, server):
         late = replace(one, is_late=lambda: True)

@@ -100,6 +100,7 @@ class Function(StrEnum):
     TELEGRAM_BOT = "telegram_bot"
 
 
+SUMMARY_JOB: Final = "summarise_accounts"  # of the second schedule of publish_reports
 LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
 
 

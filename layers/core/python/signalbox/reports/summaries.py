@@ -25,7 +25,6 @@ from signalbox.reports.source import AccountPeriod, ReportSource
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.events import MAX_CURVE_POINTS, AccountSummarised
 
-SUMMARY_JOB: Final = "summarise_accounts"  # the job of the schedule that asks publish_reports for summaries
 _CONTRADICTIONS: Final = (ReportError, PortfolioError, OrderError, DecimalException)
 _SPANS: Final[dict[PeriodKind, Literal["day", "week"]]] = {PeriodKind.DAY: "day", PeriodKind.WEEK: "week"}
 

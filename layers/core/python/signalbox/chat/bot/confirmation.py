@@ -30,13 +30,15 @@ from signalbox.chat.bot.ports import (
     BotLedger,
     BotLedgerError,
     BotLedgerSilentError,
+    DeployModel,
     PendingCommand,
     PendingCommands,
+    RollBackModel,
+    role_for,
 )
 from signalbox.chat.bot.registry import BotInputError, Invocation
 from signalbox.chat.bot.words import BotWords
 from signalbox.chat.words import clock
-from signalbox.library.commands import DeployVersion, RollBackDeployment, needed_role
 from signalbox.problems import wrong_in_words
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.signals.signal import DeploymentStage
@@ -103,7 +105,7 @@ def starts_trading(command: BotChange) -> bool:
             return True
         case ConfirmAccount():
             return command.what == LIVE
-        case DeployVersion():
+        case DeployModel():
             return command.stage is DeploymentStage.ACTIVE
         case _:
             return False
@@ -223,26 +225,26 @@ class Confirmations:
 
 def _sent(command: BotChange, ledger: BotLedger, words: BotWords) -> str:
     """Send a change and return what is true after it."""
-    if isinstance(command, DeployVersion | RollBackDeployment):
+    if isinstance(command, DeployModel | RollBackModel):
         return models.deployed_text(ledger.library(command.verb, models.facts_of(command)), words)
     return answers.done_text(ledger.command(command), words)
 
 
 def _require(ledger: BotLedger, command: BotChange) -> None:
     """Return if the person may make this change. Raises BotLedgerError."""
-    if isinstance(command, DeployVersion | RollBackDeployment):
-        is_promoting = needed_role(command) is Role.OWNER
+    if isinstance(command, DeployModel | RollBackModel):
+        is_promoting = role_for(command) is Role.OWNER
         ledger.library("permission", {"action": "promote" if is_promoting else command.verb})
     else:
         ledger.require(command.account, command.kind)
 
 
 def _account_of(command: BotChange) -> str | None:
-    return None if isinstance(command, DeployVersion | RollBackDeployment) else command.account
+    return None if isinstance(command, DeployModel | RollBackModel) else command.account
 
 
 def _kind_of(command: BotChange) -> str:
-    return command.verb if isinstance(command, DeployVersion | RollBackDeployment) else command.kind
+    return command.verb if isinstance(command, DeployModel | RollBackModel) else command.kind
 
 
 def _about(command: BotChange, words: BotWords) -> str:
@@ -256,8 +258,8 @@ def _approved(waiting: PendingCommand, press: ButtonPress) -> PendingCommand:
 
 
 def _needed(command: BotChange) -> Role:
-    if isinstance(command, DeployVersion | RollBackDeployment):
-        return needed_role(command)
+    if isinstance(command, DeployModel | RollBackModel):
+        return role_for(command)
     return Role.OWNER if isinstance(command, ConfirmAccount) else Role.OPERATOR
 
 
@@ -273,7 +275,7 @@ def _not_theirs(waiting: PendingCommand, user: int) -> BotInputError:
 
 def _effect(command: BotChange, ledger: BotLedger, words: BotWords) -> str:
     """Return what a change does, in words. Raises BotLedgerError, and BotInputError for closing what is not held."""
-    if isinstance(command, DeployVersion | RollBackDeployment):
+    if isinstance(command, DeployModel | RollBackModel):
         return models.effect_text(command, ledger, words)
     account = ledger.account(command.account)
     match command:

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from signalbox.chat.bot.ports import BotLedger
+from signalbox.chat.bot.ports import BotLedger, DeployModel, ModelChange, RollBackModel
 from signalbox.chat.bot.registry import Invocation
 from signalbox.chat.bot.words import BotWords
 from signalbox.chat.words import bullets, clock
-from signalbox.library.commands import DeployVersion, RollBackDeployment
 from signalbox.signals.signal import DeploymentStage
 
 CHANGES: Final = frozenset({"deploy", "rollback"})
@@ -22,25 +21,25 @@ _MOST_DECISIONS: Final = 5
 _MOST_CHARACTERS: Final = 60  # of a compared value
 
 
-def change_asked(found: Invocation, ledger: BotLedger, request_id: str) -> DeployVersion | RollBackDeployment:
+def change_asked(found: Invocation, ledger: BotLedger, request_id: str) -> ModelChange:
     """Return the change that somebody typed. A model without a number is its newest version, as of now. Raises BotLedgerError."""
     if found.command.name == "rollback":
-        return RollBackDeployment(verb="rollback", request_id=request_id, why=found.reason, to=found.number)
+        return RollBackModel(request_id=request_id, why=found.reason, to=found.number)
     version = ledger.library("show", {"version": found.model})["version"]
     stage = DeploymentStage(found.stage) if found.stage else DeploymentStage.SHADOW
-    return DeployVersion(verb="deploy", request_id=request_id, why=found.reason, version=version, stage=stage)
+    return DeployModel(request_id=request_id, why=found.reason, version=version, stage=stage)
 
 
-def facts_of(change: DeployVersion | RollBackDeployment) -> dict[str, Any]:
+def facts_of(change: ModelChange) -> dict[str, Any]:
     """Return the body of the request for a change."""
     facts: dict[str, Any] = change.model_dump(mode="json", exclude={"verb"}, exclude_none=True)
     return facts
 
 
-def effect_text(change: DeployVersion | RollBackDeployment, ledger: BotLedger, words: BotWords) -> str:
+def effect_text(change: ModelChange, ledger: BotLedger, words: BotWords) -> str:
     """Return what a change does, before it is confirmed. Raises BotLedgerError."""
     slot = _slot(ledger)
-    if isinstance(change, DeployVersion):
+    if isinstance(change, DeployModel):
         record = ledger.library("show", {"version": change.version})
         lines = [words.say("effect.deploy", version=record["version"], stage=change.stage.value, reason=change.why)]
         if shortfalls := record["shortfalls"]:

@@ -5,33 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
+from pydantic import Field, TypeAdapter
+
+from signalbox.access import Role
 from signalbox.errors import SignalboxError
-from signalbox.library.commands import DeployVersion, RollBackDeployment, parse_library_request
+from signalbox.frozen import FrozenModel
 from signalbox.portfolio.account import EquitySnapshot
-from signalbox.signals.signal import Signal
+from signalbox.signals.signal import DeploymentStage, Signal
 from signalbox.trading.commands import COMMANDS, AnyCommand
 from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
 from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
-from signalbox.wire import WireError, parse_object
+from signalbox.wire import parse_object
 
 SILENT: Final = "The ledger does not answer. Try again in a minute; trading goes on by itself."
-BotChange: TypeAlias = AnyCommand | DeployVersion | RollBackDeployment  # of an account, or of what decides
-_VERB: Final = "verb"  # a change of the library has one, a command of an account has a kind
+_VERB: Final = "verb"  # a change of a model has one, a command of an account has a kind
+
+
+class DeployModel(FrozenModel):
+    """Deploys a version, such as dir60@3. The request of library.commands, which the bot cannot import: it loads models."""
+
+    verb: Literal["deploy"] = "deploy"
+    request_id: str
+    why: str
+    version: str
+    stage: DeploymentStage
+
+
+class RollBackModel(FrozenModel):
+    """Goes back to an earlier deployment: the previous one, or the one with this number."""
+
+    verb: Literal["rollback"] = "rollback"
+    request_id: str
+    why: str
+    to: int | None = None
+
+
+ModelChange: TypeAlias = DeployModel | RollBackModel
+BotChange: TypeAlias = AnyCommand | ModelChange  # of an account, or of the model that decides
+_MODEL_CHANGES: Final[TypeAdapter[ModelChange]] = TypeAdapter(Annotated[ModelChange, Field(discriminator=_VERB)])
 
 
 def change_of(text: str) -> BotChange:
     """Read a change that was written as JSON. Raises pydantic.ValidationError, WireError."""
-    facts = parse_object(text)
-    if _VERB not in facts:
-        return COMMANDS.validate_json(text)
-    verb = str(facts.pop(_VERB))
-    found = parse_library_request(verb, facts)
-    if not isinstance(found, DeployVersion | RollBackDeployment):
-        raise WireError(f"expected a change that the bot makes, got {verb[:40]!r}")
-    return found
+    return _MODEL_CHANGES.validate_json(text) if _VERB in parse_object(text) else COMMANDS.validate_json(text)
+
+
+def role_for(change: ModelChange) -> Role:
+    """Return the role that a change needs, as the library asks for it too: what makes a model active is an owner's."""
+    is_active = isinstance(change, DeployModel) and change.stage is DeploymentStage.ACTIVE
+    return Role.OWNER if is_active else Role.OPERATOR
 
 
 class BotLedgerError(SignalboxError):
