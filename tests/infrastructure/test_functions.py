@@ -379,7 +379,7 @@ def test_a_table_of_the_edge_is_for_whom_the_table_names(assembly: Assembly, fun
     assert found == TABLES.get(function, set())
 
 
-def test_the_bot_reaches_its_routes_of_the_orders_api_and_one_function_alone(assembly: Assembly) -> None:
+def test_the_bot_reaches_its_routes_of_two_apis_and_one_function_alone(assembly: Assembly) -> None:
     found = {
         action: json.dumps(s["Resource"]) for s in statements(assembly, Function.TELEGRAM_BOT) for action in _listed(s["Action"])
     }
@@ -389,6 +389,7 @@ def test_the_bot_reaches_its_routes_of_the_orders_api_and_one_function_alone(ass
         "POST/accounts/*/confirm",
         "POST/accounts/*/halt",
         "POST/accounts/*/resume",
+        "POST/library/*",
         "POST/orders",
     ]
     assert "QueryLedger" in found["lambda:InvokeFunction"]
