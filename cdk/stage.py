@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -71,6 +72,8 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     budget_usd: int = Field(ge=1)  # a month, of the whole account: who receives alarms hears when it will be passed
     # verify-full needs RDS's certificate authorities in the library (cdk/sources.py says where from)
     database_sslmode: Literal["require", "verify-ca", "verify-full"] = "require"
+    summary_at: str = Field(default="07:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")  # of the accounts' summaries, local time
+    summary_zone: str = "Europe/Prague"
     log_days: int = Field(gt=0)
     archive_days: int = Field(ge=0)  # of the event bus; 0: no archive
     flow_logs: bool
@@ -91,6 +94,13 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
         if len({name.replace("-", "") for name in names}) != len(names):
             raise ValueError(f"expected mt5_accounts that differ in more than hyphens, got {', '.join(names)}")
         return names
+
+    @field_validator("summary_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"expected summary_zone as a time zone such as Europe/Prague, got {zone!r}")
+        return zone
 
     @model_validator(mode="after")
     def _venues_differ(self) -> StageConfig:

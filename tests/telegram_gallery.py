@@ -82,7 +82,7 @@ def conversation() -> Iterator[tuple[TelegramStandIn, World]]:
         waiting = Confirmations(role_of, lambda user: world.ledgers[user], pending, world.two_people.__contains__)
         return Bot(role_of, lambda user: world.ledgers[user], waiting, paint=MatplotlibPainter().paint_prices)
 
-    app = TelegramBot(bot_for, book, Finished(), lambda: client)
+    app = TelegramBot(bot_for, book, Finished(), lambda: client, lambda *_: None)
 
     def answered(request: Request) -> Reply:
         app.handle(request.body.decode(), START, START)

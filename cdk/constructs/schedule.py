@@ -32,8 +32,13 @@ class JobSchedule(Construct):
         group_name: str,
         enabled: bool,
         lost_runs: aws_sqs.IQueue,
+        job_name: str | None = None,
+        zone: str = "UTC",
     ) -> None:
-        """maximum_age: of the event when a run begins. retries: after one minute, then after two more."""
+        """maximum_age: of the event when a run begins. retries: after one minute, then after two more.
+
+        job_name: of a second schedule of the same function, whose runs keep the age and the retries of the first.
+        """
         super().__init__(scope, construct_id)
         job, live = function.kind, function.live
         group_arn = f"arn:{Aws.PARTITION}:scheduler:{Aws.REGION}:{Aws.ACCOUNT_ID}:schedule-group/{group_name}"
@@ -59,13 +64,13 @@ class JobSchedule(Construct):
             "Schedule",
             group_name=group_name,
             schedule_expression=expression,
-            schedule_expression_timezone="UTC",
+            schedule_expression_timezone=zone,
             state="ENABLED" if enabled else "DISABLED",
             flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=aws_scheduler.CfnSchedule.TargetProperty(
                 arn=live.function_arn,
                 role_arn=role.role_arn,
-                input=json.dumps({"job": job.value, "scheduled_at": "<aws.scheduler.scheduled-time>"}),
+                input=json.dumps({"job": job_name or job.value, "scheduled_at": "<aws.scheduler.scheduled-time>"}),
                 retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=maximum_age.to_seconds(), maximum_retry_attempts=2
                 ),
@@ -73,6 +78,8 @@ class JobSchedule(Construct):
             ),
         )
         schedule.node.add_dependency(policy)
+        if job_name is not None:
+            return
         function.allow(["sqs:SendMessage"], lost_runs.queue_arn)
         invocation = aws_lambda.CfnEventInvokeConfig(
             self,

@@ -20,6 +20,8 @@ _ALWAYS = (
     EventType.TRAINING_FAILED,
     EventType.EVALUATION_FAILED,
     EventType.SIGNAL_RESOLVED,
+    EventType.DEPLOYMENT_CHANGED,
+    EventType.ACCOUNT_SUMMARISED,
 )
 _ACCOUNTS = (
     EventType.ORDER_REFUSED,

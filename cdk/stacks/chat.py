@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import Aws
@@ -13,6 +14,7 @@ from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import FunctionQueue, QueueDelivery
 from cdk.stacks.function_stack import FunctionStack, Platform
+from cdk.stacks.library import LIBRARY_ROUTES, LibraryStack
 from cdk.stacks.trading import HALT_ROUTE, TradingStack
 from signalbox.contracts import PRODUCT, Env, Function, Metric, SealKey, StackOutput
 
@@ -42,7 +44,7 @@ _ALARMS: Final = (
 class ChatStack(FunctionStack):
     """telegram_webhook with its API and queue, telegram_bot, and query_ledger, which may only read."""
 
-    def __init__(self, scope: Construct, platform: Platform, *, trading: TradingStack) -> None:
+    def __init__(self, scope: Construct, platform: Platform, *, trading: TradingStack, library: LibraryStack) -> None:
         super().__init__(scope, platform, "chat", description="the bot")
         self.query = SignalboxFunction(
             self,
@@ -55,14 +57,14 @@ class ChatStack(FunctionStack):
             memory_megabytes=1024,
             ledger=platform.data.ledger,
         )
-        bot = self._bot(trading)
+        bot = self._bot(trading, library)
         updates = FunctionQueue(
             self,
             "Updates",
             function=bot,
             alarm_topic=platform.context.alarm_topic,
             fifo=True,  # one message group per chat
-            delivery=QueueDelivery(batch_size=1, maximum_receives=5, maximum_concurrency=CONCURRENCY, visibility_seconds=60),
+            delivery=QueueDelivery(batch_size=1, maximum_receives=8, maximum_concurrency=CONCURRENCY, visibility_seconds=75),
         )
         webhook = self._webhook(updates)
         api = SignedHttpApi(
@@ -105,7 +107,7 @@ class ChatStack(FunctionStack):
         webhook.allow(["sqs:SendMessage"], updates.queue.queue_arn)
         return webhook
 
-    def _bot(self, trading: TradingStack) -> SignalboxFunction:
+    def _bot(self, trading: TradingStack, library: LibraryStack) -> SignalboxFunction:
         platform, endpoints = self.platform, self.config.endpoints
         secrets, table = platform.secrets, platform.data.chat
         bot = SignalboxFunction(
@@ -121,29 +123,36 @@ class ChatStack(FunctionStack):
                 Env.CHAT_TABLE: table.table_name,
                 Env.QUERY_FUNCTION_NAME: self.query.live.function_arn,
                 Env.ORDERS_API_URL: trading.api.url,
+                Env.LIBRARY_API_URL: library.api.url,
                 Env.ORDERS_API_VIA: endpoints.api_url if endpoints else "",
                 Env.MPLCONFIGDIR: "/tmp/matplotlib",  # noqa: S108 - the one folder that a function may write
             },
-            timeout_seconds=45,  # a cold start imports the messenger's types, and the orders API may take 12
+            timeout_seconds=60,  # a cold start, ASK_WITHIN and one question (bootstrap/telegram_bot.py), and the answer
             memory_megabytes=1024,
         )
         bot.allow(["secretsmanager:GetSecretValue"], secrets.telegram.secret_arn)
         bot.allow_items(["dynamodb:GetItem"], secrets.keys, [SealKey.PEOPLE])
         bot.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], table.table_arn)
         bot.allow(["lambda:InvokeFunction"], self.query.live.function_arn)
-        bot.allow(["execute-api:Invoke"], *(trading.api.arn_of(route) for route in COMMAND_ROUTES))
-        api: dict[str, str] = self.resolve(trading.export_value(trading.api.api.api_id))
+        self._may_call(bot, trading, trading.api, COMMAND_ROUTES, "A route names any account; the ledger asks for the role.")
+        self._may_call(bot, library, library.api, LIBRARY_ROUTES, "A route takes any request; the library asks for the role.")
+        return bot
+
+    def _may_call(
+        self, bot: SignalboxFunction, stack: FunctionStack, api: SignedHttpApi, routes: Sequence[str], reason: str
+    ) -> None:
+        """Let the bot call routes of another stack's API, with the reason why a part of them is open."""
+        bot.allow(["execute-api:Invoke"], *(api.arn_of(route) for route in routes))
+        api_id: dict[str, str] = self.resolve(stack.export_value(api.api.api_id))
         shown = {  # as cdk-nag writes what only a deployment knows
-            trading.api.api.api_id: api["Fn::ImportValue"],
+            api.api.api_id: api_id["Fn::ImportValue"],
             Aws.PARTITION: "<AWS::Partition>",
             Aws.REGION: "<AWS::Region>",
             Aws.ACCOUNT_ID: "<AWS::AccountId>",
         }
-        for route in COMMAND_ROUTES:
+        for route in routes:
             if "{" in route:
-                arn = trading.api.arn_of(route)
+                arn = api.arn_of(route)
                 for token, text in shown.items():
                     arn = arn.replace(token, text)
-                reason = "A route names any account; the ledger asks for the role."
                 acknowledge(bot.role, f"IAM5[Resource::{arn}]", reason)
-        return bot

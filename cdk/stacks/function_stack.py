@@ -45,8 +45,10 @@ class FunctionStack(SignalboxStack):
         maximum_age: Duration,
         retries: int = 2,
         enabled: bool = True,
+        job_name: str | None = None,
+        zone: str = "UTC",
     ) -> None:
-        """Run a function on a schedule of the stage. maximum_age, retries: as JobSchedule.
+        """Run a function on a schedule of the stage. maximum_age, retries, job_name: as JobSchedule.
 
         It runs only if the stage's schedules are enabled.
         """
@@ -61,6 +63,8 @@ class FunctionStack(SignalboxStack):
             group_name=messaging.schedule_group,
             enabled=self.config.schedules_enabled and enabled,
             lost_runs=messaging.lost_runs,
+            job_name=job_name,
+            zone=zone,
         )
 
     def alarm_at(self, metric: Metric, description: str, *, threshold: int = 1, construct_id: str | None = None) -> None:

@@ -11,7 +11,7 @@ from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
-from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, StackOutput
+from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, SealKey, StackOutput
 
 LIBRARY_ROUTES: Final = ("POST /library/{verb}",)
 SCORING_ROUTES: Final = ("POST /score", "GET /health", "GET /openapi.json")
@@ -36,11 +36,13 @@ class LibraryStack(FunctionStack):
                 Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
                 Env.STARTER_BUNDLE_KEY: starter.s3_object_key,
                 Env.OWNERS: ",".join(self.config.owners),
+                Env.SIGNING_KEYS_TABLE: platform.secrets.keys.table_name,
             },
             timeout_seconds=30,
             memory_megabytes=1769,  # one full vCPU
             ledger=data.ledger,
         )
+        library.allow_items(["dynamodb:GetItem"], platform.secrets.keys, [SealKey.PEOPLE])
         # without ListBucket an absent object looks like a forbidden one
         library.allow(["s3:ListBucket"], data.models.bucket_arn)
         library.allow(["s3:GetObject"], starter.bucket.arn_for_objects(starter.s3_object_key))

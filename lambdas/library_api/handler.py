@@ -30,7 +30,7 @@ class UnexpectedLibraryCallError(ValueError):
 
 def make_handler(app: ManageLibrary) -> Callable[[dict[str, Any], LambdaContext], Any]:
     """Return the Lambda handler for a composition."""
-    api = library_api(app)
+    api = library_api(app, app.person_keys)
 
     @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics

@@ -11,22 +11,36 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import failure_logged, fifo_handler, refused_for_good
+from signalbox.adapters.aws.batches import failure_logged, fifo_handler, put_off, refused_for_good, wait_seconds
 from signalbox.application.telegram_bot import TelegramBot
 from signalbox.bootstrap.telegram_bot import compose
-from signalbox.chat.messenger import MessengerRefusedError
+from signalbox.chat.messenger import MessengerBusyError, MessengerRefusedError
 from signalbox.contracts import Metric
 
 logger = Logger()
 metrics = Metrics()
+
+LONGEST_PAUSE = 60  # seconds
+
+
+def _paused(**facts: Any) -> None:
+    logger.warning("answer_postponed", **facts)
 
 
 def make_handler(app: TelegramBot) -> Callable[[dict[str, Any], LambdaContext], Any]:
     """Return the Lambda handler for a composition."""
 
     def record_handler(record: SQSRecord) -> None:
+        def pause(error: Exception) -> int:  # somebody waits for the answer: a second at first, not the queue's whole timeout
+            asked = error.retry_after if isinstance(error, MessengerBusyError) else None
+            return wait_seconds(asked, record, first=1, longest=LONGEST_PAUSE)
+
         sent_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
-        with failure_logged(logger, record), refused_for_good(logger, metrics, record):
+        with (
+            failure_logged(logger, record),
+            put_off(record, app.retry_in, pause, _paused),
+            refused_for_good(logger, metrics, record),
+        ):
             try:
                 found = app.handle(record.body, sent_at, datetime.now(UTC))
             except MessengerRefusedError as error:  # the token is revoked, or the chat is gone: nobody can be answered

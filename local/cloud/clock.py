@@ -55,6 +55,12 @@ class JobTiming:
         return self.function_arn.split(":function:", 1)[1].split(":", 1)[0]
 
     @property
+    def job(self) -> str:
+        """The job that the input names."""
+        named = json.loads(self.input).get("job") if self.input.startswith("{") else None
+        return str(named or "")
+
+    @property
     def qualifier(self) -> str:
         """The alias or version of the function that it invokes."""
         return self.function_arn.split(":function:", 1)[1].partition(":")[2] or LATEST
@@ -117,8 +123,10 @@ class LocalClock:
         self.schedules = read_schedules(emulator.client("scheduler"))
 
     def of(self, function: str) -> JobTiming:
-        """Return the only schedule of a function. Raises WorkbenchError if it has none or several."""
+        """Return the schedule that runs a function's own job. Raises WorkbenchError if it has none or several."""
         found = [s for s in self.schedules if s.function == function]
+        if len(found) > 1:  # a second one names a job of its own
+            found = [s for s in found if function.endswith(f"-{s.job.replace('_', '-')}")]
         if len(found) != 1:
             raise WorkbenchError(f"{function}: expected one deployed schedule, got {len(found)}")
         return found[0]

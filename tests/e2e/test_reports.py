@@ -1,4 +1,4 @@
-"""The deployed publish_reports: what the account did lies in the reports bucket, the same bytes however often it runs."""
+"""The deployed publish_reports: the reports of a night lie in the bucket, and a morning tells each account's day once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from local.cli.report.command import run_report
+from local.cloud.processes import wait_until
 from local.settings import load_settings
-from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER, Function, StackOutput
+from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER, SUMMARY_JOB, Function, StackOutput
 from tests.csv_text import read_csv
 from tests.e2e.conftest import Market
 
@@ -47,3 +48,21 @@ def test_a_night_publishes_the_reports_of_the_local_account(market: Market, tmp_
     assert run_report(ACCOUNT, at.date().isoformat(), "all", tmp_path, **facts) == 0
     for key, content in published.items():
         assert (tmp_path / key.removeprefix("reports/")).read_bytes() == content, key
+
+
+def test_a_morning_tells_the_day_of_each_account_once_with_its_chart(market: Market) -> None:
+    at = market.cycle()
+    market.cloud.watch.until_traded(at, seconds=60)
+    market.quiet()
+    cloud = market.cloud
+    morning = datetime.combine(at.date() + timedelta(days=1), time(6), at.tzinfo)
+    (schedule,) = (one for one in cloud.clock.schedules if one.job == SUMMARY_JOB)
+    headline = f"{ACCOUNT} (paper): {at.date()}"
+    firing = cloud.clock.fire(schedule, morning)
+    assert firing.error is None
+    assert firing.answer["new"] >= 1
+    wait_until(lambda: any(headline in text for text in market.texts()) or None, what="the summary", seconds=60)
+    assert cloud.clock.fire(schedule, morning).answer == {"new": 0}
+    market.quiet()
+    (sent,) = (message for message in cloud.telegram.messages if headline in message.text)
+    assert "Equity " in sent.text

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from signalbox.alerts.alert import SignalChart
+from signalbox.alerts.alert import AlertChart
 from signalbox.alerts.delivery import LEASE, Begun, Delivery
 from signalbox.alerts.settings import SettingsBook, read_settings
 from signalbox.chat.messenger import Messenger, OutgoingMessage
@@ -125,7 +125,7 @@ class PlainPainter:
 
     error: Exception | None = None
 
-    def paint(self, chart: SignalChart) -> bytes:
+    def paint(self, chart: AlertChart) -> bytes:
         if self.error is not None:
             raise self.error
         return b"png " + chart.title.encode()

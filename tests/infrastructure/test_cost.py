@@ -42,7 +42,7 @@ def test_every_resource_that_is_paid_for_is_counted(dev: Assembly) -> None:
     assert items["metrics of alarms"].quantity == len(dev.resources("AWS::CloudWatch::Alarm"))  # of one metric each
     zones = sum(len(e.properties.get("SubnetIds", ())) for e in dev.resources("AWS::EC2::VPCEndpoint"))
     assert sum(i.quantity for name, i in items.items() if name.startswith("interface endpoint")) == zones * 730
-    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 2_976 + 3 * 31
+    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 2_976 + 4 * 31
     polled = 31 * 86_400 / 20 * 5
     queues = items["SQS: requests of idle queues"].quantity + items["SQS, FIFO: requests of idle queues"].quantity
     of_queues = [m for m in dev.resources("AWS::Lambda::EventSourceMapping") if m.stack != "messaging"]  # a stream is read freely

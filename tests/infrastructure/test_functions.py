@@ -47,7 +47,14 @@ ENVIRONMENT: dict[Function, set[str]] = {
     },
     Function.GENERATE_SIGNALS: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET},
     Function.LIBRARY_API: DATABASE
-    | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET, Env.OWNERS, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
+    | {
+        Env.OUTGOING_EVENTS_TABLE,
+        Env.MODELS_BUCKET,
+        Env.OWNERS,
+        Env.STARTER_BUNDLE_BUCKET,
+        Env.STARTER_BUNDLE_KEY,
+        Env.SIGNING_KEYS_TABLE,
+    },
     Function.SCORE_SIGNALS: DATABASE | {Env.MODELS_BUCKET, Env.VENUE},
     Function.SEND_ALERTS: {
         Env.EVENT_BUS_NAME,
@@ -76,7 +83,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
     },
     Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.FALLBACK_VENUES, Env.SYMBOLS},
     Function.COLLECT_ALTERNATIVE: {Env.MARKET_DATA_BUCKET, Env.SYMBOLS, Env.ALTERNATIVE_SOURCES},
-    Function.PUBLISH_REPORTS: DATABASE | {Env.REPORTS_BUCKET},
+    Function.PUBLISH_REPORTS: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.REPORTS_BUCKET},
     Function.START_TRAINING: {Env.TRAINING_PLAN},
     Function.REGISTER_MODEL: DATABASE | {Env.OUTGOING_EVENTS_TABLE, Env.MODELS_BUCKET},
     Function.MIGRATE_DATABASE: DATABASE,
@@ -92,6 +99,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.CHAT_TABLE,
         Env.QUERY_FUNCTION_NAME,
         Env.ORDERS_API_URL,
+        Env.LIBRARY_API_URL,
         Env.ORDERS_API_VIA,
         Env.MPLCONFIGDIR,
     },
@@ -130,7 +138,7 @@ ACTIONS: dict[Function, set[str]] = {
     Function.EXECUTE_ORDERS: SENDING,
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
     Function.COLLECT_ALTERNATIVE: {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
-    Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
+    Function.PUBLISH_REPORTS: {"dynamodb:PutItem", "rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.START_TRAINING: {
         "iam:PassRole",
         "sagemaker:AddTags",
@@ -139,7 +147,14 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.REGISTER_MODEL: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
-    Function.LIBRARY_API: {"dynamodb:PutItem", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+    Function.LIBRARY_API: {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "rds-db:connect",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    },
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"dynamodb:PutItem", "lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
     Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
@@ -312,7 +327,7 @@ def test_each_signing_key_is_read_by_whom_it_is_for_and_made_by_one(assembly: As
     signers = {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS}
     assert who("dynamodb:GetItem", SealKey.REQUESTS) == signers | {Function.MONITOR_RISK}
     assert who("dynamodb:GetItem", SealKey.REPORTS) == signers
-    assert who("dynamodb:GetItem", SealKey.PEOPLE) == {Function.MANAGE_ORDERS, Function.TELEGRAM_BOT}
+    assert who("dynamodb:GetItem", SealKey.PEOPLE) == {Function.MANAGE_ORDERS, Function.LIBRARY_API, Function.TELEGRAM_BOT}
     assert [who("dynamodb:PutItem", name) for name in SealKey] == [{Function.PREPARE_DATABASE}] * 3
     for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Scan", "Query", "BatchGetItem", "ExportTableToPointInTime"):
         assert who(f"dynamodb:{action}") == who(f"dynamodb:{action}", "another") == set()
@@ -339,7 +354,8 @@ def test_each_ledger_function_logs_in_as_its_own_database_user(assembly: Assembl
 TABLES = {
     Function.GENERATE_SIGNALS: {"OutgoingEvents"},
     Function.REGISTER_MODEL: {"OutgoingEvents"},
-    Function.LIBRARY_API: {"OutgoingEvents"},
+    Function.LIBRARY_API: {"OutgoingEvents", "SigningKeys"},
+    Function.PUBLISH_REPORTS: {"OutgoingEvents"},
     Function.RELAY_OUTBOX: {"OutgoingEvents"},
     Function.FORWARD_EVENTS: {"OutgoingEvents"},
     Function.MANAGE_ORDERS: {"OutgoingEvents", "SigningKeys"},
@@ -366,7 +382,7 @@ def test_a_table_of_the_edge_is_for_whom_the_table_names(assembly: Assembly, fun
     assert found == TABLES.get(function, set())
 
 
-def test_the_bot_reaches_its_routes_of_the_orders_api_and_one_function_alone(assembly: Assembly) -> None:
+def test_the_bot_reaches_its_routes_of_two_apis_and_one_function_alone(assembly: Assembly) -> None:
     found = {
         action: json.dumps(s["Resource"]) for s in statements(assembly, Function.TELEGRAM_BOT) for action in _listed(s["Action"])
     }
@@ -376,6 +392,7 @@ def test_the_bot_reaches_its_routes_of_the_orders_api_and_one_function_alone(ass
         "POST/accounts/*/confirm",
         "POST/accounts/*/halt",
         "POST/accounts/*/resume",
+        "POST/library/*",
         "POST/orders",
     ]
     assert "QueryLedger" in found["lambda:InvokeFunction"]

@@ -48,7 +48,7 @@ from signalbox.application.manage_orders import ManageOrders
 from signalbox.application.query_ledger import QueryLedger, ReadingAccess
 from signalbox.application.register_model import RegisterModel
 from signalbox.application.score_signals import ScoreRequest
-from signalbox.contracts import READER_DATABASE_USER, Function, database_user, upload_key
+from signalbox.contracts import READER_DATABASE_USER, Function, database_user, emitted_by, upload_key
 from signalbox.contracts import SYMBOLS as SYMBOLS_OF_STAGE
 from signalbox.inference.archive import pack_bundle
 from signalbox.library.commands import parse_library_request
@@ -62,6 +62,7 @@ from signalbox.market.compaction import compact
 from signalbox.observation.rules import ObservationRules, ObservedModel, preset
 from signalbox.orders.parts import in_parts
 from signalbox.reports.publishing import publish
+from signalbox.reports.summaries import summarise
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.ports import OutboxEvent, SymbolRefusal, SymbolStatus
@@ -258,10 +259,14 @@ def compact_candles(ledger: Ledger) -> None:
 
 
 def publish_reports(ledger: Ledger) -> None:
-    """A night, the same night again, and one that finds a fact booked late."""
-    reports = PostgresReports(ledger.function(Function.PUBLISH_REPORTS))
+    """A night, the same night again, and one that finds a fact booked late; then a morning twice, and what it told."""
+    source = ledger.function(Function.PUBLISH_REPORTS)
+    reports, outbox = PostgresReports(source), PostgresOutbox(source, emitted_by(Function.PUBLISH_REPORTS))
     for at in (NIGHT, NIGHT, NIGHT + timedelta(days=1)):
         publish(at, source=reports, quality=reports, store=MemoryStore(), log=reports)
+    for _ in range(2):
+        summarise(NIGHT, source=reports, put=outbox.put)
+    publish_pending(outbox=outbox, publisher=Bus())
 
 
 def register_model(ledger: Ledger) -> None:
@@ -355,6 +360,7 @@ def library_api(ledger: Ledger) -> None:
     ended = {"observation": observed.observation, "verdict": "EXTEND", "reasons": ["DURATION MISSING"]}
     change("end-observation", 1, **ended)
     change("deploy", 1, version=name)
+    ask("permission", action="rollback")
     change("rollback", 3)
     for kind in EntityKind:
         ask("list", kind=kind.value)

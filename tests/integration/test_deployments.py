@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,9 @@ import pytest
 
 from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.library import PostgresLibrary
-from signalbox.contracts import Function, database_user
+from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.contracts import Function, database_user, emitted_by
+from signalbox.events import parse_event
 from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState, LibraryDeployment, SignalCount
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import (
@@ -22,6 +25,7 @@ from signalbox.library.errors import (
     DeploymentStateError,
     UnknownVersionError,
 )
+from signalbox.library.events import DeploymentChanged
 from signalbox.library.lifecycle import Lifecycle, VersionDecision
 from signalbox.signals.signal import DeploymentStage
 from tests.fakes.postgres_server import PostgresServer, app_source
@@ -68,6 +72,13 @@ class World:
 
     def states(self) -> dict[str, str]:
         return {one.name: one.state.value for one in self.book.deployments(ALL_SYMBOLS, 20)}
+
+    def told(self) -> list[str]:
+        """What people are alerted of: deployment, state, and what serves."""
+        outbox = PostgresOutbox(self.source, emitted_by(Function.LIBRARY_API))
+        with outbox.claim(100) as events:
+            found = [parse_event(one.event_type, json.loads(one.detail)) for one in events]
+        return [f"{one.deployment} {one.state} {one.serves}" for one in found if isinstance(one, DeploymentChanged)]
 
     def decide(self, number: int, state: Lifecycle) -> None:
         with PostgresLibrary(self.source).transaction() as tx:
@@ -276,3 +287,23 @@ def test_decisions_are_counted_by_period(world: World) -> None:
         book = PostgresDeployments(own)
         assert book.count("dir60-v1", AT, AT + timedelta(minutes=50)) == SignalCount(10, 2)
         assert book.count("dir60-v1", AT + timedelta(minutes=25), AT + timedelta(minutes=50)) == SignalCount(5, 1)
+
+
+def test_people_are_alerted_of_what_serves_what_failed_and_what_went_back_once(world: World) -> None:
+    first = world.serve(1)
+    assert world.book.confirm(first.name, AT, "again") == world.book.slot(ALL_SYMBOLS).current
+    assert world.told() == [f"{first.name} healthy {first.name}"]
+    failed = world.ask(2)
+    for cycle in (1, 1, 2):
+        world.book.miss(failed.name, AT + timedelta(minutes=5 * cycle), "no bundle")
+    assert world.told() == [f"{failed.name} failed {first.name}"]
+    second = world.serve(3)
+    assert world.told() == [f"{second.name} healthy {second.name}"]
+    back = world.back()
+    world.book.move(back.name, DeploymentState.VALIDATING, AT, "f", "fetching")
+    world.book.move(back.name, DeploymentState.WARMING, AT, "f", "warm")
+    world.book.confirm(back.name, AT + timedelta(minutes=9), "decided")
+    assert world.told() == [f"{second.name} rolled_back {back.name}"]
+    withdrawn = world.ask(2)
+    world.back()
+    assert world.told() == [f"{withdrawn.name} failed {back.name}"]

@@ -272,3 +272,24 @@ def parse_fields(verb: str) -> list[str]:
 def test_wrong_types_unknown_fields_and_bounds_are_refused_at_the_door(verb: str, facts: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         parse_library_request(verb, facts)
+
+
+def test_a_person_of_the_chat_may_what_their_least_role_on_the_accounts_allows(world: World) -> None:
+    world.open("one", "two")
+    deployable = world.register("passing")["version"]
+    world.serve(world.change("deploy", version=deployable)["deployment"])
+    with pytest.raises(LibraryAccessError, match="telegram:11 has none"):
+        world.ask("permission", "telegram:11", action="rollback")
+    for account, role in (("one", "owner"), ("two", "operator")):
+        world.postgres.execute(
+            "INSERT INTO account_access (account, principal, request_id, role, who, at)"
+            f" VALUES ('{account}', 'telegram:11', 'g-{account}', '{role}', 'x', now())",
+            world.database,
+        )
+    assert world.ask("permission", "telegram:11", action="rollback") == {"may": True}
+    with pytest.raises(LibraryAccessError, match="needs the role owner"):
+        world.ask("permission", "telegram:11", action="promote")
+    with pytest.raises(LibraryAccessError, match="needs the role owner"):
+        world.change("deploy", "telegram:11", version=deployable, stage="active")
+    found = world.change("deploy", "telegram:11", version=deployable)
+    assert (found["who"], found["stage"], found["state"]) == ("telegram:11", "shadow", "pending")

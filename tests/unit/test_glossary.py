@@ -26,7 +26,7 @@ SELF_EVIDENT = {
     "OpenAccount", "ConfirmAccount", "ChooseLots", "SubmitOrder", "CancelOrder", "ReplaceOrder", "HaltTrading", "ResumeTrading",
     "AdoptPosition", "DepositMoney", "WithdrawMoney",
     "OrderRefused", "VenueRefused", "TradeOpened", "TradeClosed", "ExitFailed", "StopPassed", "RiskWarning", "AccountExhausted",
-    "TradingHalted", "TradingResumed", "RuleBreached", "TargetReached",
+    "TradingHalted", "TradingResumed", "RuleBreached", "TargetReached", "DeploymentChanged", "AccountSummarised",
     "Section", "Table", "Column", "Line", "Plane", "Tick", "PageScript",
 }  # fmt: skip
 

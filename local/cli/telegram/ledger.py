@@ -1,14 +1,15 @@
-"""The bot's ledger on this machine: it calls a stage's orders API in the operator's own name, and reads the ledger's rows."""
+"""The bot's ledger on this machine: it calls a stage's APIs in the operator's own name, and reads the ledger's rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from typing_extensions import override
 
 from local.cli.accounts.command import AccountsError, OrdersApi, UnansweredError
+from local.cli.library.command import LibraryClient
 from local.settings import VENUE
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.reading import LedgerReader
@@ -31,8 +32,8 @@ T = TypeVar("T")
 class OperatorLedger(BotLedger):
     """The bot's ledger in the name of this terminal's operator."""
 
-    def __init__(self, api: OrdersApi, source: ConnectionSource) -> None:
-        self._api, self._source = api, source
+    def __init__(self, api: OrdersApi, source: ConnectionSource, library: Callable[[], LibraryClient]) -> None:
+        self._api, self._source, self._library = api, source, library
 
     @override
     def accounts(self) -> Sequence[ConfigurationDocument]:
@@ -83,6 +84,10 @@ class OperatorLedger(BotLedger):
         if "sent_by" in found:  # by the kill switch's queue: it stops within seconds, and nobody has seen it yet
             raise BotLedgerError(f"The halt was sent by {found['sent_by']}; it stops within seconds. See /status.")
         return cast("AccountDocument", found) if request.answers_account else self.account(command.account)
+
+    @override
+    def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return self._guarded(lambda: cast("dict[str, Any]", self._library().ask(verb, facts)))
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._guarded(lambda: self._api.call(method, path, body))

@@ -23,9 +23,10 @@ from local.settings import STAGE, Settings
 from signalbox.access import Role
 from signalbox.adapters.aws.chat_table import DynamoPeople
 from signalbox.adapters.telegram.client import DEFAULT_URL, TelegramClient
-from signalbox.chat.bot.help_texts import ENGLISH, TRANSLATED, help_of
+from signalbox.chat.bot.help_texts import help_of
 from signalbox.chat.bot.people import hash_of, new_code
 from signalbox.chat.bot.registry import COMMANDS
+from signalbox.chat.bot.words import ENGLISH, TRANSLATED
 from signalbox.chat.messenger import ChatMovedError, MessengerError, MessengerRefusedError, MessengerUnavailableError
 from signalbox.chat.updates import HANDLED
 from signalbox.contracts import Function, StackOutput, function_name

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from local.cli.accounts.command import orders_api
 from local.cli.accounts.ledger import ledger
+from local.cli.library.command import library_client
 from local.cli.stage import announce, stage_of
 from local.cli.telegram.ledger import OperatorLedger
 from local.settings import Settings
@@ -69,19 +70,19 @@ def run_simulate(role: Role, stage: str | None, database: str | None, settings: 
         if database is not None:  # of a wrong one each answer would say so again; without it a halt has to go out all the same
             with source.snapshot():
                 pass
-        operators = OperatorLedger(api, source)
-        bot = bot_of(role, operators)
+        operators = OperatorLedger(api, source, lambda: library_client(named, settings))
+        bot = bot_of(role, operators, named)
         talk(bot, sys.stdin, sys.stdout, as_json=as_json, pictures=settings.state / "charts")
 
 
-def bot_of(role: Role, ledger: BotLedger) -> Bot:
+def bot_of(role: Role, ledger: BotLedger, stage: str) -> Bot:
     """Return the bot of the person at this terminal."""
 
     def role_of(user: int) -> Role | None:
         return role if user == USER else None
 
     confirmations = Confirmations(role_of, lambda _user: ledger, KeptCommands())
-    return Bot(role_of, lambda _user: ledger, confirmations, paint=MatplotlibPainter().paint_prices)
+    return Bot(role_of, lambda _user: ledger, confirmations, paint=MatplotlibPainter().paint_prices, stage=stage)
 
 
 def talk(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,7 +44,7 @@ def ledger(
             url="https://orders.example", region="eu-central-1", credentials=lambda: Credentials("a", "s", "t"), key=key,
             clock=lambda: NOW, pool=urllib3.PoolManager(timeout=urllib3.Timeout(1.0), retries=False), via=server.url,
         )  # fmt: skip
-        yield RemoteLedger(ANNA, LedgerQuestions(client, "query"), orders), server
+        yield RemoteLedger(ANNA, LedgerQuestions(client, "query"), orders, orders), server
 
 
 def found(value: Any, refused: str | None = None) -> Callable[[Request], Reply]:
@@ -127,3 +128,14 @@ def test_without_its_key_nothing_is_sent(aws: None) -> None:
         with pytest.raises(BotLedgerError, match="Nothing was sent"):
             one.command(COMMAND)
         assert server.requests == []
+
+
+def test_a_late_question_is_not_asked_but_a_command_is_sent(aws: None) -> None:
+    """Killed by its timeout, the function would say nothing, and the message would come again a minute later."""
+    with ledger(lambda _: Reply(200, {"account": "paper-25k"})) as (one, server):
+        late = replace(one, is_late=lambda: True)
+        with pytest.raises(BotLedgerSilentError):
+            late.accounts()
+        assert server.requests == []
+        assert late.command(COMMAND)["account"] == "paper-25k"
+        assert len(server.requests) == 1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from signalbox.events import RecentCandles, SignalGenerated
+from signalbox.trading.events import AccountSummarised
 from tests.builders import NOON, minutes
 
 
@@ -30,3 +31,11 @@ def signal(**changes: Any) -> SignalGenerated:
         "horizon_minutes": 60, "schema_name": "v31", "schema_hash": "abc", "recent": recent(),
     }  # fmt: skip
     return SignalGenerated(**{**facts, **changes})
+
+
+SUMMARY = AccountSummarised(
+    account="a", mode="paper", currency="USD", span="day", first=NOON.date(), start=NOON - minutes(720), end=NOON + minutes(720),
+    opening_equity=Decimal(100_000), equity=Decimal("101250.50"), transfers=Decimal(0), net=Decimal("1250.50"),
+    fees=Decimal("12.30"), funding=Decimal("0.50"), opened=3, closed=2, won=1, fall=Decimal(300), fall_at=NOON, halt=None,
+    curve=((0, 0.0), (600, -300.0), (1440, 1250.5)),
+)  # fmt: skip

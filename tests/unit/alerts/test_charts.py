@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from local.stand_ins.telegram_outgoing import read_message
 from signalbox.adapters.charts.painter import MOST_CANDLES, STEPS, ChartError, MatplotlibPainter, candles_in, candles_of
-from signalbox.alerts.alert import SignalChart
+from signalbox.alerts.alert import AlertChart, ProfitChart, SignalChart
 from signalbox.alerts.rendering import alert_of
 from signalbox.alerts.settings import ChatSettings, parse_settings
 from signalbox.alerts.signals import levels_of
@@ -24,7 +25,7 @@ from signalbox.trading.account import DIR60_STANDARD
 from signalbox.trading.entry_plan import volatility
 from signalbox.trading.questions import BarRow
 from tests.builders import NOON, minutes
-from tests.unit.alerts.facts import recent, signal
+from tests.unit.alerts.facts import SUMMARY, recent, signal
 
 
 def chart_of(event: SignalGenerated, **raw: Any) -> SignalChart | None:
@@ -32,7 +33,9 @@ def chart_of(event: SignalGenerated, **raw: Any) -> SignalChart | None:
     assert alert is not None
     assert alert.chart is not None
     settings_of_chat = parse_settings("1", raw)
-    return alert.chart(settings_of_chat.words(), settings_of_chat)
+    found = alert.chart(settings_of_chat.words(), settings_of_chat)
+    assert not isinstance(found, ProfitChart)
+    return found
 
 
 @pytest.mark.parametrize("language", ["en", "de", "cs"])
@@ -44,6 +47,28 @@ def test_a_chart_is_a_photo_that_telegram_takes(language: str, direction: str) -
     assert read_message({"photo": png, "caption": "x"}, with_photo=True, known=()).photo == png
     assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (1080, 720)
     assert len(png) < 200_000
+
+
+@pytest.mark.parametrize("days", [1, 7])
+def test_the_profit_of_a_summary_is_a_photo_that_telegram_takes(days: int) -> None:
+    steps = np.random.default_rng(days).normal(0, 50, 200).cumsum()
+    curve = tuple((place * days * 7, float(profit - steps[0])) for place, profit in enumerate(steps))
+    alert = alert_of(SUMMARY.model_copy(update={"curve": curve}))
+    settings_of_chat = parse_settings("1", {"language": "de", "zone": "Europe/Prague"})
+    assert alert is not None
+    assert alert.chart is not None
+    chart = alert.chart(settings_of_chat.words(), settings_of_chat)
+    assert isinstance(chart, ProfitChart)
+    assert TypeAdapter[AlertChart](AlertChart).validate_json(chart.model_dump_json()) == chart  # as it waits in the queue
+    png = MatplotlibPainter().paint(chart)
+    assert read_message({"photo": png, "caption": "x"}, with_photo=True, known=()).photo == png
+
+
+def test_a_summary_without_a_curve_has_no_picture() -> None:
+    alert = alert_of(SUMMARY.model_copy(update={"curve": ((0, 0.0),)}))
+    assert alert is not None
+    assert alert.chart is not None
+    assert alert.chart(ChatSettings().words(), ChatSettings()) is None
 
 
 def test_a_chart_without_a_candle_is_an_error_and_one_candle_is_a_chart() -> None:

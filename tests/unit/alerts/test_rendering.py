@@ -25,12 +25,19 @@ from signalbox.events import (
     SignalResolved,
     parse_event,
 )
-from signalbox.library.events import EvaluationFailed, ModelEvaluated, ModelNotQualified, ModelRegistered, TrainingFailed
+from signalbox.library.events import (
+    DeploymentChanged,
+    EvaluationFailed,
+    ModelEvaluated,
+    ModelNotQualified,
+    ModelRegistered,
+    TrainingFailed,
+)
 from signalbox.orders.terms import Leg, Side
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import events
 from tests.builders import NOON, event, minutes
-from tests.unit.alerts.facts import signal
+from tests.unit.alerts.facts import SUMMARY, signal
 
 REGISTERED = ModelRegistered(
     model="dir60-full",
@@ -83,7 +90,40 @@ EVALUATION_FAILED = EvaluationFailed(
 
 KEY = "0" * 32
 D = Decimal
+DEPLOYED = DeploymentChanged(
+    deployment="dir60-full-v3", version="dir60-full@3", stage="active", state="healthy", at=NOON, who="alice", why="it passed",
+    serves="dir60-full-v3",
+)  # fmt: skip
 TOLD: list[tuple[Event, tuple[str, ...]]] = [
+    (DEPLOYED, ("✅ dir60-full-v3 decides now: dir60-full@3", "active, by alice, 2024-03-01 12:00 UTC", "it passed")),
+    (
+        DEPLOYED.model_copy(update={"state": "failed", "serves": None}),
+        ("⛔ dir60-full-v3 was not deployed: dir60-full@3", "No model decides."),
+    ),
+    (
+        DEPLOYED.model_copy(update={"state": "rolled_back", "serves": "dir60-full-v2"}),
+        ("↩️ dir60-full-v3 was rolled back: dir60-full@3", "dir60-full-v2 decides."),
+    ),
+    (
+        SUMMARY,
+        (
+            "📈 a (paper): 2024-03-01, +1,250.50", "Equity 101,250.50 USD, +1.25% since 2024-03-01 00:00 UTC",
+            "2 trades closed, 1 with a profit; 3 opened", "Fees -12.30, funding +0.50",
+            "Largest fall -300.00, at 2024-03-01 12:00",
+        ),
+    ),
+    (
+        SUMMARY.model_copy(
+            update={
+                "span": "week", "net": D(-1), "closed": 0, "fall": None, "transfers": D(500), "halt": HaltLevel.HALT,
+                "mode": "live",
+            }
+        ),
+        (
+            "📉 a: week of 2024-03-01, -1.00", "No trade was closed; 3 opened", "No fall from a peak",
+            "Deposits and withdrawals: +500.00", "Trading is stopped: halted",
+        ),
+    ),
     (
         events.OrderRefused(
             account="a", client_order_id=KEY, symbol="BTC-USD", side=Side.BUY, at=NOON, code="HALTED", message="HALTED: x",
@@ -238,7 +278,14 @@ def test_every_language_says_it_with_the_verdict_in_bold_first(told: Event, _par
 
 
 def test_every_event_that_has_an_alert_is_among_them() -> None:
-    known = {SignalGenerated, SignalResolved, *get_args(AccountEvent), *get_args(ConditionEvent), *get_args(LibraryEvent)}
+    known = {
+        SignalGenerated,
+        SignalResolved,
+        events.AccountSummarised,
+        *get_args(AccountEvent),
+        *get_args(ConditionEvent),
+        *get_args(LibraryEvent),
+    }
     assert {type(told) for told, _ in TOLD} == known
     assert {alert.kind for told, _ in TOLD if (alert := alert_of(told)) is not None} == set(AlertKind) - {AlertKind.RISK_NOTICE}
 

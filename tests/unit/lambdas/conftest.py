@@ -55,6 +55,7 @@ ENVIRONMENT = {
     Env.UPDATES_QUEUE_URL: "http://127.0.0.1:9/updates.fifo",
     Env.QUERY_FUNCTION_NAME: "query",
     Env.ORDERS_API_URL: "http://127.0.0.1:9",
+    Env.LIBRARY_API_URL: "http://127.0.0.1:9",
     Env.ORDERS_API_VIA: "",
     Env.MIGRATE_FUNCTION_NAME: "migrate",
     Env.TRAINING_PLAN: plan().model_dump_json(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +22,9 @@ from signalbox.library.errors import (
     LifecycleError,
     UnknownVersionError,
 )
+from signalbox.signing import AcceptedKeys, SigningKey
+from signalbox.trading.person_seal import HEADER, SealedRequest, seal_person
+from tests.fakes.keys import PEOPLE_KEY, REPORT_KEY, FixedKeys
 from tests.unit.lambdas.test_handlers import CONTEXT, logged, metric_values
 
 ANNA = "arn:aws:iam::123456789012:user/anna"
@@ -33,6 +36,7 @@ class FakeLibrary:
         self.error, self.denied = error, denied
         self.asked: list[tuple[AnyLibraryRequest, str, datetime]] = []
         self.started = self.publishes = 0
+        self.person_keys: AcceptedKeys | None = FixedKeys(PEOPLE_KEY)
 
     def answer(self, asked: AnyLibraryRequest, who: str, at: datetime) -> Any:
         self.asked.append((asked, who, at))
@@ -53,14 +57,16 @@ class FakeLibrary:
         return self.denied
 
 
-def http(verb: str, body: Any, *, who: str | None = ANNA, method: str = "POST") -> dict[str, Any]:
+def http(
+    verb: str, body: Any, *, who: str | None = ANNA, method: str = "POST", headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     authorizer = {} if who is None else {"authorizer": {"iam": {"userArn": who}}}
     path = f"/library/{verb}"
     return {
         "version": "2.0",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {},
+        "headers": headers or {},
         "isBase64Encoded": False,
         "body": body if isinstance(body, str) or body is None else json.dumps(body),
         "requestContext": {
@@ -161,3 +167,38 @@ def test_the_call_of_a_deployment_starts_the_library_and_any_other_is_refused(lo
         with pytest.raises(module.UnexpectedLibraryCallError):
             module.make_handler(app)(event, CONTEXT)
     assert app.started == 1
+
+
+def sealed_header(verb: str = "deploy", *, key: SigningKey = PEOPLE_KEY, age: timedelta = timedelta()) -> dict[str, str]:
+    """The header with which the bot names a person for this one request."""
+    request = SealedRequest("POST", f"/library/{verb}", json.dumps(GOOD).encode())
+    return {HEADER: seal_person("telegram:11", request, key, datetime.fromtimestamp(1_795_867_200, UTC) - age)}
+
+
+def test_a_person_whom_the_bot_names_is_the_one_who_asks(ask: Ask) -> None:
+    app = FakeLibrary()
+    assert ask(app, "deploy", GOOD, headers=sealed_header())[0] == 200
+    ((_, who, _),) = app.asked
+    assert who == "telegram:11"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {HEADER: "telegram:11"},
+        sealed_header("rollback"),  # of another request
+        sealed_header(key=REPORT_KEY),
+        sealed_header(age=timedelta(minutes=5)),
+    ],
+)
+def test_a_name_that_the_bot_did_not_seal_for_this_request_never_reaches_the_library(ask: Ask, headers: dict[str, str]) -> None:
+    app = FakeLibrary()
+    found, problem = ask(app, "deploy", GOOD, headers=headers)
+    assert (found, problem["type"], app.asked) == (401, "urn:signalbox:problem:unsigned", [])
+
+
+def test_a_library_without_the_bots_key_takes_nobodys_word(ask: Ask) -> None:
+    app = FakeLibrary()
+    app.person_keys = None
+    assert ask(app, "deploy", GOOD, headers=sealed_header())[0] == 401
+    assert app.asked == []

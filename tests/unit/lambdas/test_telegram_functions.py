@@ -14,14 +14,15 @@ from typing_extensions import override
 
 from local.cli.telegram.simulate import KeptCommands
 from signalbox.access import Role
-from signalbox.application.telegram_bot import FORWARDED, NOT_A_CODE, ChatClient, IncomingUpdate, TelegramBot
+from signalbox.application.telegram_bot import ChatClient, IncomingUpdate, TelegramBot
 from signalbox.application.telegram_webhook import TelegramWebhook
 from signalbox.chat.bot.bot import Bot
 from signalbox.chat.bot.confirmation import Confirmations
 from signalbox.chat.bot.conversation import Button
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of
 from signalbox.chat.bot.ports import BotLedgerSilentError
-from signalbox.chat.messenger import MessengerError, MessengerRefusedError, MessengerUnavailableError
+from signalbox.chat.bot.words import WORDS
+from signalbox.chat.messenger import MessengerBusyError, MessengerError, MessengerRefusedError, MessengerUnavailableError
 from signalbox.chat.updates import update_from
 from signalbox.contracts import Metric
 from signalbox.trading.documents import ConfigurationDocument
@@ -256,17 +257,18 @@ class Worker:
             waiting = Confirmations(role_of, lambda user: self.world.ledgers[user], pending, self.world.two_people.__contains__)
             return Bot(role_of, lambda user: self.world.ledgers[user], waiting)
 
-        self.app = TelegramBot(bot_for, self.book, Finished(), lambda: self.chat)
+        self.pauses: list[int] = []
+        self.app = TelegramBot(bot_for, self.book, Finished(), lambda: self.chat, lambda _r, _q, wait: self.pauses.append(wait))
         self._handler = load("telegram_bot").make_handler(self.app)
         self._number = 100
 
-    def handle(self, update: dict[str, Any], *, sent_at: datetime | None = None) -> list[dict[str, str]]:
+    def handle(self, update: dict[str, Any], *, sent_at: datetime | None = None, received: int = 1) -> list[dict[str, str]]:
         sent = sent_at or datetime.now(UTC)
         record = {
             "messageId": "m", "receiptHandle": "r", "body": json.dumps(update), "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:eu-central-1:1:updates.fifo", "awsRegion": "eu-central-1", "messageAttributes": {},
             "attributes": {"SentTimestamp": str(int(sent.timestamp() * 1000)), "MessageGroupId": "g",
-                           "ApproximateReceiveCount": "1", "SenderId": "x"},
+                           "ApproximateReceiveCount": str(received), "SenderId": "x"},
         }  # fmt: skip
         failed: list[dict[str, str]] = self._handler({"Records": [record]}, FakeLambdaContext())["batchItemFailures"]
         return failed
@@ -365,7 +367,7 @@ def test_who_was_removed_meanwhile_is_a_stranger(worker: Worker) -> None:
 def test_a_forwarded_command_is_none(worker: Worker) -> None:
     worker.type("/halt paper-25k news", forward_origin={"type": "user"})
     worker.type("look at this", forward_origin={"type": "user"})
-    assert [text for _, text in worker.chat.sent] == [FORWARDED]
+    assert [text for _, text in worker.chat.sent] == [WORDS.say("chat.forwarded")]
 
 
 @pytest.mark.parametrize(
@@ -412,6 +414,27 @@ def test_an_answer_that_could_not_be_sent_comes_again_and_a_finished_update_does
     assert len(worker.chat.sent) == 1
 
 
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize(
+    ("error", "received", "pause"),
+    [
+        (MessengerUnavailableError("timeout"), 1, 1),
+        (MessengerUnavailableError("timeout"), 3, 4),
+        (MessengerUnavailableError("timeout"), 8, 60),
+        (MessengerBusyError(7), 5, 7),
+        (MessengerBusyError(900), 1, 60),
+    ],
+)
+def test_who_waits_for_an_answer_does_not_wait_for_the_queues_timeout(
+    worker: Worker, error: MessengerError, received: int, pause: int
+) -> None:
+    worker.chat.fails = error
+    assert worker.handle(message("/symbols", number=7), received=received) == [{"itemIdentifier": "m"}]
+    assert worker.pauses == [pause]
+    assert worker.handle(message("/symbols", number=7), received=received + 1) == []
+    assert (len(worker.chat.sent), worker.pauses) == (1, [pause])
+
+
 def test_a_code_lets_a_stranger_in_once(worker: Worker) -> None:
     worker.type(f"/start {CODE}", user=99)
     assert worker.book.people[99].role is Role.OPERATOR
@@ -420,7 +443,7 @@ def test_a_code_lets_a_stranger_in_once(worker: Worker) -> None:
     assert 98 not in worker.book.people
     assert len(worker.chat.sent) == 1  # silence
     worker.type(CODE)
-    assert worker.chat.sent[-1] == (ANNA, NOT_A_CODE)
+    assert worker.chat.sent[-1] == (ANNA, WORDS.say("chat.not_a_code"))
 
 
 def test_what_is_no_update_is_refused_for_good(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:

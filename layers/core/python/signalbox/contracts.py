@@ -38,6 +38,8 @@ class EventType(StrEnum):
     MODEL_EVALUATED = "ModelEvaluated"
     TRAINING_FAILED = "TrainingFailed"
     EVALUATION_FAILED = "EvaluationFailed"
+    DEPLOYMENT_CHANGED = "DeploymentChanged"
+    ACCOUNT_SUMMARISED = "AccountSummarised"
     TURN_MISSED = "TurnMissed"
     EXECUTION_REQUESTED = "ExecutionRequested"
     EXECUTION_REPORTED = "ExecutionReported"
@@ -99,6 +101,7 @@ class Function(StrEnum):
     TELEGRAM_BOT = "telegram_bot"
 
 
+SUMMARY_JOB: Final = "summarise_accounts"  # of the second schedule of publish_reports
 LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
 
 
@@ -134,7 +137,7 @@ class SealKey(StrEnum):
 
     REQUESTS = "requests"  # of the ledger to the executor
     REPORTS = "reports"  # of the executor to the ledger
-    PEOPLE = "people"  # of the bot to the orders API: whose command it is
+    PEOPLE = "people"  # of the bot to the orders API and the library API: whose command it is
 
 
 class MailboxQueue(StrEnum):
@@ -194,6 +197,8 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         (Function.REGISTER_MODEL, Function.RELAY_OUTBOX),
     ),
     EventType.MODEL_REGISTERED: (Function.REGISTER_MODEL, Function.LIBRARY_API, Function.RELAY_OUTBOX),
+    EventType.DEPLOYMENT_CHANGED: (Function.GENERATE_SIGNALS, Function.LIBRARY_API, Function.RELAY_OUTBOX),
+    EventType.ACCOUNT_SUMMARISED: (Function.PUBLISH_REPORTS, Function.RELAY_OUTBOX),
     EventType.TURN_MISSED: (Function.MANAGE_ORDERS, Function.RELAY_OUTBOX),
     **dict.fromkeys((EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED), (Function.EXECUTE_ORDERS,)),
     **dict.fromkeys(
@@ -266,6 +271,7 @@ class Env(StrEnum):
     UPDATES_QUEUE_URL = "UPDATES_QUEUE_URL"
     QUERY_FUNCTION_NAME = "QUERY_FUNCTION_NAME"
     ORDERS_API_URL = "ORDERS_API_URL"
+    LIBRARY_API_URL = "LIBRARY_API_URL"
     ORDERS_API_VIA = "ORDERS_API_VIA"  # empty: the API's own address
     MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
     MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"

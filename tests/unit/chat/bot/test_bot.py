@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -33,6 +33,7 @@ from signalbox.trading.questions import BarRow
 from signalbox.trading.service import TradingService
 from signalbox.trading.state import Trade
 from signalbox.trading.view import account_view, configuration_view, readiness_view
+from tests.fakes.bot_library import BotLibrary
 from tests.fakes.memory_access import MemoryAccessBook
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
 from tests.fakes.memory_trading import MemoryTradingLedger
@@ -55,9 +56,10 @@ def decided(symbol: str = BTC, direction: Direction = Direction.BUY, at: datetim
 class ServiceLedger(BotLedger):
     """The ledger as a person of Telegram may see it: their own name goes through the same access control as anybody's."""
 
-    def __init__(self, app: ManageOrders, user: int) -> None:
+    def __init__(self, app: ManageOrders, user: int, models: BotLibrary | None = None) -> None:
         self.app, self.who = app, f"telegram:{user}"
         self.is_silent = False
+        self.models = models or BotLibrary()
         self.rows: Sequence[BarRow] = ()
         self.found: list[Signal] = [decided(BTC), decided(ETH, Direction.HOLD)]
 
@@ -105,6 +107,13 @@ class ServiceLedger(BotLedger):
             raise BotLedgerSilentError("The ledger did not answer.")
         return found
 
+    @override
+    def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        found = self.models.ask(self.who, verb, facts)
+        if self.is_silent and "request_id" in facts:
+            raise BotLedgerSilentError
+        return found
+
     @staticmethod
     def _asked(ask: Callable[[], T]) -> T:
         try:
@@ -128,7 +137,8 @@ class World:
             book.change(name, Access(f"telegram:{ANNA}", Role.OPERATOR, OWNER, START, "grant-1"))
         book.change(ACCOUNTS[0], Access(f"telegram:{BEN}", Role.VIEWER, OWNER, START, "grant-2"))
         self.roles = {ANNA: Role.OPERATOR, BEN: Role.VIEWER}
-        self.ledgers = {user: ServiceLedger(self.app, user) for user in self.roles}
+        self.models = BotLibrary({f"telegram:{ANNA}": Role.OWNER, f"telegram:{BEN}": Role.VIEWER})
+        self.ledgers = {user: ServiceLedger(self.app, user, self.models) for user in self.roles}
         numbers = count(1)
         self.two_people: set[str] = set()
         self.confirmations = Confirmations(

@@ -17,9 +17,11 @@ from signalbox.application.manage_orders import ManageOrders
 from signalbox.chat.bot.confirmation import APPROVE_WITHIN, CONFIRM_WITHIN, Confirmations, starts_trading, two_people_of
 from signalbox.chat.bot.conversation import Answer
 from signalbox.chat.bot.ports import BotLedgerError, PendingCommand
+from signalbox.chat.bot.words import WORDS
 from signalbox.trading.commands import MAX_BEHIND, AnyCommand, ConfirmAccount
 from signalbox.trading.documents import AccountDocument
 from tests.examples import examples
+from tests.fakes.bot_library import BotLibrary
 from tests.unit.chat.bot.test_bot import ACCOUNTS, ANNA, BEN, CHAT, ServiceLedger, World, text_of, yes
 from tests.unit.trading.market import START
 
@@ -30,8 +32,8 @@ ACCOUNT = ACCOUNTS[0]
 class Recording(ServiceLedger):
     """Keeps who sent which command."""
 
-    def __init__(self, app: ManageOrders, user: int, sent: list[tuple[str, AnyCommand]]) -> None:
-        super().__init__(app, user)
+    def __init__(self, app: ManageOrders, user: int, sent: list[tuple[str, AnyCommand]], models: BotLibrary) -> None:
+        super().__init__(app, user, models)
         self.sent = sent
 
     @override
@@ -55,7 +57,7 @@ class Team:
             world.roles[user] = role
             world.grant(user, ACCOUNT, held)
         for user in world.roles:
-            world.ledgers[user] = Recording(world.app, user, self.sent)
+            world.ledgers[user] = Recording(world.app, user, self.sent, world.models)
         world.press(yes(world.type(f"/halt {ACCOUNT} news")))
         assert world.halt() == "HALT"
         self.sent.clear()
@@ -213,7 +215,7 @@ def test_the_second_person_of_the_live_mode_is_an_owner() -> None:
     kept.put(PendingCommand("a" * 16, ANNA, CHAT, command, START, waits_for_second=True))
     from signalbox.chat.bot.conversation import ButtonPress  # noqa: PLC0415 - of this test alone
 
-    pressed = waiting.press(ButtonPress(BEN, CHAT, "y:" + "a" * 16, START), Role.OPERATOR)
+    pressed = waiting.press(ButtonPress(BEN, CHAT, "y:" + "a" * 16, START), Role.OPERATOR, WORDS)
     assert "may not approve this" in text_of(pressed)
 
 

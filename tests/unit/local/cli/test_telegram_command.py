@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import override
 
 from local.cli.accounts.command import orders_api
+from local.cli.library.command import library_client
 from local.cli.telegram.ledger import OperatorLedger
 from local.cli.telegram.simulate import CHAT, USER, bot_of, talk
 from local.settings import load_settings
@@ -39,8 +40,8 @@ class ApiLedger(OperatorLedger):
 def bot(run: Run) -> Bot:  # noqa: F811 - the fixture
     assert run("open", ACCOUNT).exit_code == 0
     source = ConnectionSource(DatabaseSettings("nowhere", 1, "none", "none", "disable"), lambda: "")
-    operator = ApiLedger(orders_api("local", load_settings()), source)
-    return bot_of(Role.OPERATOR, operator)
+    operator = ApiLedger(orders_api("local", load_settings()), source, lambda: library_client("local", load_settings()))
+    return bot_of(Role.OPERATOR, operator, "local")
 
 
 def said(bot: Bot, *lines: str, as_json: bool = False) -> str:

@@ -11,8 +11,8 @@ import pytest
 from local.cli.telegram.setup import TelegramSetupError, menu, set_up
 from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
 from signalbox.access import Role
-from signalbox.chat.bot.help_texts import ENGLISH, TRANSLATED
 from signalbox.chat.bot.registry import COMMANDS
+from signalbox.chat.bot.words import ENGLISH, TRANSLATED
 from signalbox.chat.updates import HANDLED
 
 WEBHOOK = "https://abc.execute-api.eu-central-1.amazonaws.com/telegram"

@@ -33,7 +33,7 @@ def test_bars_come_from_a_bucket_or_a_folder_alike(tmp_path: Path, aws: None) ->
         stored, local = bucket("coinbase", BTC), folder("coinbase", BTC)
         assert stored is not None
         assert local is not None
-        assert stored.bars().close.tolist() == local.bars().close.tolist()
+        assert stored.bars(KEY.start, KEY.end).close.tolist() == local.bars(KEY.start, KEY.end).close.tolist()
         assert (bucket("coinbase", ETH), folder("coinbase", ETH)) == (None, None)
         assert (bucket("kraken", BTC), folder("kraken", BTC)) == (None, None)
         assert _finder("s3://market", "kraken", SETTINGS)("kraken", BTC) is None

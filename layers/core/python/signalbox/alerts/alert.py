@@ -36,6 +36,22 @@ class SignalChart(FrozenModel):
     levels: tuple[tuple[str, Shown, Literal["entry", "stop", "target"]], ...]
 
 
+class ProfitChart(FrozenModel):
+    """What the picture of a summary shows: profit over a period.
+
+    points: minutes after `start` and the profit then, oldest first, at least two. zone, signs: as in SignalChart.
+    """
+
+    title: str
+    zone: str
+    start: AwareDatetime
+    points: tuple[tuple[int, float], ...]
+    signs: tuple[str, str] = (".", ",")
+
+
+AlertChart: TypeAlias = SignalChart | ProfitChart
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A message to people about one event; alert_id is the event's id, so each chat gets one message however often it comes.
@@ -51,7 +67,7 @@ class Alert:
     tier: str | None = None
     thread: str | None = None
     reply_to: str | None = None
-    chart: Callable[[Words, ChatSettings], SignalChart | None] | None = field(default=None)
+    chart: Callable[[Words, ChatSettings], AlertChart | None] | None = field(default=None)
 
     @property
     def is_critical(self) -> bool:

@@ -7,31 +7,25 @@ shortfalls of a model) stays in the language it was written in.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from string import Formatter
-from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from signalbox.chat.catalogue import CatalogueError, require_fields, texts_in_file
 from signalbox.chat.styled import Style, StyledText, joined, plain_text
 from signalbox.chat.words import share_bar
-from signalbox.errors import SignalboxError
 from signalbox.exact import plain
 
 _TEXTS: Final = Path(__file__).with_name("texts")
 _CENT: Final = Decimal("0.01")
 _STYLES: Final = {"c": Style.CODE, "b": Style.BOLD}
-
-
-class CatalogueError(SignalboxError):
-    """A text is missing, or it was given other fields than it names: a bug, which the tests of the catalogue find."""
 
 
 class Language(StrEnum):
@@ -45,14 +39,7 @@ class Language(StrEnum):
 @cache
 def texts_of(language: Language) -> Mapping[str, str]:
     """Return the texts of a language by key."""
-    with (_TEXTS / f"{language.value}.toml").open("rb") as file:
-        tables = tomllib.load(file)
-    return MappingProxyType({f"{table}.{key}": text for table, entries in tables.items() for key, text in entries.items()})
-
-
-def fields_of(text: str) -> frozenset[str]:
-    """Return the fields that a text names."""
-    return frozenset(name for _, name, _, _ in Formatter().parse(text) if name)
+    return texts_in_file(_TEXTS / f"{language.value}.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +52,7 @@ class Words:
     def say(self, key: str, style: Style | None = None, **values: str) -> StyledText:
         """Return a text with its fields filled in. style: of the whole, then fields have none. Raises CatalogueError."""
         template = self._text(key)
-        if fields_of(template) != values.keys():
-            raise CatalogueError(
-                f"{self.language} {key}: expected the fields {sorted(fields_of(template))}, got {sorted(values)}"
-            )
+        require_fields(f"{self.language} {key}", template, values)
         found = StyledText()
         for literal, name, _, conversion in Formatter().parse(template):
             found = found + plain_text(literal)
@@ -106,6 +90,10 @@ class Words:
         """Return an instant to the minute in the chat's zone, with the zone's name."""
         local = instant.astimezone(self.zone)
         return f"{local.strftime(self._text('form.date'))} {local:%H:%M} {local.tzname()}"
+
+    def date(self, day: date) -> str:
+        """Return a date."""
+        return day.strftime(self._text("form.date"))
 
     @property
     def signs(self) -> tuple[str, str]:

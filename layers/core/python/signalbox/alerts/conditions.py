@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from signalbox.alerts.alert import Alert
 from signalbox.alerts.catalogue import Words, bullets
@@ -11,10 +11,20 @@ from signalbox.alerts.kinds import AlertKind
 from signalbox.alerts.settings import ChatSettings
 from signalbox.chat.styled import StyledText, joined, plain_text
 from signalbox.events import MarketDataRecovered, MarketDataStale, ModelRefused
-from signalbox.library.events import EvaluationFailed, ModelEvaluated, ModelNotQualified, ModelRegistered, TrainingFailed
+from signalbox.library.events import (
+    DeploymentChanged,
+    EvaluationFailed,
+    ModelEvaluated,
+    ModelNotQualified,
+    ModelRegistered,
+    TrainingFailed,
+)
 
 ConditionEvent: TypeAlias = MarketDataStale | MarketDataRecovered | ModelRefused
-LibraryEvent: TypeAlias = ModelRegistered | ModelNotQualified | ModelEvaluated | TrainingFailed | EvaluationFailed
+LibraryEvent: TypeAlias = (
+    ModelRegistered | ModelNotQualified | ModelEvaluated | TrainingFailed | EvaluationFailed | DeploymentChanged
+)
+_DEPLOYMENT_MARKS: Final = {"healthy": "✅", "failed": "⛔", "rolled_back": "↩️"}
 
 
 def condition_alert(event: ConditionEvent) -> Alert:
@@ -65,7 +75,8 @@ def library_alert(event: LibraryEvent) -> Alert:
     def write(words: Words, _settings: ChatSettings) -> StyledText:
         return joined(_library(event, words))
 
-    return Alert(alert_id=event.event_id, kind=AlertKind.MODEL, write=write)
+    kind = AlertKind.DEPLOYMENT if isinstance(event, DeploymentChanged) else AlertKind.MODEL
+    return Alert(alert_id=event.event_id, kind=kind, write=write)
 
 
 def _library(event: LibraryEvent, words: Words) -> tuple[StyledText, ...]:
@@ -76,9 +87,24 @@ def _library(event: LibraryEvent, words: Words) -> tuple[StyledText, ...]:
             headline = words.headline("⛔", f"model.training_{event.outcome}", model=event.model)
         case EvaluationFailed():
             headline = words.headline("⛔", f"model.evaluation_{event.outcome}")
+        case DeploymentChanged():
+            return _deployed(event, words)
         case _:
             assert_never(event)
     return headline, plain_text(event.reason), words.say("model.job", job=event.job, time=words.time(event.at))
+
+
+def _deployed(event: DeploymentChanged, words: Words) -> tuple[StyledText, ...]:
+    stage = words.name("stage", event.stage)
+    serves = words.say("deployment.nothing") if event.serves is None else words.say("deployment.serves", model=event.serves)
+    return (
+        words.headline(
+            _DEPLOYMENT_MARKS[event.state], f"deployment.{event.state}", model=event.deployment, version=event.version
+        ),
+        words.say("deployment.by", stage=stage, who=event.who, time=words.time(event.at)),
+        plain_text(event.why),
+        StyledText() if event.state == "healthy" else serves,
+    )
 
 
 def _judged(event: ModelRegistered | ModelNotQualified | ModelEvaluated, words: Words) -> tuple[StyledText, ...]:

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Protocol
 
 from pydantic import AwareDatetime, Field
 
-from signalbox.alerts.alert import Alert, SignalChart
+from signalbox.alerts.alert import Alert, AlertChart
 from signalbox.alerts.catalogue import Words
 from signalbox.alerts.kinds import CRITICAL, LIFETIME, AlertKind
 from signalbox.alerts.settings import ChatSettings, SettingsBook, Telling
@@ -46,7 +46,7 @@ class Delivery(FrozenModel):
     lifetime_seconds: Annotated[int, Field(ge=1)] = int(LIFETIME.total_seconds())
     thread: str | None = None
     reply_to: str | None = None
-    chart: SignalChart | None = None
+    chart: AlertChart | None = None
 
     @property
     def key(self) -> str:
@@ -132,7 +132,7 @@ class ChatMoves(Protocol):
 class ChartPainter(Protocol):
     """Draws charts."""
 
-    def paint(self, chart: SignalChart) -> bytes:
+    def paint(self, chart: AlertChart) -> bytes:
         """Return a PNG. Raises ChartError."""
 
 

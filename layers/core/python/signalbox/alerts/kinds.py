@@ -31,6 +31,8 @@ class AlertKind(StrEnum):
     DATA_RECOVERED = "data_recovered"
     MODEL = "model"  # registered, not qualified, evaluated; training or evaluation failed
     MODEL_REFUSED = "model_refused"
+    DEPLOYMENT = "deployment"  # healthy, failed or rolled back
+    SUMMARY = "summary"  # of a day or a week of an account
 
 
 CRITICAL: Final = frozenset(

@@ -8,7 +8,9 @@ from signalbox.alerts.accounts import AccountEvent, account_alert
 from signalbox.alerts.alert import Alert
 from signalbox.alerts.conditions import ConditionEvent, LibraryEvent, condition_alert, library_alert
 from signalbox.alerts.signals import outcome_alert, signal_alert
+from signalbox.alerts.summaries import summary_alert
 from signalbox.events import Event, SignalGenerated, SignalResolved
+from signalbox.trading.events import AccountSummarised
 
 
 def alert_of(event: Event) -> Alert | None:
@@ -17,6 +19,8 @@ def alert_of(event: Event) -> Alert | None:
         return signal_alert(event)
     if isinstance(event, SignalResolved):
         return outcome_alert(event)
+    if isinstance(event, AccountSummarised):
+        return summary_alert(event)
     if isinstance(event, get_args(AccountEvent)):
         return account_alert(event)
     if isinstance(event, get_args(LibraryEvent)):

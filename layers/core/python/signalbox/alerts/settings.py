@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from signalbox.alerts.catalogue import Language, Words
 from signalbox.alerts.kinds import CRITICAL, AlertKind
+from signalbox.chat.bot.words import WORDS, BotWords
 from signalbox.errors import SignalboxError
 from signalbox.frozen import FrozenModel
 from signalbox.trading.account import DIR60_STANDARD, POLICIES, EntryPolicy
@@ -169,19 +170,20 @@ def require_usable(content: object) -> None:
         raise ChatSettingsError("; ".join(problems))
 
 
-def settings_text(chat: str, chat_ids: Sequence[str], book: SettingsBook) -> str:
+def settings_text(chat: str, chat_ids: Sequence[str], book: SettingsBook, words: BotWords = WORDS) -> str:
     """Return which alerts a chat gets and how, for the people in it."""
     if chat not in chat_ids:
-        return f"This chat ({chat}) gets no alerts: it is not among the chats of the Telegram secret."
+        return words.say("alerts.none", chat=chat)
     found = book.of(chat)
-    lines = [f"This chat ({chat}) gets alerts in {found.language.name.capitalize()}, with times of {found.zone}."]
+    lines = [words.say("alerts.in", chat=chat, language=found.language.name.capitalize(), zone=found.zone)]
     for telling in Telling:
         kinds = [kind.value for kind in AlertKind if kind not in CRITICAL and found.telling(kind) is telling]
         lines += [f"{telling.value}: {', '.join(kinds)}"] if kinds else []
-    lines.append(f"always on, and by e-mail too: {', '.join(kind.value for kind in AlertKind if kind in CRITICAL)}")
-    lines.append(f"signals of tier {'HIGH' if found.minimum_tier == 'HIGH' else 'MEDIUM and HIGH'}, levels by {found.policy}")
+    lines.append(words.say("alerts.always", kinds=", ".join(kind.value for kind in AlertKind if kind in CRITICAL)))
+    tiers = "HIGH" if found.minimum_tier == "HIGH" else "MEDIUM, HIGH"
+    lines.append(words.say("alerts.tiers", tiers=tiers, policy=found.policy))
     if (quiet := found.quiet) is not None:
-        lines.append(f"quiet from {quiet.start:%H:%M} to {quiet.end:%H:%M}: what is not critical waits for the end")
-    lines.append(f"from {found.fold_from} waiting alerts on in one message")
-    lines += [f"⚠️ The settings cannot be used: {one}" for one in book.problems]
-    return "\n".join([*lines, "To change it: signalbox secrets set telegram.alerts"])
+        lines.append(words.say("alerts.quiet", start=f"{quiet.start:%H:%M}", end=f"{quiet.end:%H:%M}"))
+    lines.append(words.say("alerts.fold", number=str(found.fold_from)))
+    lines += [words.say("alerts.wrong", reason=one) for one in book.problems]
+    return "\n".join([*lines, words.say("alerts.change")])

@@ -25,6 +25,7 @@ from signalbox.library.commands import (
     AskDifference,
     AskHistory,
     AskLineage,
+    AskMayChange,
     AskSearch,
     AskVersion,
     AskVersions,
@@ -64,6 +65,7 @@ from signalbox.observation.rules import ObservationRules, parse_rules
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signals.signal import DeploymentStage
+from signalbox.signing import AcceptedKeys
 
 _DEPLOYMENT: Final = "deployment"  # recorded as `who` of what deploying a stage does
 _STARTER_REQUEST: Final = "starter"
@@ -94,6 +96,7 @@ class ManageLibrary:
     models_bucket: str
     starter: Callable[[], bytes]  # the archive of the bundle that is shipped with the code
     owners: tuple[str, ...] = ()
+    person_keys: AcceptedKeys | None = None  # of the bot, which names a person with them
     pause: Callable[[float], None] = time.sleep
     _denied: list[Refusal] = field(default_factory=list)
 
@@ -145,6 +148,8 @@ class ManageLibrary:
             case AskDifference():
                 one, other = (self._record(text, EntityKind.MODEL) for text in (asked.version, asked.other))
                 return compared_view(one, other)
+            case AskMayChange():
+                return {"may": True}  # as _require found
             case RegisterVersion():
                 return self._registered(asked, who, at)
             case ApproveVersion():

@@ -13,12 +13,9 @@ from typing import Protocol
 
 from signalbox.chat.bot.bot import Bot
 from signalbox.chat.bot.conversation import Answer, Approval, Button, ButtonPress, ChatMessage
-from signalbox.chat.bot.help_texts import known_language
 from signalbox.chat.bot.people import ChatPerson, PeopleBook, hash_of, may_speak
+from signalbox.chat.bot.words import BotWords, known_language
 from signalbox.chat.updates import code_in
-
-FORWARDED = "A forwarded message is no command. Type it yourself."
-NOT_A_CODE = "That code is unknown, used or expired. Ask for another."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +86,7 @@ class TelegramBot:
     people: PeopleBook
     finished: FinishedUpdates
     client: Callable[[], ChatClient]
+    retry_in: Callable[[str, str, int], None]  # makes an update visible again; arguments: receipt handle, queue, seconds
 
     def handle(self, body: str, sent_at: datetime, now: datetime) -> Handled:
         """Answer an update. sent_at: when the webhook queued it, which is when a button was pressed.
@@ -116,15 +114,18 @@ class TelegramBot:
         self, client: ChatClient, update: IncomingUpdate, code: str, now: datetime, known: ChatPerson | None
     ) -> Handled:
         """Let somebody in who has a code. A stranger with a wrong one gets no answer, as any stranger."""
+        words = BotWords(known_language(update.language))
         person = self.people.redeem(hash_of(code), update.user, update.name, now)
         if person is None:
             if known is not None:
-                client.send(update, NOT_A_CODE, ())
+                client.send(update, words.say("chat.not_a_code"), ())
             return Handled(None if known is None else update.user)
-        text = (
-            f"Welcome, {person.name}. You are {person.role.value} of this bot. /help lists what you may ask.\n"
-            f"To the ledger you are {person.principal}: an owner gives you a role on each account, with\n"
-            f"signalbox accounts access grant ACCOUNT {person.principal} {person.role.value}"
+        text = "\n".join(
+            (
+                words.say("chat.welcome", name=person.name, role=person.role.value),
+                words.say("chat.grant", principal=person.principal),
+                f"signalbox accounts access grant ACCOUNT {person.principal} {person.role.value}",
+            )
         )
         client.send(update, text, ())
         return Handled(update.user, is_new_person=True, parts=1)
@@ -139,7 +140,7 @@ class TelegramBot:
             press = ButtonPress(update.user, update.chat, update.text, min(sent_at, now), update.update_id)
             answer = bot.on_button(press)
         elif update.is_forwarded:
-            answer = Answer((FORWARDED,)) if update.text.startswith("/") else None
+            answer = Answer((bot.words.say("chat.forwarded"),)) if update.text.startswith("/") else None
         else:
             answer = bot.on_message(ChatMessage(update.user, update.chat, update.text, now))
         if answer is None:

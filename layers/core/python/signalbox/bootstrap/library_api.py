@@ -7,6 +7,7 @@ import boto3
 from signalbox.adapters.aws.artifacts import S3Artifacts
 from signalbox.adapters.aws.bundles import MAX_PACKED_BUNDLE
 from signalbox.adapters.aws.clients import QUICK
+from signalbox.adapters.aws.signing_keys import StoredKeys, key_client
 from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
@@ -16,7 +17,7 @@ from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.application.manage_library import ManageLibrary
 from signalbox.bootstrap.ledger import connect_ledger, outgoing_events
 from signalbox.bootstrap.settings import LibraryApiSettings
-from signalbox.contracts import TRAINING_PREFIX, Function, emitted_by
+from signalbox.contracts import TRAINING_PREFIX, Function, SealKey, emitted_by
 
 
 def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
@@ -41,4 +42,5 @@ def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
         models_bucket=found.models_bucket,
         starter=starter,
         owners=found.owners,
+        person_keys=StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE),
     )

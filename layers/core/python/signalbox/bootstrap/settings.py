@@ -135,7 +135,7 @@ class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnviro
     market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
 
 
-class PublishReportsSettings(FunctionSettings, DatabaseEnvironment):
+class PublishReportsSettings(LedgerSettings):
     """Settings of publish_reports."""
 
     reports_bucket: str = Field(alias=Env.REPORTS_BUCKET, min_length=3)
@@ -182,7 +182,7 @@ class TelegramWebhookSettings(FunctionSettings):
 
 
 class TelegramBotSettings(FunctionSettings):
-    """Settings of telegram_bot. orders_api_via: the address to call if it is not the orders API's own."""
+    """Settings of telegram_bot. orders_api_via: the address to call if it is not the APIs' own."""
 
     telegram_secret_arn: str = Field(alias=Env.TELEGRAM_SECRET_ARN, min_length=1)
     telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
@@ -190,6 +190,7 @@ class TelegramBotSettings(FunctionSettings):
     chat_table: str = Field(alias=Env.CHAT_TABLE, min_length=3)
     query_function: str = Field(alias=Env.QUERY_FUNCTION_NAME, min_length=1)
     orders_api_url: str = Field(alias=Env.ORDERS_API_URL, min_length=1)
+    library_api_url: str = Field(alias=Env.LIBRARY_API_URL, min_length=1)
     orders_api_via: str = Field(alias=Env.ORDERS_API_VIA, default="")
 
 
@@ -235,6 +236,7 @@ class LibraryApiSettings(LedgerSettings):
     starter_bucket: str = Field(alias=Env.STARTER_BUNDLE_BUCKET, min_length=3)
     starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
     owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
+    signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)
 
 
 class ScoreSignalsSettings(FunctionSettings, DatabaseEnvironment):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
 
 import boto3
 import urllib3
@@ -11,6 +13,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from signalbox.access import Role
+from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.chat_table import DynamoFinishedUpdates, DynamoPending, DynamoPeople
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.remote_ledger import LedgerQuestions, RemoteLedger, SignedOrders
@@ -25,8 +28,12 @@ from signalbox.chat.bot.bot import Bot
 from signalbox.chat.bot.confirmation import Confirmations, two_people_of
 from signalbox.chat.bot.people import ChatPerson, principal_of
 from signalbox.chat.bot.ports import RecentPrices
+from signalbox.chat.bot.words import BotWords
 from signalbox.contracts import SealKey
 
+# An update asks several questions. The last one may begin this late and wait as long as PATIENT; then the function, which may run
+# 60 s (cdk/stacks/chat.py), has time left to say that the ledger does not answer. Killed, it would say nothing.
+ASK_WITHIN: Final = timedelta(seconds=20)
 ORDERS_SECONDS = 12.0  # of a request to the orders API
 # A question may meet a cold start and a login to an idle ledger: wait as long as query_ledger may run (cdk/stacks/chat.py), once.
 PATIENT = Config(connect_timeout=2, read_timeout=16, retries={"total_max_attempts": 1})
@@ -63,10 +70,10 @@ class BotClients:
         """Return whether an account needs two people. Raises SettingsError."""
         return two_people_of(self._secret().two_people)(account)
 
-    def alerts_of(self, chat: int) -> str:
+    def alerts_of(self, chat: int, words: BotWords) -> str:
         """Return which alerts a chat gets, in words. Raises SettingsError."""
         secret = self._secret()
-        return settings_text(str(chat), secret.chat_ids, read_settings(secret.alerts))
+        return settings_text(str(chat), secret.chat_ids, read_settings(secret.alerts), words)
 
     def _secret(self) -> TelegramSecret:
         return telegram_secret(self.secrets, self.secret_arn)
@@ -87,25 +94,33 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
             raise SettingsError("expected the credentials of the function's role, got none")
         return held
 
-    orders = SignedOrders(
-        url=found.orders_api_url.rstrip("/"),
-        region=session.region_name,
-        credentials=credentials,
-        key=StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE).current,
-        clock=_now,
-        pool=urllib3.PoolManager(timeout=urllib3.Timeout(ORDERS_SECONDS), retries=False),
-        via=found.orders_api_via.rstrip("/"),
-    )
+    key = StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE).current
+    pool = urllib3.PoolManager(timeout=urllib3.Timeout(ORDERS_SECONDS), retries=False)
+
+    def api(url: str) -> SignedOrders:
+        return SignedOrders(
+            url=url.rstrip("/"),
+            region=session.region_name,
+            credentials=credentials,
+            key=key,
+            clock=_now,
+            pool=pool,
+            via=found.orders_api_via.rstrip("/"),
+        )
+
+    orders, library = api(found.orders_api_url), api(found.library_api_url)
 
     clients = BotClients(SecretTexts(secrets_client()), found.telegram_secret_arn, found.telegram_url)
 
     def bot_for(person: ChatPerson) -> Bot:
+        last_question = _now() + ASK_WITHIN
+
         def role_of(user: int) -> Role | None:  # of the person, and of whoever asked for what they approve
             found = person if user == person.user else people.person(user)
             return None if found is None else found.role
 
         def ledger_for(user: int) -> RemoteLedger:
-            return RemoteLedger(principal_of(user), questions, orders)
+            return RemoteLedger(principal_of(user), questions, orders, library, lambda: _now() > last_question)
 
         return Bot(
             role_of,
@@ -116,6 +131,7 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
             choose_zone=lambda zone: people.choose_zone(person.user, zone),
             alerts_of=clients.alerts_of,
             paint=_paint,
+            stage=found.stage,
         )
 
     return TelegramBot(
@@ -123,4 +139,5 @@ def compose(settings: TelegramBotSettings | None = None) -> TelegramBot:
         people=people,
         finished=DynamoFinishedUpdates(table, found.chat_table),
         client=clients.current,
+        retry_in=partial(visible_again, boto3.client("sqs", config=QUICK)),
     )

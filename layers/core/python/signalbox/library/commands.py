@@ -91,6 +91,13 @@ class AskDifference(LibraryRequest):
     other: Reference
 
 
+class AskMayChange(LibraryRequest):
+    """Whether the asker may make a change of a kind. The answer is true, or why not."""
+
+    verb: Literal["permission"]
+    action: Literal["deploy", "promote", "rollback"]
+
+
 class RegisterVersion(LibraryChange):
     """Record a bundle that was uploaded under the name of its hash."""
 
@@ -166,6 +173,7 @@ AnyLibraryRequest = (
     | AskLineage
     | AskHistory
     | AskDifference
+    | AskMayChange
     | RegisterVersion
     | ApproveVersion
     | RejectVersion
@@ -186,6 +194,8 @@ NEEDED_ROLES: Final[Mapping[str, Role]] = {
 
 def needed_role(asked: AnyLibraryRequest) -> Role:
     """Return the role that a request needs: deploying as active is promoting."""
+    if isinstance(asked, AskMayChange):
+        return NEEDED_ROLES[asked.action]
     if isinstance(asked, DeployVersion) and asked.stage is DeploymentStage.ACTIVE:
         return NEEDED_ROLES["promote"]
     return NEEDED_ROLES[asked.verb]

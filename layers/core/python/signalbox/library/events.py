@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from signalbox.contracts import EventType
 from signalbox.events import BusEvent
+from signalbox.wire import cut
 
 
 class _OfVersion(BusEvent):
@@ -77,3 +78,26 @@ class TrainingFailed(_OfVersion):
     type: ClassVar[EventType] = EventType.TRAINING_FAILED
     outcome: Literal["failed", "stopped", "refused"]
     reason: str
+
+
+class DeploymentChanged(BusEvent):
+    """A deployment took over, failed on its way, or was rolled back. Each happens once to a deployment.
+
+    version: of the model, as `name@number`. serves: what serves from now on; None if nothing does. why: in the words of whoever
+    asked, or the check that did not pass.
+    """
+
+    type: ClassVar[EventType] = EventType.DEPLOYMENT_CHANGED
+    deployment: str
+    version: str
+    stage: Literal["shadow", "active"]
+    state: Literal["healthy", "failed", "rolled_back"]
+    at: AwareDatetime
+    who: str
+    why: Annotated[str, cut(300)]
+    serves: str | None
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.deployment}:{self.state}"

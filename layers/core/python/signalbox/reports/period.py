@@ -22,9 +22,13 @@ FIRST_YEAR: Final = 2009
 
 
 class PeriodKind(StrEnum):
-    """The length of a period. It also decides the parts: a year is split into months, a month into days."""
+    """The length of a period. It also decides the parts: a year is split into months, a week and a month into days.
+
+    Reports are of days, months and years; a week is summarised only.
+    """
 
     DAY = "day"
+    WEEK = "week"
     MONTH = "month"
     YEAR = "year"
 
@@ -111,6 +115,15 @@ def parse_period(text: str, zone: str) -> ReportPeriod:
 def zone_of(account: TradingAccount) -> str:
     """Return the time zone whose days an account is reported in."""
     return "UTC" if account.rules is None else account.rules.time_zone
+
+
+def finished_week(at: datetime, zone: str) -> ReportPeriod | None:
+    """Return the week, from Monday, that ended the day before `at`; None if none ended then."""
+    today = at.astimezone(_zone(zone)).date()
+    if today.isoweekday() != 1:
+        return None
+    first = today - timedelta(days=7)
+    return ReportPeriod(f"{first:%G-W%V}", PeriodKind.WEEK, zone, first, today)
 
 
 def finished_periods(at: datetime, zone: str) -> tuple[ReportPeriod, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 from typing_extensions import override
 
 from signalbox.contracts import REVIEW_DELAY_SECONDS, EventType
@@ -287,3 +287,42 @@ class TargetReached(BusEvent):
     @override
     def event_id(self) -> str:
         return f"{self.type}:{self.account}:{self.phase}"
+
+
+MAX_CURVE_POINTS: Final = 240  # of a summary's picture
+
+
+class AccountSummarised(BusEvent):
+    """What a finished day or week was for an account: once for each, however often it is worked out.
+
+    The period is [start, end), in days of the account's own zone; `first` is its first date. net: change of equity without
+    transfers, after fees and funding. closed, won: trades that ended in it. fall: the deepest drawdown, None if there was none.
+    curve: minutes after `start` and the profit then, for the picture only. halt: the kill switch when it was written.
+    """
+
+    type: ClassVar[EventType] = EventType.ACCOUNT_SUMMARISED
+    account: AccountName
+    mode: str
+    currency: str
+    span: Literal["day", "week"]
+    first: date
+    start: AwareDatetime
+    end: AwareDatetime
+    opening_equity: Decimal
+    equity: Decimal
+    transfers: Decimal
+    net: Decimal
+    fees: Decimal
+    funding: Decimal
+    opened: Annotated[int, Field(ge=0)]
+    closed: Annotated[int, Field(ge=0)]
+    won: Annotated[int, Field(ge=0)]
+    fall: Decimal | None
+    fall_at: AwareDatetime | None
+    halt: HaltLevel | None
+    curve: Annotated[tuple[tuple[Annotated[int, Field(ge=0)], float], ...], Field(max_length=MAX_CURVE_POINTS)]
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.span}:{self.first.isoformat()}"

@@ -1,9 +1,9 @@
-"""Names the person in a chat to the orders API: a header that the bot signs for one request.
+"""Names the person in a chat to the orders API and the library API: a header that the bot signs for one request.
 
 The gateway verifies that the bot's function sent a request, not who typed it. So the bot names the person in a header and seals
-it with a key that only it and manage_orders read: over the person, the method, the path and the body of this one request, and an
-end a minute later. The person then needs their own role in the ledger like anybody, and is the one that is recorded. Without the
-header a request counts as the caller's own. Pure: keys and instants are arguments. Decision:
+it with a key that only it, manage_orders and library_api read: over the person, the method, the path and the body of this one
+request, and an end a minute later. The person then needs their own role in the ledger like anybody, and is the one that is
+recorded. Without the header a request counts as the caller's own. Pure: keys and instants are arguments. Decision:
 docs/decisions/0115-the-bot-names-a-person-under-a-seal.md.
 """
 

@@ -16,8 +16,7 @@ from typing_extensions import override
 
 from signalbox.access import Role
 from signalbox.chat.bot.people import CODE_VALID, ChatPerson, Invitation, People, PeopleBook
-from signalbox.chat.bot.ports import PendingCommand, PendingCommands
-from signalbox.trading.commands import COMMANDS
+from signalbox.chat.bot.ports import PendingCommand, PendingCommands, change_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -245,7 +244,7 @@ def _pending_of(token: str, item: Mapping[str, Any]) -> PendingCommand:
         token=token,
         user=int(item["user"]["N"]),
         chat=int(item["chat"]["N"]),
-        command=COMMANDS.validate_json(item["command"]["S"]),
+        command=change_of(item["command"]["S"]),
         expires_at=datetime.fromisoformat(item["expires_at"]["S"]),
         waits_for_second="waits_for_second" in item,
         approved_by=None if approved is None else int(approved["N"]),

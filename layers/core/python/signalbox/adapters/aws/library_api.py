@@ -1,6 +1,6 @@
 """The library over HTTP: one signed route for each verb, `POST /library/VERB` with a JSON object. A thin door.
 
-The caller is the IAM principal that the gateway verified, and the time is the gateway's. Errors are problem details (RFC 9457).
+The caller is as callers.py says, and the time is the gateway's. Errors are problem details (RFC 9457).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from pydantic import ValidationError
 
+from signalbox.adapters.aws.callers import UnsignedError, caller_of
 from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
 from signalbox.errors import SignalboxError
 from signalbox.inference.errors import BundleError
@@ -32,11 +33,13 @@ from signalbox.library.errors import (
 )
 from signalbox.observation.errors import ObservationRulesError, ObservationStateError, UnknownObservationError
 from signalbox.problems import MEDIA_TYPE, Problem, invalid_values, type_named
+from signalbox.signing import AcceptedKeys
 from signalbox.wire import WireError, checked, parse_object
 
 MAX_LIBRARY_BODY: Final = 16_384  # bytes; the longest request has under two thousand
 _STATUSES: Final[Mapping[type[SignalboxError], tuple[HTTPStatus, str]]] = {
     WireError: (HTTPStatus.BAD_REQUEST, "invalid-request"),
+    UnsignedError: (HTTPStatus.UNAUTHORIZED, "unsigned"),
     UnknownVersionError: (HTTPStatus.NOT_FOUND, "unknown-version"),
     LifecycleError: (HTTPStatus.CONFLICT, "illegal-step"),
     ApprovalRefusedError: (HTTPStatus.CONFLICT, "approval-refused"),
@@ -61,24 +64,13 @@ class LibraryService(Protocol):
         """Return the answer in JSON's types."""
 
 
-class UnnamedCallerError(SignalboxError):
-    """A request reached the function without a verified caller."""
-
-
-def library_api(service: LibraryService) -> APIGatewayHttpResolver:
-    """Return the routes for a library."""
+def library_api(service: LibraryService, person_keys: AcceptedKeys | None = None) -> APIGatewayHttpResolver:
+    """Return the routes for a library. person_keys: as of the orders API (trading_api.py)."""
     api = APIGatewayHttpResolver()
-
-    def caller() -> str:
-        authorizer = api.current_event.request_context.get("authorizer") or {}
-        who = (authorizer.get("iam") or {}).get("userArn")
-        if not who:
-            raise UnnamedCallerError("expected a request signed with an IAM identity")
-        return str(who)
 
     @api.post("/library/<verb>")
     def asked(verb: str) -> Response[str]:
-        who = caller()
+        who = caller_of(api, person_keys)
         text = body_text(api)
         facts = parse_object(text, max_bytes=MAX_LIBRARY_BODY) if text else {}
         if "verb" in facts:
@@ -87,10 +79,8 @@ def library_api(service: LibraryService) -> APIGatewayHttpResolver:
         return _replied(HTTPStatus.OK, service.answer(found, who, gateway_time(api)))
 
     def refused(error: SignalboxError) -> Response[str]:
-        status, name = next(
-            (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES),
-            (HTTPStatus.UNAUTHORIZED, "unsigned") if isinstance(error, UnnamedCallerError) else (HTTPStatus.CONFLICT, "refused"),
-        )
+        known = (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+        status, name = next(known, (HTTPStatus.CONFLICT, "refused"))
         return problem(status, name, str(error))
 
     def problem(status: HTTPStatus, name: str, detail: str, errors: Any = ()) -> Response[str]:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 MAX_ANSWER: Final = 6_291_456  # bytes, of an invocation
-_SILENT: Final = "The ledger does not answer. Try again in a minute; trading goes on by itself."
 _UNANSWERED: Final = (429, 500, 502, 503, 504)
 
 
@@ -55,13 +54,13 @@ class LedgerQuestions:
             answer = self.client.invoke(FunctionName=self.function, Payload=json.dumps(question).encode())
             body = answer["Payload"].read(MAX_ANSWER + 1)
         except (ClientError, BotoCoreError, OSError) as error:
-            raise BotLedgerSilentError(_SILENT) from error
+            raise BotLedgerSilentError from error
         if "FunctionError" in answer:  # its own log says what; a database that is down above all
-            raise BotLedgerSilentError(_SILENT)
+            raise BotLedgerSilentError
         try:
             found = LedgerAnswer.model_validate(parse(body, max_bytes=MAX_ANSWER))
         except (WireError, ValueError) as error:
-            raise BotLedgerSilentError(_SILENT) from error
+            raise BotLedgerSilentError from error
         if found.refused is not None:
             raise BotLedgerError(found.refused)
         return found.found
@@ -69,7 +68,7 @@ class LedgerQuestions:
 
 @dataclass(frozen=True)
 class SignedOrders:
-    """Sends requests to the orders API in the name of a person. via: the address to call if it differs from `url`."""
+    """Sends requests to the orders API or the library API in the name of a person. via: the address to call if not `url`."""
 
     url: str
     region: str
@@ -93,7 +92,7 @@ class SignedOrders:
         try:
             answer = self.pool.request(method, f"{self.via or self.url}{path}", headers=sent, body=content)
         except urllib3.exceptions.HTTPError as error:
-            raise BotLedgerSilentError(_SILENT) from error
+            raise BotLedgerSilentError from error
         try:
             found = parse_object(answer.data)
         except WireError:
@@ -101,20 +100,22 @@ class SignedOrders:
         if 200 <= answer.status < 300:
             return found
         if answer.status in _UNANSWERED:
-            raise BotLedgerSilentError(_SILENT)
+            raise BotLedgerSilentError
         problem = read_problem(found)
         if problem is None:
-            raise BotLedgerError(f"The orders API refused the request (HTTP {answer.status}).")
+            raise BotLedgerError(f"The API refused the request (HTTP {answer.status}).")
         raise BotLedgerError(in_words(problem.errors) or problem.detail or problem.title)
 
 
 @dataclass(frozen=True)
 class RemoteLedger(BotLedger):
-    """The ledger in the name of one person, for one update."""
+    """The ledger in the name of one person, for one update. is_late: whether there is no time left to wait for an answer."""
 
     who: str
     questions: LedgerQuestions
     orders: SignedOrders
+    library_api: SignedOrders
+    is_late: Callable[[], bool] = lambda: False
 
     @override
     def accounts(self) -> Sequence[ConfigurationDocument]:
@@ -158,7 +159,13 @@ class RemoteLedger(BotLedger):
         found = self.orders.call(self.who, request.method, request.path, request.body)
         return cast("AccountDocument", found) if request.answers_account else self.account(command.account)
 
+    @override
+    def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return self.library_api.call(self.who, "POST", f"/library/{verb}", facts)
+
     def _ask(self, kind: str, **facts: Any) -> Any:
+        if self.is_late():
+            raise BotLedgerSilentError
         return self.questions.ask({"kind": kind, "who": self.who, **facts})
 
 

@@ -19,24 +19,23 @@ from typing import Any, Final, Protocol
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from pydantic import TypeAdapter, ValidationError
 
+from signalbox.adapters.aws.callers import caller_of
 from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
 from signalbox.adapters.aws.trading_problems import (
     PROBLEM_TYPES,
     InvalidRequestError,
     NoRouteError,
-    UnsignedError,
     problem_for,
 )
 from signalbox.errors import SignalboxError
 from signalbox.orders.messages import AccountName
 from signalbox.problems import MEDIA_TYPE, InvalidValue, invalid_values, pointer_to
-from signalbox.signing import AcceptedKeys, SealError
+from signalbox.signing import AcceptedKeys
 from signalbox.trading.access import Access, GrantAccess, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
 from signalbox.trading.documents import AccessDocument, AccountsDocument, OrderAnswerDocument, RoleDocument
 from signalbox.trading.errors import AccountNameError, CommandError
-from signalbox.trading.person_seal import HEADER, SealedRequest, open_person
 from signalbox.trading.service import AccountOutcome, ReadinessReport
 from signalbox.trading.state import AccountState
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
@@ -88,7 +87,7 @@ def trading_api(  # noqa: C901 - one route each
     person_keys: the bot's, with which it names a person; without them every request that names one is refused.
     """
     api = APIGatewayHttpResolver()
-    principal = partial(_principal, api, person_keys)
+    principal = partial(caller_of, api, person_keys)
 
     def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:
         now = gateway_time(api)
@@ -198,24 +197,6 @@ def _one(*places: Mapping[str, Any]) -> dict[str, Any]:
             if found.setdefault(key, value) != value:
                 raise _contradiction(key)
     return found
-
-
-def _principal(api: APIGatewayHttpResolver, person_keys: AcceptedKeys | None) -> str:
-    authorizer = api.current_event.request_context.get("authorizer") or {}
-    who = (authorizer.get("iam") or {}).get("userArn")
-    if not who:
-        raise UnsignedError("expected a request signed with an IAM identity")
-    named = api.current_event.headers.get(HEADER)
-    if named is None:
-        return str(who)
-    if person_keys is None:
-        raise UnsignedError("this function has no key of the bot, so it accepts no request that the bot makes for a person")
-    event = api.current_event
-    try:
-        request = SealedRequest(event.http_method, event.raw_path, (event.decoded_body or "").encode())
-        return open_person(named, request, person_keys, gateway_time(api))
-    except (SealError, ValueError) as error:
-        raise UnsignedError(str(error)) from error
 
 
 def _named(account: str) -> str:

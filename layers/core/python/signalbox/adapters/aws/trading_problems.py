@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from signalbox.adapters.aws.callers import UnsignedError
 from signalbox.errors import SignalboxError
 from signalbox.orders.errors import OrderError
 from signalbox.problems import InvalidValue, Problem, in_words, type_named
@@ -22,10 +23,6 @@ from signalbox.trading.errors import (
     UnpricedError,
 )
 from signalbox.wire import WireError
-
-
-class UnsignedError(SignalboxError):
-    """The request has no verified IAM identity."""
 
 
 class InvalidRequestError(SignalboxError):

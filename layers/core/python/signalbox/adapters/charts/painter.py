@@ -1,4 +1,7 @@
-"""Draws a signal as candles with its levels, as large as a phone shows it. matplotlib is imported with the first chart."""
+"""Draws a signal as candles with its levels, and an account's profit as a line, as large as a phone shows it.
+
+matplotlib is imported with the first chart.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.alerts.alert import SignalChart
+from signalbox.alerts.alert import AlertChart, ProfitChart, SignalChart
 from signalbox.alerts.signals import CHART_MINUTES
 from signalbox.chat.bot.ports import ChartUnavailableError, RecentPrices
 from signalbox.errors import SignalboxError
@@ -35,8 +38,13 @@ class MatplotlibPainter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def paint(self, chart: SignalChart) -> bytes:
+    def paint(self, chart: AlertChart) -> bytes:
         """Return a PNG of 1080 by 720 pixels. Raises ChartError."""
+        if isinstance(chart, ProfitChart):
+            if len(chart.points) < 2:
+                raise ChartError(f"{chart.title}: expected at least two points, got {len(chart.points)}")
+            with self._lock:
+                return _profit_png(chart)
         candles = candles_of(chart.candles)
         if not len(candles):
             raise ChartError(f"{chart.title}: expected candles, got none")
@@ -95,14 +103,33 @@ def _prices_png(chart: RecentPrices, candles: NDArray[np.float64], minutes: int)
     return _saved(figure, axes, (".", ","))
 
 
-def _drawn(title: str, candles: NDArray[np.float64], minutes: int) -> tuple[Any, Any]:
-    """Return a figure and its axes with the candles."""
+def _profit_png(chart: ProfitChart) -> bytes:
+    figure, axes = _empty(chart.title)
+    minutes, profit = np.array(chart.points, dtype=np.float64).T
+    colour = _UP if profit[-1] >= 0 else _DOWN
+    axes.plot(minutes, profit, color=colour, linewidth=1.6)
+    axes.fill_between(minutes, profit, 0, color=colour, alpha=0.12, linewidth=0)
+    axes.axhline(0, color=_INK, linewidth=0.8)
+    axes.set_xlim(minutes[0], max(minutes[-1], minutes[0] + 1))
+    _clock(axes, chart.start, chart.zone)
+    return _saved(figure, axes, chart.signs)
+
+
+def _empty(title: str) -> tuple[Any, Any]:
+    """Return a figure and its axes with a title."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second that most alerts do not need
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor=_PAPER)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.04, 0.09, 0.80, 0.82))
+    axes.set_title(title, loc="left", fontsize=11, color=_INK)
+    return figure, axes
+
+
+def _drawn(title: str, candles: NDArray[np.float64], minutes: int) -> tuple[Any, Any]:
+    """Return a figure and its axes with the candles."""
+    figure, axes = _empty(title)
     middle, half = candles[:, 0] + minutes / 2, minutes * 0.38
     rises = candles[:, 4] >= candles[:, 1]
     for up, colour in ((True, _UP), (False, _DOWN)):
@@ -110,7 +137,6 @@ def _drawn(title: str, candles: NDArray[np.float64], minutes: int) -> tuple[Any,
         axes.vlines(at, part[:, 3], part[:, 2], colors=colour, linewidth=1)
         low, high = np.minimum(part[:, 1], part[:, 4]), np.maximum(part[:, 1], part[:, 4])
         axes.bar(at, high - low, bottom=low, width=2 * half, color=colour, linewidth=0.8, edgecolor=colour)
-    axes.set_title(title, loc="left", fontsize=11, color=_INK)
     return figure, axes
 
 

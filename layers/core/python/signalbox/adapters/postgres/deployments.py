@@ -1,7 +1,8 @@
 """Deployments on PostgreSQL (`library.ports.DeploymentBook`).
 
 Every change takes the slot's advisory lock, so that two requests meet here and not in the rows; partial unique indexes refuse
-what would slip through. A state changes with its event in one transaction. What a rollback needs is read by columns, so that
+what would slip through. A state changes with its row of events, and what people are
+alerted of goes into the outbox, in one transaction. What a rollback needs is read by columns, so that
 a manifest or a row that nobody can read any more does not stand in its way.
 """
 
@@ -9,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, Literal, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.library.deployments import (
     DeploymentState,
     LibraryDeployment,
@@ -28,6 +30,7 @@ from signalbox.library.errors import (
     DeploymentStateError,
     UnknownVersionError,
 )
+from signalbox.library.events import DeploymentChanged
 from signalbox.signals.signal import DeploymentStage
 
 _COLUMNS: Final[LiteralString] = """
@@ -138,7 +141,11 @@ class PostgresDeployments:
             if before is not None:
                 ends = DeploymentState.SUPERSEDED if one.restores is None else DeploymentState.ROLLED_BACK
                 reason = None if one.restores is None else one.why
-                _save(connection, moved(before, ends, at, reason), one.who, f"{one.name} took over: {one.why}")
+                ended = _save(connection, moved(before, ends, at, reason), one.who, f"{one.name} took over: {one.why}")
+                if ended.state is DeploymentState.ROLLED_BACK:
+                    _announce(connection, ended, "rolled_back", one.who, one.why, serves=one.name)
+                    return _save(connection, found, ITSELF, why)  # one alert: it names what serves again
+            _announce(connection, found, "healthy", one.who, one.why, serves=found.name)
             return _save(connection, found, ITSELF, why)
 
     def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
@@ -235,7 +242,33 @@ def _save(
 ) -> LibraryDeployment:
     connection.execute(_UPDATE, (one.state.value, one.changed_at, one.missed, one.reason, one.name))
     _log(connection, one, missed_cycle or one.changed_at, who, why, missed_cycle=missed_cycle)
+    if one.state is DeploymentState.FAILED:
+        current = _slot(connection, one.group).current
+        _announce(connection, one, "failed", who, one.reason or why, serves=None if current is None else current.name)
     return one
+
+
+def _announce(
+    connection: Connection,
+    one: LibraryDeployment,
+    state: Literal["healthy", "failed", "rolled_back"],
+    who: str,
+    why: str,
+    *,
+    serves: str | None,
+) -> None:
+    version = f"{one.version.entity.name}@{one.version.number}"
+    event = DeploymentChanged(
+        deployment=one.name,
+        version=version,
+        stage=one.stage.value,
+        state=state,
+        at=one.changed_at,
+        who=who,
+        why=why,
+        serves=serves,
+    )
+    insert_event(connection, event, one.changed_at)
 
 
 def _log(

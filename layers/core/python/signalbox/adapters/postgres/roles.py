@@ -248,8 +248,10 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 update=("sha256", "size", "published_at", "made_at", "made_from"),
             ),
             "report_marks": Rights(select=True, insert=("account", "booked", "at"), update=("booked", "at")),
+            "outbox": OUTBOX,
         },
         {"bookings": ("USAGE", "SELECT")},
+        emits=emitted_by(Function.PUBLISH_REPORTS),
     ),
     DatabaseRole(
         database_user(Function.REGISTER_MODEL),

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from signalbox.chat.bot.conversation import MAX_DATA, Answer, Button, answer_of
+from signalbox.chat.bot.words import WORDS, BotWords
 from signalbox.chat.words import clock
 
 ROWS: Final = 12  # of a page
@@ -75,7 +76,7 @@ def is_current(place: ListPage, now: datetime) -> bool:
     return now - TURNED_WITHIN <= place.at <= now
 
 
-def page_answer(found: Listing, place: ListPage) -> Answer:
+def page_answer(found: Listing, place: ListPage, words: BotWords = WORDS) -> Answer:
     """Return a page with the buttons to its neighbours; a page behind the last is the last.
 
     place.mark: of the rows that were shown before, empty if none were.
@@ -85,26 +86,27 @@ def page_answer(found: Listing, place: ListPage) -> Answer:
     shown: Sequence[str] = found.rows[first : first + ROWS]
     title = found.title
     if found.pages > 1:
-        title += f" ({first + 1} to {first + len(shown)}, page {page + 1} of {found.pages})"
+        facts = {"first": str(first + 1), "last": str(first + len(shown)), "page": str(page + 1), "pages": str(found.pages)}
+        title += f" ({words.say('page.of', **facts)})"
     stale = place.mark not in {"", found.mark}
-    note = [f"The list has changed since you opened it at {clock(place.at)}; this is the page as it is now."] if stale else []
+    note = [words.say("page.changed", time=clock(place.at))] if stale else []
     buttons = []
-    for label, to in (("Newer", page - 1), ("Older", page + 1)):
+    for label, to in (("button.newer", page - 1), ("button.older", page + 1)):
         data = data_of(ListPage(place.typed, place.at, to, found.mark)) if 0 <= to < found.pages else None
         if data is not None:
-            buttons.append(Button(label, data))
+            buttons.append(Button(words.say(label), data))
     refresh = RUN + place.typed
     if len(refresh.encode(errors="surrogatepass")) <= MAX_DATA:
-        buttons.append(Button("Refresh", refresh))
+        buttons.append(Button(words.say("button.refresh"), refresh))
     unturned = found.pages > 1 and not any(one.data.startswith(PAGE) for one in buttons)
-    more = ["The rest does not fit a button: ask for a shorter period."] if unturned else []
+    more = [words.say("page.rest")] if unturned else []
     return answer_of("\n".join([*note, title, *shown, *more]), buttons=tuple(buttons))
 
 
-def too_old(place: ListPage) -> Answer:
+def too_old(place: ListPage, words: BotWords = WORDS) -> Answer:
     """Return what a button of an old list gets: the list can be asked for again."""
-    button = Button("Refresh", RUN + place.typed)
-    return answer_of(f"That list is of {clock(place.at)} and is not turned any more.", buttons=(button,))
+    button = Button(words.say("button.refresh"), RUN + place.typed)
+    return answer_of(words.say("page.old", time=clock(place.at)), buttons=(button,))
 
 
 def _written(number: int) -> str:

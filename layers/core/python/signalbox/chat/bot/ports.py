@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
+from pydantic import Field, TypeAdapter
+
+from signalbox.access import Role
 from signalbox.errors import SignalboxError
+from signalbox.frozen import FrozenModel
 from signalbox.portfolio.account import EquitySnapshot
-from signalbox.signals.signal import Signal
-from signalbox.trading.commands import AnyCommand
+from signalbox.signals.signal import DeploymentStage, Signal
+from signalbox.trading.commands import COMMANDS, AnyCommand
 from signalbox.trading.documents import AccountDocument, ConfigurationDocument, OrderDocument, ReadinessDocument
 from signalbox.trading.questions import BarRow
 from signalbox.trading.state import Trade
+from signalbox.wire import parse_object
+
+SILENT: Final = "The ledger does not answer. Try again in a minute; trading goes on by itself."
+_VERB: Final = "verb"  # a change of a model has one, a command of an account has a kind
+
+
+class DeployModel(FrozenModel):
+    """Deploys a version, such as dir60@3. The request of library.commands, which the bot cannot import: it loads models."""
+
+    verb: Literal["deploy"] = "deploy"
+    request_id: str
+    why: str
+    version: str
+    stage: DeploymentStage
+
+
+class RollBackModel(FrozenModel):
+    """Goes back to an earlier deployment: the previous one, or the one with this number."""
+
+    verb: Literal["rollback"] = "rollback"
+    request_id: str
+    why: str
+    to: int | None = None
+
+
+ModelChange: TypeAlias = DeployModel | RollBackModel
+BotChange: TypeAlias = AnyCommand | ModelChange  # of an account, or of the model that decides
+_MODEL_CHANGES: Final[TypeAdapter[ModelChange]] = TypeAdapter(Annotated[ModelChange, Field(discriminator=_VERB)])
+
+
+def change_of(text: str) -> BotChange:
+    """Read a change that was written as JSON. Raises pydantic.ValidationError, WireError."""
+    return _MODEL_CHANGES.validate_json(text) if _VERB in parse_object(text) else COMMANDS.validate_json(text)
+
+
+def role_for(change: ModelChange) -> Role:
+    """Return the role that a change needs, as the library asks for it too: what makes a model active is an owner's."""
+    is_active = isinstance(change, DeployModel) and change.stage is DeploymentStage.ACTIVE
+    return Role.OWNER if is_active else Role.OPERATOR
 
 
 class BotLedgerError(SignalboxError):
@@ -22,6 +65,9 @@ class BotLedgerError(SignalboxError):
 
 class BotLedgerSilentError(BotLedgerError):
     """The ledger did not answer in time. Whether a command was carried out is unknown; it is safe to give it again."""
+
+    def __init__(self, text: str = SILENT) -> None:
+        super().__init__(text)
 
 
 class ChartUnavailableError(SignalboxError):
@@ -77,6 +123,9 @@ class BotLedger(Protocol):
     def command(self, command: AnyCommand) -> AccountDocument:
         """Carry out a command once for its request id; return the account after it."""
 
+    def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the library's answer to a question or a change (library.commands), in JSON's types."""
+
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
@@ -89,7 +138,7 @@ class PendingCommand:
     token: str
     user: int
     chat: int
-    command: AnyCommand
+    command: BotChange
     expires_at: datetime
     waits_for_second: bool = False
     approved_by: int | None = None

@@ -13,6 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from signalbox.access import Role
+from signalbox.chat.bot.words import WORDS, BotWords
 from signalbox.errors import SignalboxError
 
 MAX_TEXT: Final = 4096  # characters of a message, as Telegram limits them
@@ -21,6 +22,8 @@ _PERIOD: Final = re.compile(r"([1-9][0-9]{0,2})([hd])")
 _PERIODS: Final = MappingProxyType({"day": 1, "week": 7, "month": 30, "year": 365})
 _ZONE: Final = re.compile(r"[A-Za-z]{2,20}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _ORDER: Final = re.compile(r"[0-9a-z]{32}")
+_MODEL: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}(\.[0-9]{1,9}\.[0-9]{1,9})?)?")  # as the library names it
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _CODE: Final = re.compile(r"[0-9a-f]{16}")
 _HOURS: Final = re.compile(r"([1-9][0-9]{0,2})h?", re.ASCII)
 MOST_HOURS: Final = 168  # of a chart: what the ledger gives of bars in one answer
@@ -31,7 +34,18 @@ _HIDDEN: Final = re.compile(
 
 
 class BotInputError(SignalboxError):
-    """The typed command cannot be carried out. BotInputError > UnknownCommandError. The text says what to type instead."""
+    """The typed command cannot be carried out. BotInputError > UnknownCommandError. The text says what to type instead.
+
+    key, values: of the bot's texts.
+    """
+
+    def __init__(self, key: str, **values: str) -> None:
+        super().__init__(WORDS.say(key, **values))
+        self._key, self._values = key, values
+
+    def text(self, words: BotWords) -> str:
+        """Return the text in a language."""
+        return words.say(self._key, **self._values)
 
 
 class UnknownCommandError(BotInputError):
@@ -50,6 +64,10 @@ class ArgumentKind(StrEnum):
     ZONE = "ZONE"  # of a person's times, as in Europe/Prague
     HOURS = "HOURS"  # of a chart, 1 to 168
     CODE = "CODE"  # of a command that waits for a second person
+    MODEL = "MODEL"  # a version of one: its newest, MODEL@NUMBER or MODEL@1.2.0
+    OTHER = "OTHER"  # another version
+    STAGE = "STAGE"  # of a deployment: shadow or active
+    NUMBER = "NUMBER"  # of a deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +106,9 @@ _SYMBOL: Final = Argument(ArgumentKind.SYMBOL)
 _PERIOD_OF: Final = Argument(ArgumentKind.PERIOD)
 _REASON: Final = Argument(ArgumentKind.REASON, is_required=True)
 _VIEWER, _OPERATOR, _OWNER = Role.VIEWER, Role.OPERATOR, Role.OWNER
+_VERSION: Final = Argument(ArgumentKind.MODEL, is_required=True)
 _MODES: Final = ("live", "paper")
+_STAGES: Final = ("shadow", "active")
 COMMANDS: Final = (
     BotCommand("start", _VIEWER, (), "Say who you are to the bot, and what it can do.", "/start"),
     BotCommand("help", _VIEWER, (), "List the commands you may give.", "/help"),
@@ -111,6 +131,15 @@ COMMANDS: Final = (
         "/chart BTC 48",
     ),
     BotCommand("models", _VIEWER, (), "The models that decided in the last 24 hours, and what they issued.", "/models"),
+    BotCommand("model", _VIEWER, (_VERSION,), "A version of a model: its state, gates and decisions.", "/model dir60@3"),
+    BotCommand(
+        "compare",
+        _VIEWER,
+        (_VERSION, Argument(ArgumentKind.OTHER, is_required=True)),
+        "What two versions of a model differ in.",
+        "/compare dir60@2 dir60@3",
+    ),
+    BotCommand("version", _VIEWER, (), "The stage of this bot, and the model that decides.", "/version"),
     BotCommand("risk", _VIEWER, (_ACCOUNT,), "How much of each loss limit is left, and what stops trading.", "/risk"),
     BotCommand("balance", _VIEWER, (_ACCOUNT,), "Cash, balance and equity.", "/balance"),
     BotCommand("positions", _VIEWER, (_ACCOUNT,), "What the account holds, with stops and targets.", "/positions"),
@@ -127,6 +156,7 @@ COMMANDS: Final = (
     BotCommand("daily", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 24 hours.", "/daily"),
     BotCommand("weekly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 7 days.", "/weekly"),
     BotCommand("monthly", _VIEWER, (_ACCOUNT,), "Profit and loss of the last 30 days.", "/monthly"),
+    BotCommand("calendar", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Profit and loss of each day.", "/calendar month"),
     BotCommand("stats", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Hit rate, profit factor and largest fall of a period.", "/stats month"),
     BotCommand("performance", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Profit and loss of each symbol.", "/performance month"),
     BotCommand("costs", _VIEWER, (_ACCOUNT, _PERIOD_OF), "Fees and funding of a period.", "/costs week"),
@@ -150,6 +180,22 @@ COMMANDS: Final = (
         (_ACCOUNT, Argument(ArgumentKind.SYMBOL, is_required=True)),
         "Close a position at the market.",
         "/close BTC",
+        asks=True,
+    ),
+    BotCommand(
+        "deploy",
+        _OPERATOR,
+        (_VERSION, Argument(ArgumentKind.STAGE), _REASON),
+        "Deploy a version of a model, as shadow unless you say active.",
+        "/deploy dir60@3 shadow better on the holdout",
+        asks=True,
+    ),
+    BotCommand(
+        "rollback",
+        _OPERATOR,
+        (Argument(ArgumentKind.NUMBER), _REASON),
+        "Take back the model that decides, or one on its way.",
+        "/rollback too many signals",
         asks=True,
     ),
     BotCommand(
@@ -185,6 +231,10 @@ class Invocation:
     zone: str = ""
     hours: int = 0
     code: str = ""
+    model: str = ""
+    other: str = ""
+    stage: str = ""
+    number: int | None = None
 
 
 def parse(
@@ -197,17 +247,15 @@ def parse(
     run nor suggested.
     """
     if len(text) > MAX_TEXT:
-        raise BotInputError(f"That message has {len(text)} characters; at most {MAX_TEXT} are read.")
+        raise BotInputError("input.too_long", length=str(len(text)), most=str(MAX_TEXT))
     if hidden := _HIDDEN.search(text):
-        raise BotInputError(
-            f"Character {hidden.start() + 1} is invisible (U+{ord(hidden[0]):04X}). Please type the command again."
-        )
+        raise BotInputError("input.hidden", place=str(hidden.start() + 1), code=f"U+{ord(hidden[0]):04X}")
     words = text.split()
     if not words or not words[0].startswith("/"):
         return None
     named = _COMMAND.fullmatch(words[0])
     if named is None:
-        raise UnknownCommandError("That is not a command. /help lists those there are.")
+        raise UnknownCommandError("input.no_command")
     if named[2] and named[2].lower() != bot_name.lower():
         return None  # of another bot in the same group
     name = named[1].lower()
@@ -215,9 +263,9 @@ def parse(
     if command is None or not role.includes(command.role):
         known = [one.name for one in COMMANDS if role.includes(one.role)]
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        raise UnknownCommandError(
-            f"There is no command /{name}. " + (f"Did you mean /{near[0]}?" if near else "/help lists all.")
-        )
+        if near:
+            raise UnknownCommandError("input.near", name=name, near=near[0])
+        raise UnknownCommandError("input.unknown", name=name)
     names_symbol = any(one.kind is ArgumentKind.SYMBOL for one in command.arguments)
     return _filled(command, words[1:], accounts, symbols() if names_symbol else ())
 
@@ -230,20 +278,24 @@ def _filled(command: BotCommand, words: list[str], accounts: Sequence[str], symb
         if argument.kind is ArgumentKind.REASON:
             found["reason"], left = " ".join(left), []
             if not 3 <= len(found["reason"]) <= 200:
-                raise BotInputError(f"Say why, in 3 to 200 characters: {command.usage}, for example {command.example}")
+                raise BotInputError("input.say_why", usage=command.usage, example=command.example)
             continue
         value = _read(argument.kind, left[0], accounts, symbols) if left else None
         if value is not None:
             found[argument.kind.value.lower()] = value
             left.pop(0)
         elif argument.is_required:
-            raise BotInputError(_missing(command, argument, left, symbols))
+            if not left:
+                raise BotInputError("input.missing", what=argument.kind.value, usage=command.usage, example=command.example)
+            raise _not_understood(command, left[0], (), symbols)
     if left:
-        raise BotInputError(_not_understood(command, left[0], accounts, symbols))
+        raise _not_understood(command, left[0], accounts, symbols)
     return Invocation(command, **found)
 
 
-def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str | int | timedelta | None:  # noqa: PLR0911 - a kind a line
+def _read(  # noqa: C901, PLR0911 - a kind a line
+    kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Sequence[str]
+) -> str | int | timedelta | None:
     """Return the value of a word for an argument, None if it does not fit."""
     match kind:
         case ArgumentKind.ACCOUNT:
@@ -262,6 +314,12 @@ def _read(kind: ArgumentKind, word: str, accounts: Sequence[str], symbols: Seque
             return None if hours is None or int(hours[1]) > MOST_HOURS else int(hours[1])
         case ArgumentKind.CODE:
             return word if _CODE.fullmatch(word) else None
+        case ArgumentKind.MODEL | ArgumentKind.OTHER:
+            return word if _MODEL.fullmatch(word) else None
+        case ArgumentKind.STAGE:
+            return word.lower() if word.lower() in _STAGES else None
+        case ArgumentKind.NUMBER:
+            return int(word) if _NUMBER.fullmatch(word) else None
         case ArgumentKind.MODE:
             return word.lower() if word.lower() in _MODES else None
         case _:
@@ -278,21 +336,19 @@ def _zone(word: str) -> str | None:
         return None
 
 
-def _missing(command: BotCommand, argument: Argument, left: list[str], symbols: Sequence[str]) -> str:
-    if left:
-        return _not_understood(command, left[0], (), symbols)
-    return f"{argument.kind.value} is missing: {command.usage}, for example {command.example}"
-
-
-def _not_understood(command: BotCommand, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> str:
-    """Return what a word could have been: the names there are, and how the command is typed."""
+def _not_understood(command: BotCommand, word: str, accounts: Sequence[str], symbols: Sequence[str]) -> BotInputError:
+    """Return the error that says what a word could have been: the names there are, and how the command is typed."""
     kinds = {one.kind for one in command.arguments}
     choices = [
         *(accounts if ArgumentKind.ACCOUNT in kinds else ()),
         *(symbols if ArgumentKind.SYMBOL in kinds else ()),
         *(_MODES if ArgumentKind.MODE in kinds else ()),
-        *((f"1 to {MOST_HOURS} hours",) if ArgumentKind.HOURS in kinds else ()),
+        *((f"1-{MOST_HOURS}h",) if ArgumentKind.HOURS in kinds else ()),
         *(("24h", "7d", *_PERIODS) if ArgumentKind.PERIOD in kinds else ()),
     ]
-    known = f" There is {', '.join(choices)}." if choices else ""
-    return f"{word[:40]!r} is not understood.{known} Type {command.usage}, for example {command.example}"
+    facts = {"word": repr(word[:40]), "usage": command.usage, "example": command.example}
+    return (
+        BotInputError("input.choices", choices=", ".join(choices), **facts)
+        if choices
+        else BotInputError("input.not_understood", **facts)
+    )

@@ -1,0 +1,140 @@
+"""Models in the bot: asked and changed in the person's own name, shown before, once, and by two where owners require it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.access import Role
+from signalbox.adapters.aws.chat_table import _pending_item, _pending_of
+from signalbox.chat.bot.confirmation import MODELS, two_people_of
+from signalbox.chat.bot.models import facts_of
+from signalbox.chat.bot.ports import DeployModel, PendingCommand, RollBackModel, change_of, role_for
+from signalbox.library.commands import DeployVersion, RollBackDeployment, needed_role, parse_library_request
+from signalbox.signals.signal import DeploymentStage
+from signalbox.trading.commands import HaltTrading
+from tests.unit.chat.bot.test_bot import ANNA, BEN, CHAT, World, text_of, yes
+from tests.unit.trading.market import START
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.roles[ANNA] = Role.OWNER
+    return world
+
+
+def test_a_deployment_is_shown_before_it_is_asked_for_and_asked_for_once(world: World) -> None:
+    asked = world.type("/deploy dir60 better on the holdout")
+    shown = text_of(asked)
+    assert "Deploy dir60@3 as shadow: better on the holdout" in shown  # the newest version, by its number
+    assert "dir60-v2 (dir60@2, active) decides until the new one has decided a cycle" in shown
+    assert "its gates did not pass: G3 fail: 0.08" in shown
+    assert world.models.changes == {}
+    done = text_of(world.press(yes(asked)))
+    assert done == "✅ Asked for: dir60-v3 (dir60@3, shadow) is pending. It decides after the next cycle."
+    assert "used up or expired" in text_of(world.press(yes(asked)))
+    ((who, change),) = world.models.changes.values()
+    assert (who, change.why) == (f"telegram:{ANNA}", "better on the holdout")
+    assert isinstance(change, DeployVersion)
+    assert (change.version, change.stage) == ("dir60@3", DeploymentStage.SHADOW)
+
+
+@pytest.mark.parametrize(("typed", "to"), [("/rollback too many signals", None), ("/rollback 2 too many signals", 2)])
+def test_a_rollback_names_where_it_goes_and_reads_no_version(world: World, typed: str, to: int | None) -> None:
+    world.press(yes(world.type(typed)))
+    ((_, change),) = world.models.changes.values()
+    assert isinstance(change, RollBackDeployment)
+    assert (change.to, change.why) == (to, "too many signals")
+
+
+def test_who_may_not_deploy_is_told_and_nothing_is_asked_for(world: World) -> None:
+    assert "There is no command /deploy" in text_of(world.type("/deploy dir60@3 better", user=BEN))
+    world.roles[ANNA] = Role.OPERATOR
+    assert text_of(world.type("/deploy dir60@3 active better")) == "An owner deploys as active. Nothing was changed."
+    world.models.roles[f"telegram:{ANNA}"] = Role.VIEWER  # operator of the bot, viewer of the library
+    assert "needs the role operator" in text_of(world.press(yes(world.type("/deploy dir60@3 better"))))
+    assert world.models.changes == {}
+
+
+def test_a_lost_answer_leaves_the_button_and_the_same_request(world: World) -> None:
+    asked = world.type("/rollback too many signals")
+    world.ledgers[ANNA].is_silent = True
+    unknown = world.press(yes(asked))
+    assert "Whether it was done is unknown" in text_of(unknown)
+    world.ledgers[ANNA].is_silent = False
+    assert "✅" in text_of(world.press(yes(unknown)))
+    assert len(world.models.changes) == 1
+
+
+def test_an_active_model_takes_two_owners_if_any_account_does(world: World) -> None:
+    world.two_people.add(MODELS)
+    world.roles[BEN] = Role.OWNER
+    asked = world.type("/deploy dir60@3 active better")
+    assert "Then another owner has 3 minutes to approve it: the library needs two people." in text_of(asked)
+    waiting = world.press(yes(asked))
+    assert "Nothing has happened yet" in text_of(waiting)
+    assert waiting is not None
+    approve = waiting.buttons[0].data
+    assert "You asked for it" in text_of(world.press(approve))
+    assert "needs the role owner" in text_of(world.press(approve, user=BEN))  # of the bot alone
+    assert world.models.changes == {}
+    world.models.roles[f"telegram:{BEN}"] = Role.OWNER
+    done = world.press(approve, user=BEN)
+    assert f"Asked for by telegram:{ANNA}, approved by telegram:{BEN}." in text_of(done)
+    ((request_id, (who, change)),) = world.models.changes.items()
+    assert (who, request_id.endswith(f"-by-{BEN}"), isinstance(change, DeployVersion)) == (f"telegram:{ANNA}", True, True)
+    shadow = world.press(yes(world.type("/deploy dir60@3 shadow better")))
+    assert "✅" in text_of(shadow)  # decides nothing that is traded
+
+
+@pytest.mark.parametrize(
+    ("setting", "two"), [(None, False), ([], False), (["paper-25k"], True), (["*"], True), ("paper-25k", True)]
+)
+def test_the_setting_of_accounts_says_whether_a_model_takes_two(setting: object, two: bool) -> None:
+    assert two_people_of(setting)(MODELS) is two
+
+
+def test_questions_are_answered(world: World) -> None:
+    model = text_of(world.type("/model dir60@3"))
+    assert model.splitlines()[0] == "dir60@3 (1.3.0), approved"
+    assert "training 2026-11-01 12:00 UTC: G0 pass, G3 fail" in model
+    assert "evaluation.figures.hit_rate: 0.51 → 0.53" in text_of(world.type("/compare dir60@2 dir60@3"))
+    assert "decides now: dir60-v2 (dir60@2, active) since 2026-11-01 12:00 UTC" in text_of(world.type("/version"))
+
+
+@pytest.mark.parametrize("typed", ["/model ../x", "/model DIR60", "/compare dir60@2", "/deploy dir60@x y zzz", "/rollback 2"])
+def test_what_names_no_version_is_said_in_words(world: World, typed: str) -> None:
+    assert "for example" in text_of(world.type(typed))
+    assert world.models.changes == {}
+
+
+_IDS = st.from_regex(r"[a-z0-9][a-z0-9-]{3,30}", fullmatch=True)
+_PROSE = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=200)
+
+
+_MODEL_CHANGES = st.one_of(
+    st.builds(DeployModel, request_id=_IDS, why=_PROSE, version=st.just("dir60@3"), stage=st.sampled_from(list(DeploymentStage))),
+    st.builds(RollBackModel, request_id=_IDS, why=_PROSE, to=st.none() | st.integers(1, 10**9)),
+)
+_HALTS = st.builds(
+    HaltTrading, account=st.just("paper-25k"), request_id=_IDS, requested_at=st.just(START), why=st.just("news"),
+    level=st.just("HALT"),
+)  # fmt: skip
+
+
+@given(change=_MODEL_CHANGES | _HALTS)
+def test_a_waiting_change_is_kept_as_it_is(change: DeployModel | RollBackModel | HaltTrading) -> None:
+    waiting = PendingCommand("t", ANNA, CHAT, change, START + timedelta(seconds=60))
+    assert _pending_of("t", _pending_item(waiting)) == waiting
+    assert change_of(change.model_dump_json()) == change
+
+
+@given(change=_MODEL_CHANGES)
+def test_a_change_is_the_request_that_the_library_reads_and_judges(change: DeployModel | RollBackModel) -> None:
+    asked = parse_library_request(change.verb, facts_of(change))
+    assert needed_role(asked) is role_for(change)
+    assert {**asked.model_dump(mode="json", exclude_none=True)} == {"verb": change.verb, **facts_of(change)}
