@@ -61,7 +61,7 @@ def run_train(
     console, aside = Console(stderr=as_json), Console(stderr=True)
     began = time.monotonic()
     diary = tracking_at(tracking, tracking_uri, lambda shown: aside.print(f"  {shown}", highlight=False, style="yellow"))
-    with terminal_progress(Console(stderr=True)) as progress:
+    with terminal_progress(aside) as progress:  # one console: what the tracker says goes above the bar, not into it
         request = TrainRequest(
             data=data,
             out=out,
