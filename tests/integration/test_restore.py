@@ -35,6 +35,7 @@ from signalbox.backup.errors import (
 from signalbox.backup.manifest import MANIFEST, DumpManifest, DumpTable, read_manifest
 from signalbox.backup.parts import PartWriter
 from signalbox.contracts import ADMIN_DATABASE_USER, Function, database_user
+from signalbox.ledger_errors import LedgerError
 from signalbox.limits import MAX_DUMP_FILE_BYTES
 from signalbox.risk.snapshot import HaltLevel
 from tests.fakes.postgres_server import PostgresServer, app_source

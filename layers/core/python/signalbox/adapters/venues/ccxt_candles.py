@@ -196,12 +196,12 @@ class CcxtCandleSource:
                 problem = problem_of(error, self._venue)
                 pause = max(wait, asked_pause(client) if problem is CollectionProblem.VENUE_RATE_LIMITED else 0.0)
                 if problem not in _PASSING or attempt == self._attempts or self._monotonic() + pause > deadline:
-                    detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
+                    detail = f"{self._venue} {symbol}: {failure_text(error)}"[:500]
                     raise VenueError(problem, detail) from error
                 self._pause(pause)
                 wait *= 2
             except UNREADABLE as error:  # an answer of another shape
-                detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
+                detail = f"{self._venue} {symbol}: {failure_text(error)}"[:500]
                 raise VenueError(CollectionProblem.ANSWER_MALFORMED, detail) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -217,6 +217,20 @@ def problem_of(error: Exception, venue: str) -> CollectionProblem:
     if any(code in str(error) for code in _SERVER_FAULTS.get(venue, ())):
         return CollectionProblem.VENUE_UNAVAILABLE
     return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
+
+
+def failure_text(error: Exception) -> str:
+    """Return what went wrong, without the names that ccxt and Python have for it."""
+    if not isinstance(error, ccxt_errors.BaseError):
+        return f"expected an answer as the venue documents it, got another one ({error})"
+    request, status = str(error), http_status(error)
+    if status is not None:
+        return f"HTTP {status}: {request}"
+    if isinstance(error, ccxt_errors.RequestTimeout):
+        return f"no answer in time: {request}"
+    if type(error) in {ccxt_errors.NetworkError, ccxt_errors.ExchangeNotAvailable}:
+        return f"no connection: {request}"
+    return request
 
 
 def _exchange(venue: str) -> Any:
