@@ -8,7 +8,7 @@ import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer._click.exceptions import BadParameter, ClickException, MissingParameter, NoArgsIsHelpError, NoSuchOption, UsageError
@@ -59,6 +59,13 @@ class Commands(TyperGroup):
         command.name = entry.name
         _add_examples(command, entry.name)
         return command
+
+    @override
+    def invoke(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # typer would make a silent exit of it
+            raise typer.Abort from error
 
     @override
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:

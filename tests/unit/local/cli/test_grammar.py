@@ -226,3 +226,11 @@ def test_a_reader_that_closes_the_pipe_is_no_failure(tmp_path: Path) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert (process.stderr.read(), process.wait(60)) == ("", 0)
+
+
+def test_ctrl_c_is_said_and_has_its_own_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("local.cli.command.Commands.get_command", interrupted)
+    assert run("config show") == (130, "", "signalbox: interrupted\n")

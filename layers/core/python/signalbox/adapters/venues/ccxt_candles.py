@@ -237,9 +237,12 @@ def _exchange(venue: str) -> Any:
     """Return ccxt's class of an exchange. Raises VenueError if ccxt does not know the name."""
     exchange_id = CCXT_IDS.get(venue, venue)
     try:
-        return getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)
+        found = getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)
     except (ImportError, AttributeError) as error:
         raise VenueError(CollectionProblem.VENUE_REFUSED, f"ccxt knows no exchange named {venue}") from error
+    # As ccxt's own package does it when it is run. Else its name would stand for the module.
+    setattr(importlib.import_module("ccxt"), exchange_id, found)
+    return found
 
 
 def _spot_alone(client: Any) -> None:
