@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,10 +18,12 @@ from training.evaluate import EvaluateRequest, EvaluateResult, evaluate_bundle
 from training.judge.costs import DEFAULT_COSTS
 from training.judge.scoring import write_predictions
 from training.terminal import show_assessment, show_speeds, terminal_progress
-from training.train import TrainRequest, TrainResult, train_bundle
 from training.write.report_page import render_page
 from training.write.tracking import Tracking, tracking_at
 from training.write.writer import report_bytes
+
+if TYPE_CHECKING:
+    from training.train import TrainResult
 
 
 def run_train(
@@ -52,11 +55,13 @@ def run_train(
     watched: wraps the tracker, for a caller that wants to see each record too.
     Raises SignalboxError with what to do about it.
     """
+    from training.train import TrainRequest, train_bundle  # noqa: PLC0415 - xgboost, seconds that an evaluation need not wait
+
     chosen = read_config(config, folds=folds, seed=seed, families=families)
     console, aside = Console(stderr=as_json), Console(stderr=True)
     began = time.monotonic()
     diary = tracking_at(tracking, tracking_uri, lambda shown: aside.print(f"  {shown}", highlight=False, style="yellow"))
-    with terminal_progress(Console(stderr=True)) as progress:
+    with terminal_progress(aside) as progress:  # one console: what the tracker says goes above the bar, not into it
         request = TrainRequest(
             data=data,
             out=out,

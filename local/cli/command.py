@@ -8,7 +8,7 @@ import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer._click.exceptions import BadParameter, ClickException, MissingParameter, NoArgsIsHelpError, NoSuchOption, UsageError
@@ -23,6 +23,8 @@ from local.settings import completes_a_word, show_no_colour
 from signalbox.errors import SignalboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typer._click.core import Command, Context
     from typer._click.formatting import HelpFormatter
 
@@ -57,6 +59,13 @@ class Commands(TyperGroup):
         command.name = entry.name
         _add_examples(command, entry.name)
         return command
+
+    @override
+    def invoke(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # typer would make a silent exit of it
+            raise typer.Abort from error
 
     @override
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
@@ -144,7 +153,8 @@ def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
     """Run the command; return its exit code and the text of an error."""
     code, message = INPUT_ERROR, ""
     try:
-        found = as_command(app).main(args=words, prog_name="signalbox", standalone_mode=False)
+        with _pipe_of_rich():
+            found = as_command(app).main(args=words, prog_name="signalbox", standalone_mode=False)
         code = found if isinstance(found, int) else 0
     except NoArgsIsHelpError as error:
         message = error.format_message()
@@ -166,6 +176,17 @@ def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
     except (KeyboardInterrupt, typer.Abort):
         code, message = INTERRUPTED, "signalbox: interrupted"
     return code, message
+
+
+@contextlib.contextmanager
+def _pipe_of_rich() -> Iterator[None]:
+    """Raise BrokenPipeError where rich found the pipe closed, which it answers with exit 1."""
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
 
 
 def _with_trace(line: str, *, is_verbose: bool) -> str:

@@ -86,6 +86,8 @@ def announce(stage: str, session: Session, *, is_urgent: bool = False) -> None:
     from botocore.config import Config  # noqa: PLC0415 - heavy
     from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - as above
 
+    from signalbox.wire import in_one_line  # noqa: PLC0415 - as above
+
     seconds = 2 if is_urgent else ANSWER_SECONDS
     quick = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
     try:
@@ -96,5 +98,5 @@ def announce(stage: str, session: Session, *, is_urgent: bool = False) -> None:
     except Exception as error:  # an unparseable answer is no BotoCoreError, and a halt must go out anyway
         if not is_urgent:
             raise StageUnclearError(f"stage {stage}: cannot identify the AWS account, so nothing was changed: {error}") from error
-        account = f"account unknown ({type(error).__name__})"
+        account = f"account unknown ({in_one_line(str(error))})"
     sys.stderr.write(f"stage {stage}, region {session.region_name}, {account}\n")

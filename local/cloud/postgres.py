@@ -70,10 +70,15 @@ class LocalPostgres:
         """Whether the server process runs."""
         return self._service is not None and self._service.alive
 
+    @property
+    def exists(self) -> bool:
+        """Whether the cluster was created, by this process or an earlier one."""
+        return (self._data / "PG_VERSION").exists()
+
     def start(self) -> None:
         """Create the cluster and the database if they are absent, start the server, wait until it answers."""
         binaries = self._prepare()
-        if not (self._data / "PG_VERSION").exists():
+        if not self.exists:
             self._create_cluster(binaries)
         (self._data / "postmaster.pid").unlink(missing_ok=True)  # its owner is gone: the state folder is locked by us
         options = LOCAL_OPTIONS + (() if self._durable else THROW_AWAY_OPTIONS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from local.errors import DataError
 from local.market.source import HistoryCoverage
+from signalbox.adapters.venues.ccxt_candles import failure_text
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 from signalbox.market.clock import cycle_of
 
@@ -51,7 +52,7 @@ class LiveSource:
             try:
                 page = self._exchange.fetch_ohlcv(symbol.replace("-", "/"), "1m", since, min(PAGE, (stop - since) // MINUTE_MS))
             except ccxt.BaseError as error:
-                raise DataError(f"{symbol}: the live exchange did not answer ({type(error).__name__})") from error
+                raise DataError(f"{symbol}: the live exchange did not answer: {failure_text(error)}") from error
             rows.update({int(row[0]): row for row in page if since <= row[0] < stop})
             since += PAGE * MINUTE_MS
         table = np.array([rows[t] for t in sorted(rows)], dtype=np.float64).reshape(len(rows), 6)

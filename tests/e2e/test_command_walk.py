@@ -230,7 +230,8 @@ BAD: Final[dict[str, tuple[str, ...] | None]] = {
     "features verify venue": FREE,
     "tracking_uri": FREE,
     "stage": ("Prod", "no stage", "nowhere", ""),
-    "database": ("nonsense", "host=/nowhere", "host=x password=y", "port=x", ""),
+    "database": ("nonsense", "host=/nowhere", "host=x password=y", "port=x", "", "{no_ledger}"),
+    "restore database": ("nonsense", "host=/nowhere", "host=x password=y", "port=x", ""),  # it fills an empty one
     "venue_url": ("nowhere", "file:///etc/passwd"),
     "venue": ("nowhere", ""),
     "data import venue": ("no where", "../x", "x" * 300, ""),
@@ -351,6 +352,11 @@ class Terminal:
     def __init__(self, folder: Path, cloud: LocalCloud, at: datetime, capfd: Any = None) -> None:
         self.folder, self.cloud, self.at, self.capfd = folder, cloud, at, capfd
         self._is_new_to_aws = True
+
+    @property
+    def no_ledger(self) -> str:
+        """The connection string of a database without a table."""
+        return self.cloud.postgres.dsn.replace(f"dbname={DATABASE_NAME}", "dbname=postgres")
 
     def filled(self, words: str) -> list[str]:
         facts = {
@@ -613,6 +619,7 @@ def test_bad_words_are_one_plain_line_and_exit_2(terminal: Terminal, path: str) 
     faults = []
     for number, words in enumerate(bad_words(path, terminal.filled(walk_of(path).words))):
         count = len(path.split())
+        words = [word.replace("{no_ledger}", terminal.no_ledger) for word in words]  # noqa: PLW2901 - filled in
         json_too = ["--json"] if number % 2 and takes_json(path) else []  # both for every command, one for each fault
         given = [*words[:count], *json_too, *words[count:]]  # before the others: an option without a value would take it
         faults.append(faults_of_a_bad_run(path, given, *terminal.run(given, walk_of(path).stdin)))

@@ -13,6 +13,7 @@ from local.cli.report.command import run_report
 from local.errors import DataError
 from local.settings import load_settings
 from signalbox.adapters.postgres.report_source import PostgresReports
+from signalbox.ledger_errors import LedgerError
 from signalbox.reports.errors import PeriodError
 from signalbox.trading.errors import AccountError
 from tests.fakes.postgres_server import PostgresServer
@@ -75,7 +76,7 @@ def test_what_is_wrong_is_one_clear_line(database: str, tmp_path: Path) -> None:
 
 
 def test_a_ledger_without_accounts_is_told_apart(postgres: PostgresServer, empty_database: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the database's schema is older"):
+    with pytest.raises(LedgerError, match="got another database or an older schema"):
         run(f"host={postgres.socket_folder} dbname={empty_database} user=signalbox_admin", tmp_path)
 
 

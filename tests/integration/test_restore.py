@@ -35,6 +35,7 @@ from signalbox.backup.errors import (
 from signalbox.backup.manifest import MANIFEST, DumpManifest, DumpTable, read_manifest
 from signalbox.backup.parts import PartWriter
 from signalbox.contracts import ADMIN_DATABASE_USER, Function, database_user
+from signalbox.ledger_errors import LedgerError
 from signalbox.limits import MAX_DUMP_FILE_BYTES
 from signalbox.risk.snapshot import HaltLevel
 from tests.fakes.postgres_server import PostgresServer, app_source
@@ -451,7 +452,13 @@ def test_the_commands_dump_and_restore_any_database(
     assert f"signalbox restore --from {out}" in capsys.readouterr().out
     with pytest.raises(DataError, match="expected a new or empty folder"):
         backups.dump(out, None, address.format(busy, DUMPS))
+    with pytest.raises(DataError, match=r"no ledger of a local cloud in .*: start `signalbox up` first"):
+        backups.dump(None, None, None)
+    assert not (tmp_path / "up").exists()
     owner = address.format(empty_database, ADMIN_DATABASE_USER)
+    with pytest.raises(LedgerError, match="expected a ledger with the schema of this version, got another database") as refused:
+        backups.dump(tmp_path / "none", None, owner)
+    assert "SELECT" not in str(refused.value)
     done = backups.restore(str(out), None, owner, replace_all=False, rebuild_accounts=False)
     assert done.is_done
     print_restore(done, as_json=False)

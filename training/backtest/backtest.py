@@ -147,7 +147,7 @@ class BacktestResult:
                     "closing_balance": str(day.closing_balance),
                     "worst_equity": str(day.worst_equity),
                 }
-                for day in found.record.days
+                for day in found.days
             ],
             "sources": [{"name": source.name, "sha256": source.sha256()} for source in self.sources],
             "speed": {

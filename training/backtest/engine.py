@@ -19,7 +19,8 @@ from typing import Final
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import Bars, Symbol
-from signalbox.risk.ftmo.state import AccountStatus
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
+from signalbox.risk.ftmo.state import AccountDay, AccountStatus
 from signalbox.risk.protections import STANDARD
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.account import TradingAccount
@@ -84,6 +85,14 @@ class BacktestRun:
     ended_at: datetime
     signals_after: int
     watched: int  # calls of `apply_bars`
+
+    @property
+    def days(self) -> tuple[AccountDay, ...]:
+        """Every day in the time zone of the loss rules; the last one as far as the run went. Empty without loss rules."""
+        rules, stored = self.state.account.rules, self.state.loss_rules
+        if rules is None or stored is None:
+            return ()
+        return (*self.record.days, *FtmoRuleMonitor.restore(rules, stored).days)
 
 
 @dataclass(frozen=True, slots=True)

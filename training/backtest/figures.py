@@ -84,7 +84,7 @@ def figures_of(grid: BarGrid, signals: Sequence[SignalGenerated], found: Backtes
     tiers = {(signal.symbol, signal.decided_at): signal.tier for signal in signals}
     change = float(equity_of(found.state)) / capital - 1
     falls = drawdowns([row.equity for row in record.equity], found.state.account.capital)
-    lost = [float((day.baseline - day.worst_equity) / found.state.account.capital) for day in record.days]
+    lost = [float((day.baseline - day.worst_equity) / found.state.account.capital) for day in found.days]
     return Figures(
         capital=capital,
         equity=float(equity_of(found.state)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 
+from signalbox.reports.period import midnight
 from signalbox.reports.plane import Line, Plane, Tick, bars_chart, figure, stamp, time_chart, time_ticks, value_ticks
-from signalbox.risk.ftmo.state import AccountDay
 from training.backtest.backtest import BacktestResult
-from training.backtest.engine import BacktestEnding
+from training.backtest.engine import BacktestEnding, BacktestRun
 from training.backtest.performance import Excursion, Floats
 from training.backtest.starts import Attempt
 
@@ -29,9 +29,11 @@ def equity_chart(result: BacktestResult) -> Markup:
     """Draw the equity of every minute with the capital and, of an account with loss rules, both limits."""
     capital = float(result.account.capital)
     lines = [Line("equity", "c0", _thinned(result, result.minutes.close))]
-    days, rules = result.run.record.days, result.account.rules
-    if days:
-        lines.append(Line("daily limit", "c2", _limit_line(days)))
+    rules = result.account.rules
+    if rules is not None:
+        lines.append(
+            Line("daily limit", "c2", limit_line(result.run, result.grid.instant(result.minutes.first), rules.time_zone))
+        )
     levels = [] if rules is None else [Tick(capital * (1 - float(rules.max_loss_fraction)), "overall limit")]
     unit = result.account.currency
     return time_chart("equity", lines, unit=unit, start=Tick(capital, "capital at the start"), levels=levels)
@@ -108,10 +110,13 @@ def compared_chart(results: Sequence[tuple[str, Sequence[tuple[datetime, Decimal
     return time_chart("equity of both", lines, unit="% of the capital", start=Tick(0.0, "start"), hover=hover)
 
 
-def _limit_line(days: Sequence[AccountDay]) -> list[tuple[float, float]]:
-    """Return the daily limit as steps, from midnight to midnight."""
-    seconds = [(day.date.toordinal() - 719_163) * 86_400.0 for day in days]
-    return [(at + shift, float(day.daily_limit)) for at, day in zip(seconds, days, strict=True) for shift in (0.0, 86_400.0)]
+def limit_line(found: BacktestRun, start: datetime, zone: str) -> list[tuple[float, float]]:
+    """Return the daily limit as steps, from midnight to midnight in the rules' time zone, between the run's start and end."""
+    points = []
+    for day in found.days:
+        begins, ends = (midnight(day.date + timedelta(days=after), zone) for after in (0, 1))
+        points += [(at.timestamp(), float(day.daily_limit)) for at in (max(begins, start), min(ends, found.ended_at))]
+    return points
 
 
 def _thinned(result: BacktestResult, values: Floats) -> list[tuple[float, float]]:

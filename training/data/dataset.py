@@ -144,10 +144,15 @@ def build_dataset(
     decided_at = np.concatenate([part.decided_at_ms for part in parts])
     symbol = np.repeat(np.arange(len(parts)), [part.decided_at_ms.shape[0] for part in parts])
     if decided_at.shape[0] == 0:
-        found = ", ".join(f"{one.symbol} {len(one)}" for one in bars)
+        found = ", ".join(f"{one.symbol} {len(one):,}" for one in bars)
+        needed = schema.history_bars + window_bars - 1 + HORIZON_MINUTES
+        if max(len(one) for one in bars) > needed:
+            raise MarketDataError(
+                f"expected a decision with its features and its outcome, got none in {found} candles: too many minutes are"
+                f" missing (up to {needed:,} candles in a row are needed); `signalbox data report` lists the gaps"
+            )
         raise MarketDataError(
-            f"expected more than {schema.history_bars + window_bars - 1 + HORIZON_MINUTES} candles a symbol, got {found}; "
-            "no decision has both its features and its outcome"
+            f"expected more than {needed:,} candles a symbol, got {found}; no decision has both its features and its outcome"
         )
     order = np.lexsort((symbol, decided_at))
     outcome = np.concatenate([part.outcome for part in parts])[order]

@@ -14,11 +14,11 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from signalbox.inference.ensemble import logit, sigmoid
 from training.data.dataset import Dataset
 from training.errors import ExportParityError
+from training.fit.parity import PARITY_TOLERANCE
 
 if TYPE_CHECKING:
     from training.fit.members import FittedMember
 
-PARITY_TOLERANCE: Final = 1e-5  # largest difference of a probability
 PARITY_BATCHES: Final = (1, 3, 64, 1_000)
 _OPSET: Final = 15
 

@@ -16,16 +16,17 @@ from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.judged import read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE
 from signalbox.market.candles import MINUTE_MS, Bars
-from training.data.dataset import build_dataset
+from training.data.dataset import DECISION_MINUTES, build_dataset
 from training.data.splits import DAY_MS, Span
-from training.fit.export import PARITY_TOLERANCE
+from training.fit.parity import PARITY_TOLERANCE
 from training.judge.estimates import Estimate, mean_by_day
 from training.judge.kept_scores import KeptScores
 from training.judge.scoring import score
 
-PLACEBO_DAYS: Final = 180  # the newest days of the period; a shorter period is flipped several times
+PLACEBO_DAYS: Final = 270  # the newest days of the period; a shorter period is flipped several times
+PLACEBO_EVERY: Final = 6  # decisions: two within each horizon say nearly as much as all twelve (docs/decisions/0120)
 _PLACEBO_TAIL: Final = 0.0005
-_MAX_FLIPS: Final = 40
+_MAX_FLIPS: Final = 60
 _ANOTHER_CALENDAR: Final = 1_000_000  # days added per flip, so that no two flips share a day
 _CUTS: Final = 5
 _PREFIX_BARS: Final = 20_000
@@ -110,7 +111,8 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept
     """Return the precision of issued signals on sign-flipped bars of the period. Without a leak it is one half.
 
     A short period is flipped several times, each time with other coins, until there are enough days. The interval is a 99.9 %
-    one: it stops a sound model once in two thousand times, and a leak would cost much more than that.
+    one: it stops a sound model once in two thousand times, and a leak would cost much more than that. Every sixth decision is
+    scored, each day beginning at the next one, so that every time of day is.
     """
     span = Span(max(span.start_ms, span.end_ms - PLACEBO_DAYS * DAY_MS), span.end_ms)
     warm_up_ms = (ensemble.history_bars + 1440) * MINUTE_MS
@@ -123,10 +125,18 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept
             if high > low:
                 flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
         data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars)
-        scored = score(ensemble, data.select(span.rows(data.decided_at_ms)), kept=kept)
+        chosen = span.rows(data.decided_at_ms) & scored_by_placebo(data.decided_at_ms, flip)
+        scored = score(ensemble, data.select(chosen), kept=kept)
         hit.append(scored.hit[scored.issued])
         day.append(scored.day[scored.issued] + flip * _ANOTHER_CALENDAR)
     return mean_by_day(np.concatenate(hit), np.concatenate(day), _PLACEBO_TAIL)
+
+
+def scored_by_placebo(decided_at_ms: NDArray[np.int64], flip: int) -> NDArray[np.bool_]:
+    """Return which decisions the placebo scores: of a day every sixth, from one that moves on with each day and each flip."""
+    decision = decided_at_ms // (DECISION_MINUTES * MINUTE_MS)
+    chosen: NDArray[np.bool_] = (decision + decided_at_ms // DAY_MS + flip) % PLACEBO_EVERY == 0
+    return chosen
 
 
 def golden_difference(ensemble: Ensemble, folder: Path) -> float:

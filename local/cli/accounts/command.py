@@ -89,7 +89,7 @@ class OrdersApi:
                 trust_env=self.via is None,
             )
         except httpx.HTTPError as error:
-            raise UnansweredError(f"{self.url} did not answer ({type(error).__name__}){again}") from error
+            raise UnansweredError(f"{self.url} did not answer ({error}){again}") from error
         try:
             found = answer.json()
         except ValueError:

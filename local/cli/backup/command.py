@@ -67,6 +67,8 @@ class Backups:
                 raise DataError(f"a dump of stage {deployed} goes to its backups bucket: leave out --out, and copy it from there")
             answer = self._asked(deployed, Function.DUMP_DATABASE, {"job": "dump_database", "scheduled_at": at.isoformat()})
             return DumpDone(answer["dump"], answer["schema"], answer["rows"])
+        if database is None:
+            self._require_local_ledger()
         folder = out or self.settings.state / "backups" / dump_name(at)
         if folder.exists() and any(folder.iterdir()):
             raise DataError(f"{folder}: expected a new or empty folder for the dump, got one with files")
@@ -92,6 +94,12 @@ class Backups:
                 replace_all=replace_all,
                 rebuild_accounts=rebuild_accounts,
                 progress=_print_line,
+            )
+
+    def _require_local_ledger(self) -> None:
+        if not LocalPostgres(self.settings, self.settings.state / "up" / "postgres", durable=True).exists:
+            raise DataError(
+                f"no ledger of a local cloud in {self.settings.state}: start `signalbox up` first, or give --stage or --database"
             )
 
     def _deployed(self, stage: str | None, database: str | None) -> str | None:

@@ -189,7 +189,7 @@ def export(  # noqa: PLR0917 - typer passes by keyword
 @data_app.command("sample")
 def sample(
     out: Annotated[Path, typer.Option(help="Folder of the lake.")],
-    days: Annotated[int, typer.Option(help="Number of days.", min=1, max=730)] = 30,
+    days: Annotated[int, typer.Option(help="Number of days; `train --quick` needs 48.", min=1, max=730)] = 60,
     seed: Annotated[int, typer.Option(help="Seed of the simulator; another seed gives another market.", min=0)] = 7,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:

@@ -213,9 +213,14 @@ def _progress(console: Console) -> Iterator[Progress]:
 
 
 def _show(console: Console, result: FeaturesResult) -> None:
-    table = Table("symbol", "rows", "complete", "first", "last", title=f"{result.schema} ({result.schema_hash[:12]})")
+    table = Table("symbol", "rows", "complete", "first, UTC", "last, UTC", title=f"{result.schema} ({result.schema_hash[:12]})")
     for one in result.symbols:
-        table.add_row(one.symbol, f"{one.rows:,}", f"{one.complete:,}", one.first, one.last)
+        table.add_row(
+            one.symbol,
+            f"{one.rows:,}",
+            f"{one.complete:,}",
+            *(f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M}" for at in (one.first, one.last)),
+        )
     console.print(table)
     for warning in result.warnings:
         console.print(f"warning: {warning}", style="yellow")

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
-INSTALL: Final = "Jupyter is not installed: install jupyterlab beside it, or open the files in an editor that runs notebooks"
+INSTALL: Final = (
+    "Jupyter is not installed: `.venv/bin/python -m pip install jupyterlab` adds it, or open the files in an editor that runs"
+    " notebooks"
+)
 _FENCE: Final = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from rich.console import Console
 
 from local.browser import browser, browser_path
@@ -22,7 +21,7 @@ from local.cli.ledger import connection_source
 from local.cli.report.index import write_index
 from local.errors import DataError
 from local.settings import Settings
-from signalbox.adapters.postgres.connection import LedgerError, LedgerUnavailableError
+from signalbox.adapters.postgres.connection import LedgerUnavailableError
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.reports.build import build
 from signalbox.reports.period import parse_period, zone_of
@@ -106,12 +105,6 @@ def _reports(database: str | None, settings: Settings) -> Iterator[PostgresRepor
             yield PostgresReports(source)
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
-    except LedgerError as error:
-        if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
-            raise DataError(
-                "the database's schema is older than this version; run `signalbox deploy`, or restart `signalbox up`"
-            ) from error
-        raise
 
 
 def _write(report: Report, out: Path) -> list[dict[str, Any]]:

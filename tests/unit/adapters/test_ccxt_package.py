@@ -32,6 +32,11 @@ def test_an_exchange_is_read_when_it_is_asked_for() -> None:
     assert "ccxt.okx" not in found
 
 
+def test_an_exchange_that_was_asked_for_is_still_the_packages_class() -> None:
+    lines = ("from signalbox.adapters.venues import ccxt_candles", "ccxt_candles._exchange('kraken')", "import ccxt")
+    assert printed(*lines, "print(ccxt.kraken().id)") == ["kraken"]
+
+
 def test_the_package_still_has_all_of_its_names() -> None:
     lines = ("import signalbox.adapters.venues", "import ccxt", "print(hasattr(ccxt, 'nothing'), hasattr(ccxt, '__wrapped__'))")
     assert printed(*lines, "print(ccxt.okx().id, 'kraken' in ccxt.exchanges)") == ["False", "False", "okx", "True"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -88,12 +89,13 @@ def _json(one: SeriesOutcome) -> dict[str, Any]:
 def _show(console: Console, found: Sequence[SeriesOutcome]) -> None:
     table = Table("source", "kind", "of", "added", "revised", "late", "refused", box=box.SIMPLE_HEAD, pad_edge=False)
     for one in found:
-        counts = (one.added, one.revised, one.late, len(one.refused))
-        table.add_row(one.source, one.kind.value, one.subject, *(f"{count:,}" for count in counts))
+        counts = [f"{count:,}" for count in (one.added, one.revised, one.late, len(one.refused))]
+        shown = counts if one.problem is None else ["no answer", "", "", ""]  # 0 would say that there was nothing new
+        table.add_row(one.source, one.kind.value, one.subject, *shown)
     console.print(table)
+    for detail, times in Counter(one.detail for one in found if one.problem is not None).items():
+        text = f"no answer for {times} of {len(found)} series: {detail}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     for one in found:
-        if one.problem is not None:
-            text = f"{one.source} {one.kind.value} {one.subject}: {one.problem.value}: {one.detail}"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
         for reason in one.refused[:3]:
             console.print(f"refused: {reason}", highlight=False, markup=False, soft_wrap=True)

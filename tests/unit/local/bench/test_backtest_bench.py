@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,10 +14,14 @@ import pytest
 from local.bench import backtest
 from local.bench.backtest import ENVIRONMENT, BacktestBenchOptions, agrees, bench_signals, run_backtest_bench
 from local.errors import ServiceError
+from signalbox.market.candles import to_ms
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import Leg, Side
+from tests.unit.local.bench import nautilus_brackets
+from tests.unit.local.bench.nautilus_brackets import RECORDED
 from tests.unit.training.synthetic import walk, write_candles
 from training.backtest.bar_grid import BarGrid
+from training.backtest.engine import BacktestRun
 from training.backtest.record import TradeRow
 
 DECIDED = datetime(2024, 1, 2, 8, tzinfo=UTC)
@@ -51,11 +56,38 @@ def test_a_trade_agrees_by_its_exit_and_its_minute() -> None:
     assert not agrees(late, {**minute, "leg": "TIMEOUT", "closed_ms": minute["closed_ms"] - 60_000})  # type: ignore[operator]
 
 
+@pytest.fixture(scope="module")
+def traded() -> tuple[BarGrid, BacktestRun]:
+    bars = nautilus_brackets.grid()
+    return bars, nautilus_brackets.trade(bars)
+
+
+def test_brackets_end_as_nautilus_ended_them(traded: tuple[BarGrid, BacktestRun]) -> None:
+    recorded = json.loads(RECORDED.read_text())["trades"]
+    ours = traded[1].record.trades
+    brackets = [backtest._order(number, one) for number, one in enumerate(ours)]
+    assert brackets == [{name: one[name] for name in brackets[0]} for one in recorded], nautilus_brackets.__doc__
+    exits = Counter((one.symbol, one.side, one.leg) for one in ours)
+    for symbol in ("BTC-USD", "ETH-USD"):
+        for side in Side:
+            assert all(exits[symbol, side, leg] >= 3 for leg in (Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT)), exits
+    assert [one.leg.value for one in ours] == [one["leg"] for one in recorded]
+    assert sum(map(agrees, ours, recorded)) >= 0.85 * len(ours)
+    minutes = [-(-to_ms(own.closed_at) // 60_000) - one["closed_ms"] // 60_000 for own, one in zip(ours, recorded, strict=True)]
+    assert all(abs(late) <= 8 for late in minutes)  # half a spread, at a quarter of a per mille a minute
+
+
+@pytest.mark.skipif(not (ENVIRONMENT / "bin" / "python").is_file(), reason="nautilus_trader is not installed: make nautilus")
+def test_the_record_is_what_nautilus_says(traded: tuple[BarGrid, BacktestRun]) -> None:
+    assert nautilus_brackets.ended_by_nautilus(*traded) == json.loads(RECORDED.read_text())
+
+
 @pytest.mark.skipif(not (ENVIRONMENT / "bin" / "python").is_file(), reason="nautilus_trader is not installed: make nautilus")
 def test_both_engines_trade_the_same_brackets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = write_candles(tmp_path / "lake", walk(4), walk(4, seed=2, symbol="ETH-USD"))
-    found = run_backtest_bench(BacktestBenchOptions(data, days=4, every=120, repeats=1, json_output=True))
-    assert json.loads(capsys.readouterr().out)["trades"] == found.trades > 5
-    assert found.compared >= 0.9 * found.trades
-    assert found.agreed >= 0.9 * found.compared
+    data = write_candles(tmp_path / "lake", *nautilus_brackets.grid().bars)
+    options = BacktestBenchOptions(data, days=nautilus_brackets.DAYS, every=nautilus_brackets.EVERY, repeats=1, json_output=True)
+    found = run_backtest_bench(options)
+    assert json.loads(capsys.readouterr().out)["trades"] == found.trades > 50
+    assert found.compared == found.same_exit == found.trades
+    assert found.agreed >= 0.85 * found.compared
     assert found.ratio > 0

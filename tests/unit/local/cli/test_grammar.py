@@ -16,6 +16,7 @@ from typer.main import get_command
 from local.cli.catalogue import COMMANDS, EXAMPLES
 from local.cli.command import app, main
 from local.settings import load_settings
+from tests.unit.training.synthetic import walk, write_candles
 
 OLD = frozenset({"--since", "--lake", "--html", "--trades", "--predictions", "--reason", "--from"})  # spellings that went
 Run = Callable[..., tuple[int, str, str]]
@@ -207,3 +208,29 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert _child(code, **asked, COMP_WORDS="signalbox acc", COMP_CWORD="1").split() == ["accounts"]
     assert "lots-method" in _child(code, **asked, COMP_WORDS="signalbox accounts lo", COMP_CWORD="2").split()
     assert "--hours" in _child(code, **asked, COMP_WORDS="signalbox demo --ho", COMP_CWORD="2").split()
+
+
+def test_a_reader_that_closes_the_pipe_is_no_failure(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from local.cli.command import main; main()",
+        "data",
+        "report",
+        "--data",
+        str(tmp_path / "lake"),
+    ]
+    write_candles(tmp_path / "lake", walk(1))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 0)
+
+
+def test_ctrl_c_is_said_and_has_its_own_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("local.cli.command.Commands.get_command", interrupted)
+    assert run("config show") == (130, "", "signalbox: interrupted\n")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from training.backtest.performance import (
     sharpe,
     sortino,
 )
+from training.backtest.pictures import limit_line
 from training.errors import TrainingError
 
 DAY = 1_440
@@ -86,13 +88,23 @@ def test_the_worst_price_of_every_minute_is_as_low_as_the_monitoring_saw(seed: i
     """The engine watches chosen minutes; the days of the rules keep the worst of all, exactly."""
     grid, found = walked(seed, "ftmo-2step-100k")
     minutes = minute_equity(grid, found, grid.instant(WARM_UP), found.ended_at)
-    lowest = min(float(day.worst_equity) for day in found.record.days)
-    until = max(day.date for day in found.record.days)
-    instants = [grid.instant(minutes.first + i) for i in range(minutes.worst.size)]
-    known = [i for i, at in enumerate(instants) if at.date() <= until]
-    assert minutes.worst[known].min() <= lowest + 0.05
+    lowest = min(float(day.worst_equity) for day in found.days)  # the running day too
+    assert minutes.worst.min() == pytest.approx(lowest, abs=0.05)
     watched = drawdowns([row.equity for row in found.record.equity], found.state.account.capital)
     assert minutes.falls(100_000.0).max() >= float(watched.max()) - 1e-9
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_the_daily_limit_is_drawn_from_the_start_of_a_run_to_its_end(seed: int) -> None:
+    grid, found = walked(seed, "ftmo-2step-100k")
+    start = grid.instant(WARM_UP)
+    line = limit_line(found, start, "Europe/Prague")
+    assert (line[0][0], line[-1][0]) == (start.timestamp(), found.ended_at.timestamp())
+    steps = [datetime.fromtimestamp(at, ZoneInfo("Europe/Prague")) for at, _ in line[1:-1]]
+    assert len(steps) >= 2
+    assert all(at.time() == time(0, 0) for at in steps)
+    assert [limit for _, limit in line[::2]] == [float(day.daily_limit) for day in found.days]
+    assert found.days[-1].date == found.ended_at.astimezone(ZoneInfo("Europe/Prague")).date()
 
 
 def test_excursions_hold_the_result_between_them() -> None:

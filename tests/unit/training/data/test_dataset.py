@@ -65,5 +65,13 @@ def test_flats_are_kept_and_count_as_not_up() -> None:
 
 
 def test_too_little_history_is_refused_with_the_number_needed() -> None:
-    with pytest.raises(MarketDataError, match=r"more than 2041 candles.*BTC-USD 1440"):
+    with pytest.raises(MarketDataError, match=r"more than 2,041 candles.*BTC-USD 1,440"):
         build_dataset(SCHEMA, [walk(1)])
+
+
+def test_candles_with_a_gap_in_every_window_are_said_to_have_gaps() -> None:
+    bars = walk(4)
+    for first in range(20, len(bars), 20):  # twenty are kept, twenty are missing
+        bars = without(bars, first, first + 19)
+    with pytest.raises(MarketDataError, match=r"got none in BTC-USD 2,880 candles: too many minutes are missing"):
+        build_dataset(SCHEMA, [bars])

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.unit.training.networks import tiny_lstm, tiny_transformer
 from tests.unit.training.synthetic import parts_of, windows_with_a_signal
 from training.config import LstmConfig, TransformerConfig
-from training.fit.export import PARITY_TOLERANCE, export_members
+from training.fit.export import export_members
 from training.fit.members import Making
 from training.fit.neural.device import (
     choose_precision,
@@ -36,6 +36,7 @@ from training.fit.neural.device import (
 from training.fit.neural.family import NeuralFamily, device_rows
 from training.fit.neural.loop import Rows, Trainer, load_state
 from training.fit.neural.networks import build_network
+from training.fit.parity import PARITY_TOLERANCE
 from training.fit.trees import cuda_is_usable, trained_on
 from training.judge.estimates import area_under_curve
 

@@ -19,12 +19,13 @@ from tests.unit.training.synthetic import parts_of, windows_with_a_signal
 from training.config import LstmConfig, TransformerConfig
 from training.data.dataset import Dataset
 from training.errors import ExportParityError
-from training.fit.export import PARITY_TOLERANCE, export_members, parity_difference
+from training.fit.export import export_members, parity_difference
 from training.fit.members import Making
 from training.fit.neural.family import NeuralFamily, NeuralMember, device_rows
 from training.fit.neural.loop import Rows, rate_share
 from training.fit.neural.networks import Standardise, build_network
 from training.fit.neural.windows import DeviceRows, logits_of
+from training.fit.parity import PARITY_TOLERANCE
 from training.judge.estimates import area_under_curve
 
 CPU = torch.device("cpu")

@@ -8,12 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import xgboost as xgb
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, get_schema
 from signalbox.inference.manifest import FrozenThresholds
-from signalbox.market.candles import Bars
+from signalbox.market.candles import MINUTE_MS, Bars
 from tests.unit.training.synthetic import START_MS, walk
 from training.config import QUICK, XgboostConfig, read_config
 from training.data.dataset import Dataset, build_dataset
@@ -22,7 +24,15 @@ from training.data.walk_forward import WalkForward
 from training.fit.members import Making
 from training.fit.trees import TreeFamily
 from training.judge.estimates import area_under_curve, mean_by_day
-from training.judge.integrity import Compute, Integrity, flip_signs, placebo_precision, prefix_difference
+from training.judge.integrity import (
+    PLACEBO_EVERY,
+    Compute,
+    Integrity,
+    flip_signs,
+    placebo_precision,
+    prefix_difference,
+    scored_by_placebo,
+)
 from training.judge.scoring import Scored
 
 SCHEMA = get_schema("v31")
@@ -112,7 +122,7 @@ def test_placebo_of_an_honest_model_falls_to_one_half() -> None:
     assert mean_by_day(scored.hit, scored.day).low > 0.55  # on the bars as they are it has skill
     found = placebo_precision(reversal, [bars], PLACEBO_SPAN)  # type: ignore[arg-type]
     assert found.low <= 0.5 <= found.high
-    assert found.n > 10_000
+    assert found.n > 40 * 288 / PLACEBO_EVERY * 5  # five flips, four of five decisions are issued
 
 
 def test_placebo_catches_a_model_that_sees_the_next_hour(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,4 +182,12 @@ def test_placebo_of_a_short_period_is_flipped_until_there_are_days_enough() -> N
     always_up = StandIn(SCHEMA.names.index("realised_vol_60"), 1.0)  # never negative: on one trending coin it looks skilled
     found = placebo_precision(always_up, [walk(10)], Span(START_MS + 4 * DAY_MS, START_MS + 10 * DAY_MS))  # type: ignore[arg-type]
     assert found.low <= 0.5 <= found.high
-    assert found.n > 30 * 5.9 * 288
+    assert found.n > 45 * 5.9 * 288 / PLACEBO_EVERY
+
+
+@given(flip=st.integers(0, 60), day=st.integers(19_000, 22_000))
+def test_placebo_scores_each_time_of_day_once_within_six_days(flip: int, day: int) -> None:
+    times = (day * DAY_MS + np.arange(6 * 288) * 5 * MINUTE_MS).astype(np.int64)
+    scored = scored_by_placebo(times, flip).reshape(6, 288)
+    assert (scored.sum(axis=1) == 288 // PLACEBO_EVERY).all()
+    assert (scored.sum(axis=0) == 1).all()

@@ -190,7 +190,7 @@ def pnl_report(data: AccountPeriod) -> Report:
         account=data.account.account,
         period=data.period,
         title="Profit and loss",
-        headline=headline(data, "Profit and loss"),
+        headline=headline(data, "Realised and open results"),
         is_empty=not data.inside and not any(p.quantity for p in data.opening.books.positions.values()),
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,

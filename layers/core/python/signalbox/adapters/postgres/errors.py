@@ -23,6 +23,7 @@ _CONNECTION_LOST: Final = (
     errors.FeatureNotSupported,  # "cached plan must not change result type" after a migration; a new login prepares again
     errors.ReadOnlySqlTransaction,  # after a failover this was the primary; a new login finds the new primary
 )
+_ANOTHER_SCHEMA: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidSchemaName)
 _BUSY: Final = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure)
 
 
@@ -47,4 +48,10 @@ def translated(error: psycopg.Error) -> LedgerError:
         return LedgerBusyError(message)
     if isinstance(error, psycopg.IntegrityError | psycopg.DataError):
         return LedgerRefusedError(message)
+    if isinstance(error, _ANOTHER_SCHEMA):
+        found = error.diag.message_primary or message  # without the statement, which the reader did not write
+        return LedgerError(
+            f"expected a ledger with the schema of this version, got another database or an older schema ({found}); give the"
+            " ledger's own database, or deploy its stage again (the local cloud: `signalbox up`)"
+        )
     return LedgerError(message)

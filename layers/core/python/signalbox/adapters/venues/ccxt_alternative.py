@@ -18,7 +18,7 @@ from ccxt.base import errors as ccxt_errors
 from requests.adapters import BaseAdapter
 
 from signalbox.adapters.venues.ccxt_answers import UNREADABLE, all_at, bound
-from signalbox.adapters.venues.ccxt_candles import problem_of
+from signalbox.adapters.venues.ccxt_candles import failure_text, problem_of
 from signalbox.alternative.collection import RawObservation
 from signalbox.alternative.observations import ObservationKind
 from signalbox.events import CollectionProblem
@@ -102,10 +102,10 @@ class CcxtObservationSource:
         try:
             return call()
         except ccxt_errors.BaseError as error:
-            detail = f"{self._venue}: {type(error).__name__}: {error}"[:500]
+            detail = f"{self._venue}: {failure_text(error)}"[:500]
             raise VenueError(problem_of(error, self._venue), detail) from error
         except UNREADABLE as error:  # an answer of another shape
-            detail = f"{self._venue}: {type(error).__name__}: {error}"[:500]
+            detail = f"{self._venue}: {failure_text(error)}"[:500]
             raise VenueError(CollectionProblem.ANSWER_MALFORMED, detail) from error
 
 

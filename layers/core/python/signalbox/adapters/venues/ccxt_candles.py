@@ -196,12 +196,12 @@ class CcxtCandleSource:
                 problem = problem_of(error, self._venue)
                 pause = max(wait, asked_pause(client) if problem is CollectionProblem.VENUE_RATE_LIMITED else 0.0)
                 if problem not in _PASSING or attempt == self._attempts or self._monotonic() + pause > deadline:
-                    detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
+                    detail = f"{self._venue} {symbol}: {failure_text(error)}"[:500]
                     raise VenueError(problem, detail) from error
                 self._pause(pause)
                 wait *= 2
             except UNREADABLE as error:  # an answer of another shape
-                detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
+                detail = f"{self._venue} {symbol}: {failure_text(error)}"[:500]
                 raise VenueError(CollectionProblem.ANSWER_MALFORMED, detail) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -219,13 +219,30 @@ def problem_of(error: Exception, venue: str) -> CollectionProblem:
     return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
 
 
+def failure_text(error: Exception) -> str:
+    """Return what went wrong, without the names that ccxt and Python have for it."""
+    if not isinstance(error, ccxt_errors.BaseError):
+        return f"expected an answer as the venue documents it, got another one ({error})"
+    request, status = str(error), http_status(error)
+    if status is not None:
+        return f"HTTP {status}: {request}"
+    if isinstance(error, ccxt_errors.RequestTimeout):
+        return f"no answer in time: {request}"
+    if type(error) in {ccxt_errors.NetworkError, ccxt_errors.ExchangeNotAvailable}:
+        return f"no connection: {request}"
+    return request
+
+
 def _exchange(venue: str) -> Any:
     """Return ccxt's class of an exchange. Raises VenueError if ccxt does not know the name."""
     exchange_id = CCXT_IDS.get(venue, venue)
     try:
-        return getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)
+        found = getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)
     except (ImportError, AttributeError) as error:
         raise VenueError(CollectionProblem.VENUE_REFUSED, f"ccxt knows no exchange named {venue}") from error
+    # As ccxt's own package does it when it is run. Else its name would stand for the module.
+    setattr(importlib.import_module("ccxt"), exchange_id, found)
+    return found
 
 
 def _spot_alone(client: Any) -> None:

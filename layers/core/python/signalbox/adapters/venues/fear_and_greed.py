@@ -48,9 +48,9 @@ class FearAndGreedSource:
                 f"{self._url}/fng/", params={"limit": str(days)}, timeout=TIMEOUT_SECONDS, allow_redirects=False
             )
         except requests.Timeout as error:
-            raise VenueError(CollectionProblem.VENUE_TIMEOUT, f"{self.name}: {error}"[:300]) from error
+            raise VenueError(CollectionProblem.VENUE_TIMEOUT, f"{self.name}: no answer in time: GET {self._url}/fng/") from error
         except requests.RequestException as error:
-            raise VenueError(CollectionProblem.VENUE_UNAVAILABLE, f"{self.name}: {error}"[:300]) from error
+            raise VenueError(CollectionProblem.VENUE_UNAVAILABLE, f"{self.name}: no connection: GET {self._url}/fng/") from error
         if answer.status_code != _OK:
             problem = problem_of_status(answer.status_code) or CollectionProblem.VENUE_REFUSED
             raise VenueError(problem, f"{self.name}: HTTP {answer.status_code}")
