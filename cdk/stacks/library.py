@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import aws_s3_assets
 from constructs import Construct
 
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
@@ -37,7 +37,7 @@ class LibraryStack(FunctionStack):
                 Env.OWNERS: ",".join(self.config.owners),
             },
             timeout_seconds=30,
-            memory_megabytes=1769,  # one full vCPU
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         # without ListBucket an absent object looks like a forbidden one
