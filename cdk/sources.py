@@ -12,8 +12,7 @@ from signalbox.contracts import Function
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-CERTIFICATES = Path("adapters") / "postgres" / "rds-ca.pem"  # below the library
-BUNDLE_ADDRESS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+CERTIFICATES = Path("adapters") / "postgres" / "certificates"  # below the library: a file of RDS's authorities a region
 
 
 class SourceMissingError(FileNotFoundError):
@@ -66,9 +65,8 @@ class SourceTree:
 
     @property
     def database_certificates(self) -> Path:
-        """RDS's certificate authorities, inside the library and so in the core layer."""
-        made_by = f"RDS's certificate authorities: `curl -o layers/core/python/signalbox/{CERTIFICATES} {BUNDLE_ADDRESS}`"
-        return _existing(self.library / CERTIFICATES, f"{made_by}, then commit the file")
+        """The folder with RDS's certificate authorities by region, inside the library and so in the core layer."""
+        return _existing(self.library / CERTIFICATES, "RDS's certificate authorities, a file for each region")
 
     def lock(self, layer: str) -> Path:
         return _existing(self.root / "layers" / layer / "requirements.txt", "the layer's lock, see layers/README.md")

@@ -70,8 +70,8 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     database_backup_days: int = Field(ge=1, le=35)
     dump_days: int = Field(ge=1, le=3650)  # how long the nightly dumps of the ledger are kept
     budget_usd: int = Field(ge=1)  # a month, of the whole account: who receives alarms hears when it will be passed
-    # verify-full needs RDS's certificate authorities in the library (cdk/sources.py says where from)
-    database_sslmode: Literal["require", "verify-ca", "verify-full"] = "require"
+    # require: for a region whose authorities are not in the library (adapters/postgres/certificates)
+    database_sslmode: Literal["require", "verify-ca", "verify-full"] = "verify-full"
     summary_at: str = Field(default="07:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")  # of the accounts' summaries, local time
     summary_zone: str = "Europe/Prague"
     log_days: int = Field(gt=0)

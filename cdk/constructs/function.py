@@ -58,6 +58,11 @@ class LedgerNetwork:
     security_group: aws_ec2.ISecurityGroup
 
 
+# Megabytes of memory with which Lambda gives one whole vCPU. Ledger functions have it: less stretches the CPU time of their
+# imports to as much as nine seconds (docs/performance.md, cold starts), and what computes takes the same GB-seconds either way.
+WHOLE_VCPU: Final = 1769
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerAccess:
     """A ledger function's access to the database: where it runs, and how it logs in as its own user."""

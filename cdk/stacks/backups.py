@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
 from cdk.stacks.network import NetworkStack
@@ -34,7 +34,7 @@ class BackupsStack(FunctionStack):
             layers=(LayerName.CORE,),
             environment={Env.BACKUPS_BUCKET: data.backups.bucket_name},
             timeout_seconds=900,
-            memory_megabytes=1024,
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         reason = "A dump has a folder of its own, and a file a part: the folder of dumps is the narrowest resource there is."
@@ -50,7 +50,7 @@ class BackupsStack(FunctionStack):
                 **data.database_environment(self, ADMIN_DATABASE_USER),
             },
             timeout_seconds=900,
-            memory_megabytes=1024,
+            memory_megabytes=WHOLE_VCPU,
             network=network.ledger,
         )
         # without ListBucket an absent file looks like a forbidden one

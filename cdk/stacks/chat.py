@@ -9,7 +9,7 @@ from aws_cdk import Aws
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import FunctionQueue, QueueDelivery
@@ -54,7 +54,7 @@ class ChatStack(FunctionStack):
             layers=(LayerName.CORE,),
             environment={Env.VENUE: self.config.venues[0]},
             timeout_seconds=_QUERY_SECONDS,
-            memory_megabytes=1024,
+            memory_megabytes=WHOLE_VCPU,
             ledger=platform.data.ledger,
         )
         bot = self._bot(trading, library)

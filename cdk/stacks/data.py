@@ -30,7 +30,8 @@ from signalbox.contracts import (
 
 # max_connections as RDS sets it: the memory in bytes, less what the system takes, by 9,531,392
 _CONNECTIONS: Final = {"t4g.micro": 80, "t4g.small": 180}
-_CA_FILE: Final = f"/opt/python/signalbox/{CERTIFICATES.as_posix()}"  # where a function finds what is in its layer
+# Where a function finds in its layer the authorities of its region; those of another region sign no database of this stage.
+_CA_FILE: Final = f"/opt/python/signalbox/{CERTIFICATES.as_posix()}/{Aws.REGION}.pem"
 _ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngineVersion.VER_18_3)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import Env, Function, Metric
@@ -32,7 +32,7 @@ class LakeStack(FunctionStack):
                 **stage.market_environment,
             },
             timeout_seconds=300,
-            memory_megabytes=512,
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         # without ListBucket an absent day looks like a forbidden one

@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import aws_s3_assets
 from constructs import Construct
 
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
@@ -39,7 +39,7 @@ class LibraryStack(FunctionStack):
                 Env.SIGNING_KEYS_TABLE: platform.secrets.keys.table_name,
             },
             timeout_seconds=30,
-            memory_megabytes=1769,  # one full vCPU
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         library.allow_items(["dynamodb:GetItem"], platform.secrets.keys, [SealKey.PEOPLE])

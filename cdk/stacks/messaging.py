@@ -7,7 +7,7 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.queues import DeadLetterQueue
 from cdk.constructs.schedule import JobSchedule
@@ -46,7 +46,7 @@ class MessagingStack(SignalboxStack):
             layers=(LayerName.CORE,),
             outgoing=data.outgoing,
             timeout_seconds=50,
-            memory_megabytes=256,
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         relay.allow_items(["dynamodb:UpdateItem"], data.outgoing, FORWARDED_EVENTS)

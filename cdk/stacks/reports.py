@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import SUMMARY_JOB, Env, Function
@@ -29,7 +29,7 @@ class ReportsStack(FunctionStack):
             layers=(LayerName.CORE,),
             environment={Env.REPORTS_BUCKET: data.reports.bucket_name},
             timeout_seconds=600,
-            memory_megabytes=1024,
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
             outgoing=data.outgoing,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aws_cdk import CustomResource, Duration
 from constructs import Construct
 
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -33,7 +33,7 @@ class SchemaStack(SignalboxStack):
             layers=(LayerName.CORE,),
             environment=data.database_environment(self, ADMIN_DATABASE_USER),
             timeout_seconds=840,
-            memory_megabytes=256,
+            memory_megabytes=WHOLE_VCPU,
             network=network.ledger,
         )
         prepare = SignalboxFunction(

@@ -6,7 +6,7 @@ from typing import Final
 
 from constructs import Construct
 
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import EventSubscription, QueueDelivery, events_of
 from cdk.stacks.function_stack import FunctionStack, Platform
@@ -33,7 +33,7 @@ class SignalsStack(FunctionStack):
                 Env.MODELS_BUCKET: data.models.bucket_name,
             },
             timeout_seconds=60,
-            memory_megabytes=1769,  # one full vCPU
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         # without ListBucket an absent object looks like a forbidden one

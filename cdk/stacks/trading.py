@@ -8,7 +8,7 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from cdk.constructs.alarms import TopicAlarm
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import AccountQueue, FunctionQueue, QueueDelivery, events_of, subscribe
@@ -71,8 +71,8 @@ class TradingStack(FunctionStack):
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "trading", description="accounts, orders and their risk")
-        manage = self._function("ManageOrders", Function.MANAGE_ORDERS, megabytes=1769)  # one full vCPU
-        monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
+        manage = self._function("ManageOrders", Function.MANAGE_ORDERS)
+        monitor = self._function("MonitorRisk", Function.MONITOR_RISK)
         manage.allow_items(["dynamodb:GetItem"], platform.secrets.keys, list(SealKey))
         monitor.allow_items(["dynamodb:GetItem"], platform.secrets.keys, [SealKey.REQUESTS])  # it gets no reports and no commands
         for metric, description in _ALARMS:
@@ -106,7 +106,7 @@ class TradingStack(FunctionStack):
         )
         self.output(StackOutput.ORDERS_API_URL, self.api.url)
 
-    def _function(self, construct_id: str, name: Function, *, megabytes: int) -> SignalboxFunction:
+    def _function(self, construct_id: str, name: Function) -> SignalboxFunction:
         platform = self.platform
         return SignalboxFunction(
             self,
@@ -120,7 +120,7 @@ class TradingStack(FunctionStack):
                 Env.SIGNING_KEYS_TABLE: platform.secrets.keys.table_name,
             },
             timeout_seconds=_TIMEOUT_SECONDS,
-            memory_megabytes=megabytes,
+            memory_megabytes=WHOLE_VCPU,
             ledger=platform.data.ledger,
         )
 

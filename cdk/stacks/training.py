@@ -13,7 +13,7 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import WHOLE_VCPU, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import EventSubscription, QueueDelivery
 from cdk.stacks.function_stack import FunctionStack, Platform
@@ -61,7 +61,7 @@ class TrainingStack(FunctionStack):
                 Env.MODELS_BUCKET: data.models.bucket_name,
             },
             timeout_seconds=120,
-            memory_megabytes=1769,  # the archive, its files and the sessions of the models are in memory at once
+            memory_megabytes=WHOLE_VCPU,  # the archive, its files and the sessions of the models are in memory at once
             ledger=data.ledger,
         )
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one

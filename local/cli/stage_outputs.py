@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import DeployError
-from signalbox.contracts import PRODUCT
+from signalbox.contracts import PRODUCT, StackOutput
 
 
 def stage_outputs(session: Any, stage: str, *, endpoint: str | None = None) -> dict[str, str]:
@@ -24,3 +25,14 @@ def stage_outputs(session: Any, stage: str, *, endpoint: str | None = None) -> d
     if not found:
         raise DeployError(f"stage {stage} is not deployed in this account and region: run `signalbox deploy --stage {stage}`")
     return found
+
+
+def required_outputs(session: Any, stage: str, keys: Sequence[StackOutput], *, endpoint: str | None = None) -> list[str]:
+    """Return outputs of a stage's stacks. Raises DeployError as `stage_outputs`, and for an output that no stack has."""
+    found = stage_outputs(session, stage, endpoint=endpoint)
+    if missing := [key for key in keys if key not in found]:
+        raise DeployError(
+            f"the stacks of stage {stage} have no output {', '.join(missing)}: deploy this version with"
+            f" `signalbox deploy --stage {stage}`"
+        )
+    return [found[key] for key in keys]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ from tests.infrastructure.assembly import Assembly
 pytestmark = pytest.mark.infra
 
 # USD a month. The goal, 30 and 40, is what an account pays: after what is always free (decision 0110).
-# The second line holds what was reached at list price.
+# The second line holds what was reached at list price: 32.12 and 43.80, since ledger functions have a whole vCPU (0.49 USD).
 GOALS = {"dev": 30.0, "prod": 40.0}
-LISTED = {"dev": 32.0, "prod": 43.5}
+LISTED = {"dev": 32.5, "prod": 44.0}
 
 
 def _items(assembly: Assembly) -> dict[str, CostItem]:
@@ -82,6 +83,19 @@ def test_a_standby_and_an_alarm_of_several_metrics_are_paid_for_each() -> None:
     items = {item.name: item for item in estimate(found, load("prices.toml"), load("usage.toml"))}
     assert items["RDS db.t4g.micro, two zones: hours"].listed == pytest.approx(2 * 730 * 0.016)
     assert items["metrics of alarms"].quantity == 3
+
+
+def test_the_readme_has_what_a_standby_costs(prod: Assembly) -> None:
+    found = resources_of(prod.templates().values())
+    doubled = [
+        replace(one, properties={**one.properties, "MultiAZ": True}) if one.kind == "AWS::RDS::DBInstance" else one
+        for one in found
+    ]
+    prices, usage = load("prices.toml"), load("usage.toml")
+    more = sum(item.listed for item in estimate(doubled, prices, usage)) - sum(
+        item.listed for item in estimate(found, prices, usage)
+    )
+    assert f"costs about ${more:.0f} more in prod" in (REPOSITORY / "README.md").read_text()
 
 
 def test_a_run_is_as_long_as_its_memory_makes_it() -> None:

@@ -35,6 +35,7 @@ LEDGER = {
 }
 OF_THE_OWNER = {Function.MIGRATE_DATABASE, Function.RESTORE_DATABASE}  # who log in as their caller says
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
+VERIFIED: set[str] = {Env.DATABASE_CA_FILE}  # the socket of the stage local has no certificate
 COMMON: set[str] = {Env.STAGE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 ENVIRONMENT: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {
@@ -234,7 +235,8 @@ def test_every_function_is_deployed_under_its_name(assembly: Assembly) -> None:
 def test_environment_is_exactly_what_the_function_needs(assembly: Assembly, function: Function) -> None:
     found = deployed(assembly, function).properties["Environment"]["Variables"]
     of_replays = {Env.LOOK_AGAIN_SECONDS} if (assembly.stage, function) == ("local", Function.COLLECT_CANDLES) else set()
-    assert set(found) == {str(key) for key in ENVIRONMENT[function] | COMMON | of_replays}
+    verified = VERIFIED if function in LEDGER and assembly.stage != "local" else set()
+    assert set(found) == {str(key) for key in ENVIRONMENT[function] | COMMON | of_replays | verified}
     assert found[Env.STAGE] == assembly.stage
     assert found["POWERTOOLS_SERVICE_NAME"] == f"signalbox-{assembly.stage}"
 

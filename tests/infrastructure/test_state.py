@@ -10,6 +10,7 @@ import pytest
 from cdk.composition import synthesise
 from cdk.sources import SourceMissingError, SourceTree
 from cdk.stage_file import FOLDER, read_settings
+from signalbox.contracts import Env
 from tests.infrastructure.assembly import Assembly
 from tests.infrastructure.conftest import RECIPIENT
 
@@ -125,20 +126,25 @@ def test_without_a_standby_the_ledger_is_in_one_zone(dev: Assembly) -> None:
     assert not [e for e in dev.resources("AWS::EC2::VPCEndpoint") if "SubnetIds" in e.properties]  # gateways alone, in every zone
 
 
-def test_verifying_the_databases_certificate_needs_the_authorities_and_ships_them(
+def test_each_ledger_function_verifies_the_databases_certificate_by_its_region(assemblies: dict[str, Assembly]) -> None:
+    for stage in ("dev", "prod"):
+        (database,) = assemblies[stage].resources("AWS::RDS::DBInstance")
+        assert database.properties["CACertificateIdentifier"] == "rds-ca-rsa2048-g1"
+        environments = [f.properties["Environment"]["Variables"] for f in assemblies[stage].functions()]
+        ledger = [one for one in environments if Env.DATABASE_HOST in one]
+        assert len(ledger) == 12
+        folder = "/opt/python/signalbox/adapters/postgres/certificates/"
+        for one in ledger:
+            assert one["DATABASE_SSLMODE"] == "verify-full"
+            assert one["DATABASE_CA_FILE"] == {"Fn::Join": ["", [folder, {"Ref": "AWS::Region"}, ".pem"]]}
+
+
+def test_without_the_authorities_nothing_is_synthesised(
     sources: SourceTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = read_settings(FOLDER / "dev.toml") | {"database_sslmode": "verify-full"}
-    monkeypatch.setattr("cdk.stage.read_settings", lambda _: settings)
-    with pytest.raises(SourceMissingError, match=r"global-bundle\.pem"):
-        synthesise({"stage": "dev"}, out=tmp_path / "without", sources=sources, templates_only=True)
-    certificates = tmp_path / "rds-ca.pem"
-    certificates.write_text("a certificate")
-    monkeypatch.setattr("cdk.sources.CERTIFICATES", certificates)  # an absolute path wins over the library's folder
-    _, written = synthesise({"stage": "dev"}, out=tmp_path / "with", sources=sources, templates_only=True)
-    migrate = Assembly("dev", written).function("migrate-database").properties["Environment"]["Variables"]
-    assert migrate["DATABASE_SSLMODE"] == "verify-full"
-    assert migrate["DATABASE_CA_FILE"] == "/opt/python/signalbox/adapters/postgres/rds-ca.pem"
+    monkeypatch.setattr("cdk.sources.CERTIFICATES", tmp_path / "none")  # an absolute path wins over the library's folder
+    with pytest.raises(SourceMissingError, match="certificate authorities"):
+        synthesise({"stage": "dev"}, out=tmp_path / "out", sources=sources, templates_only=True)
 
 
 def test_which_instance_is_the_ledger_is_no_export(dev: Assembly) -> None:

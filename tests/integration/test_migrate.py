@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from signalbox.adapters.postgres import migrate as migrations
@@ -186,6 +187,35 @@ def test_the_master_of_rds_migrates_a_second_time(
         assert master.migrate(monkeypatch) == []
         with pytest.raises(LedgerUnavailableError, match="rejects connection"):
             connect(postgres.settings(owner.name, users[0]), "")
+
+
+def test_a_role_of_a_later_migration_is_made_without_a_membership_of_the_owner(
+    postgres: PostgresServer, owner: DatabaseSettings
+) -> None:
+    migrate(owner, "")
+    role = "signalbox_new_function"
+    try:
+        with connect(owner, "") as connection:
+            for _ in range(2):  # the second time another database, or a repeated migration, has made it
+                connection.execute("SELECT make_function_role(%s)", (role,))
+            for wrong in ("postgres", "signalbox_X; DROP ROLE postgres", ""):
+                with pytest.raises(psycopg.errors.InvalidParameterValue, match="expected the name of a function's role"):
+                    connection.execute("SELECT make_function_role(%s)", (wrong,))
+        assert postgres.execute(f"SELECT pg_has_role('{ADMIN_DATABASE_USER}', '{role}', 'MEMBER')") == [(False,)]
+        assert postgres.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'signalbox_maker_%'") == [(0,)]
+        with connect(postgres.settings(owner.name, role), "") as connection:  # it may log in, and do nothing that is not granted
+            for refused in ("SELECT * FROM accounts", "SELECT make_function_role('signalbox_other')"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(refused)
+    finally:
+        postgres.execute(f"DROP OWNED BY {role}", owner.name)
+        postgres.execute(f"DROP ROLE {role}")
+
+
+def test_no_later_migration_repeats_how_a_role_is_made() -> None:
+    found = load_migrations()
+    (made,) = [one for one in found if b"CREATE FUNCTION make_function_role" in one.sql]
+    assert [one.label for one in found[made.version :] if b"CREATE ROLE" in one.sql or b"CREATEROLE" in one.sql] == []
 
 
 @contextmanager

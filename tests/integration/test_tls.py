@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import signalbox.adapters.postgres
 from signalbox.adapters.postgres.connection import connect
 from signalbox.bootstrap.settings import LedgerSettings, SettingsError
 from signalbox.contracts import Env
@@ -35,12 +36,35 @@ def test_a_foreign_authority_or_another_address_is_refused(
     assert _login(postgres, tmp_path, signer=signer, address=address, sslmode="require") == 1  # what it was before: anybody
 
 
-def _login(postgres: PostgresServer, folder: Path, *, signer: Authority, address: str, sslmode: str) -> int:
-    trusted = str(TRUSTED.write(folder / "trusted.pem")) if sslmode == "verify-full" else None
+def test_rdss_authorities_do_not_let_in_an_authority_with_their_name(postgres: PostgresServer, tmp_path: Path) -> None:
+    folder = Path(signalbox.adapters.postgres.__file__).parent / "certificates"
+    shipped = folder / "eu-central-1.pem"
+    impostor = Authority.make("Amazon RDS eu-central-1 Root CA RSA2048 G1")
+    with pytest.raises(LedgerUnavailableError, match="certificate verify failed"):
+        _login(postgres, tmp_path, signer=impostor, address="127.0.0.1", sslmode="verify-full", trusted=shipped)
+    both = (
+        tmp_path / "both.pem"
+    )  # the same file with the impostor's own root: the file itself is read, and refuses for want of it
+    both.write_bytes(shipped.read_bytes() + impostor.write(tmp_path / "impostor.pem").read_bytes())
+    assert _login(postgres, tmp_path, signer=impostor, address="127.0.0.1", sslmode="verify-full", trusted=both) == 1
+    absent = folder / "il-central-1.pem"
+    with pytest.raises(LedgerUnavailableError, match=r"il-central-1\.pem.*does not exist"):
+        _login(postgres, tmp_path, signer=impostor, address="127.0.0.1", sslmode="verify-full", trusted=absent)
+
+
+def _login(
+    postgres: PostgresServer, folder: Path, *, signer: Authority, address: str, sslmode: str, trusted: Path | None = None
+) -> int:
+    if trusted is None and sslmode == "verify-full":
+        trusted = TRUSTED.write(folder / "trusted.pem")
     certificate, key = signer.server_files(folder, address=address)
     with TlsDoor(f"{postgres.socket_folder}/.s.PGSQL.5432", certificate, key) as door:
         settings = replace(
-            postgres.settings("postgres", "postgres"), host="127.0.0.1", port=door.port, sslmode=sslmode, sslrootcert=trusted
+            postgres.settings("postgres", "postgres"),
+            host="127.0.0.1",
+            port=door.port,
+            sslmode=sslmode,
+            sslrootcert=None if trusted is None else str(trusted),
         )
         with connect(settings, "") as connection:
             row = connection.execute("SELECT 1").fetchone()

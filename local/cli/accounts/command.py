@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,9 +23,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
 from local.cli.stage import aws_session, require_local_cloud
+from local.cli.stage_outputs import required_outputs
 from local.errors import StageUnclearError, WorkbenchError
 from local.settings import ACCOUNT, REGION, STAGE, Settings
-from signalbox.contracts import PRODUCT, StackOutput
+from signalbox.contracts import StackOutput
 from signalbox.problems import Problem, in_words, read_problem
 from signalbox.wire import in_one_line
 
@@ -137,9 +138,9 @@ def _gateway_message(found: Any) -> str:
 
 
 def orders_api(stage: str, settings: Settings) -> OrdersApi:
-    """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
+    """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError, DeployError."""
     session, via = session_of(stage, settings)
-    outputs = stack_outputs(session, stage, (StackOutput.ORDERS_API_URL, StackOutput.KILL_SWITCH_QUEUE_URL), endpoint=via)
+    outputs = required_outputs(session, stage, (StackOutput.ORDERS_API_URL, StackOutput.KILL_SWITCH_QUEUE_URL), endpoint=via)
     return OrdersApi(outputs[0].rstrip("/"), session, session.region_name, via, outputs[1])
 
 
@@ -152,23 +153,6 @@ def session_of(stage: str, settings: Settings) -> tuple[Session, str | None]:
             raise AccountsError(str(error)) from error
         return Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION), via  # noqa: S106 - the emulator's
     return aws_session(settings), None
-
-
-def stack_outputs(
-    session: Session, stage: str, keys: Sequence[StackOutput], endpoint: str | None = None, *, stack: str = "trading"
-) -> list[str]:
-    """Return outputs of one stack of a stage. Raises AccountsError."""
-    name = f"{PRODUCT}-{stage}-{stack}"
-    try:
-        stacks = session.client("cloudformation", endpoint_url=endpoint).describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        raise AccountsError(f"stack {name}: {error.response['Error'].get('Message', error)}") from error
-    except BotoCoreError as error:
-        raise AccountsError(f"stack {name}: AWS could not be queried: {error}") from error
-    found = {str(output.get("OutputKey")): str(output.get("OutputValue")) for output in stacks[0].get("Outputs", [])}
-    if missing := [key for key in keys if key not in found]:
-        raise AccountsError(f"stack {name} has no output {', '.join(missing)}; deploy this version of the stack")
-    return [found[key] for key in keys]
 
 
 def show(found: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
 
 from local.errors import WorkbenchError
-from signalbox.contracts import PRODUCT
+from signalbox.contracts import PRODUCT, Env
 
 CDK: Final = "aws-cdk@2.1148.1"  # 3.x cannot read this library's assemblies
 BOOTSTRAP_PARAMETER: Final = "/cdk-bootstrap/hnb659fds/version"
@@ -69,6 +70,35 @@ def findings(session: Any, target: Target, stage: str) -> tuple[AccountFinding, 
         return (*_bootstrap(session, target), *_executions(session), *_stuck(session, stage))
     except (ClientError, BotoCoreError) as error:
         raise NotReadyError(f"cannot check account {target.account}, which needs administrator access: {error}") from error
+
+
+def require_authorities(templates: Mapping[str, Any], region: str, layer: Path) -> None:
+    """Raise NotReadyError if functions verify the database's certificate and their layer lacks the authorities of the region.
+
+    layer: the folder `layers/core` of the repository, which a function finds below /opt.
+    """
+    for template in templates.values():
+        for resource in template["Resources"].values():
+            value = resource.get("Properties", {}).get("Environment", {}).get("Variables", {}).get(Env.DATABASE_CA_FILE.value)
+            if value is None:
+                continue
+            path = layer / _text(value, region).removeprefix("/opt/")
+            if not path.exists():
+                known = ", ".join(sorted(one.stem for one in path.parent.glob("*.pem")))
+                raise NotReadyError(
+                    f"expected a region whose certificate authorities of RDS are known, got {region}: set"
+                    f' database_sslmode = "require" in the file of the stage, which encrypts and does not verify the server,'
+                    f" or add {path.name} to {path.parent}; known: {known}"
+                )
+            return
+
+
+def _text(value: Any, region: str) -> str:
+    """Return a value of a template as text, in a region."""
+    if isinstance(value, str):
+        return value
+    joint, parts = value["Fn::Join"]
+    return str(joint).join(region if part == {"Ref": "AWS::Region"} else str(part) for part in parts)
 
 
 def _bootstrap(session: Any, target: Target) -> Iterator[AccountFinding]:

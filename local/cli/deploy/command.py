@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.cost.app import cost_text, stage_cost, stage_templates
 from local.cli.cost.estimate import load, resources_of
-from local.cli.deploy.checks import CDK, NotReadyError, findings, target_of
+from local.cli.deploy.checks import CDK, NotReadyError, findings, require_authorities, target_of
 from local.cli.rollback.release import Release
 from local.cli.secrets.command import SecretField, StageSecrets, missing_in
 from local.cli.stage_outputs import stage_outputs
@@ -95,7 +95,9 @@ class StageDeployment:
                 self.person.say(f"  {'!' if one.blocks else '-'} {one.text}")
             if any(one.blocks for one in found):
                 raise NotReadyError("; ".join(one.text for one in found if one.blocks))
-            self._show_cost(stage_templates(self.settings, self.stage))
+            templates = stage_templates(self.settings, self.stage)
+            require_authorities(templates, target.region, self.settings.repository / "layers" / "core")
+            self._show_cost(templates)
             assembly = self.settings.state / "deploy" / self.stage
             self._require([sys.executable, "cdk/app.py", "-c", f"stage={self.stage}", "--out", str(assembly)], "synthesise")
             self._require([*_cdk("diff"), "--app", str(assembly), "--all"], "compare")

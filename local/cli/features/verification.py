@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.cli.ledger import connection_source
-from local.errors import DataError
+from local.errors import DataError, DeployError
 from local.settings import STAGE, Settings
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
@@ -161,12 +161,13 @@ def stage_bars(data: str | None, database: str | None, venue: str, settings: Set
 
 def _lake_of_up(settings: Settings) -> FindOfVenue | None:
     """Return the lake of the running local cloud, None if only its ledger answers."""
-    from local.cli.accounts.command import AccountsError, session_of, stack_outputs  # noqa: PLC0415 - boto3
+    from local.cli.accounts.command import AccountsError, session_of  # noqa: PLC0415 - boto3
+    from local.cli.stage_outputs import required_outputs  # noqa: PLC0415 - as above
 
     try:
         session, url = session_of(STAGE, settings)
-        (bucket,) = stack_outputs(session, STAGE, (StackOutput.MARKET_DATA_BUCKET,), endpoint=url, stack="data")
-    except AccountsError:
+        (bucket,) = required_outputs(session, STAGE, (StackOutput.MARKET_DATA_BUCKET,), endpoint=url)
+    except (AccountsError, DeployError):
         return None
     lake = Lake(S3Store(session.client("s3", endpoint_url=url), bucket))
     return lambda venue, symbol: _in_bucket(lake, SeriesKey(venue, symbol))

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.accounts.command import AccountsError, OrdersApi, session_of, show, stack_outputs
+from local.cli.accounts.command import AccountsError, OrdersApi, session_of, show
 from local.cli.rows import print_rows
+from local.cli.stage_outputs import required_outputs
 from local.errors import DataError
 from local.settings import Settings
 from signalbox.contracts import StackOutput, upload_key
@@ -52,8 +53,7 @@ class LibraryClient:
 def library_client(stage: str, settings: Settings) -> LibraryClient:
     """Return the library of a deployed stage, or of the running local cloud. Raises AccountsError."""
     session, via = session_of(stage, settings)
-    (url,) = stack_outputs(session, stage, (StackOutput.LIBRARY_API_URL,), endpoint=via, stack="library")
-    (bucket,) = stack_outputs(session, stage, (StackOutput.MODELS_BUCKET,), endpoint=via, stack="data")
+    url, bucket = required_outputs(session, stage, (StackOutput.LIBRARY_API_URL, StackOutput.MODELS_BUCKET), endpoint=via)
     return LibraryClient(OrdersApi(url.rstrip("/"), session, session.region_name, via), bucket)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from local.cli.accounts.command import OrdersApi, session_of, show, stack_outputs
+from local.cli.accounts.command import OrdersApi, session_of, show
 from local.cli.rows import print_rows
 from local.cli.stage import stage_of
+from local.cli.stage_outputs import required_outputs
 from local.settings import load_settings
 from signalbox.contracts import StackOutput
 
@@ -20,7 +21,7 @@ def run_score(symbols: Sequence[str], at: datetime | None, stage: str | None, *,
     settings = load_settings()
     named = stage_of(stage, settings)
     session, via = session_of(named, settings)
-    (url,) = stack_outputs(session, named, (StackOutput.SCORING_API_URL,), endpoint=via, stack="library")
+    (url,) = required_outputs(session, named, (StackOutput.SCORING_API_URL,), endpoint=via)
     body = {"symbols": list(dict.fromkeys(symbols)), **({} if at is None else {"at": at.isoformat()})}
     found = OrdersApi(url.rstrip("/"), session, session.region_name, via).call("POST", "/score", body)
     if as_json:

@@ -22,7 +22,7 @@ from local.cli.deploy.checks import BOOTSTRAP_PARAMETER, NotReadyError, findings
 from local.cli.deploy.command import StageDeployment
 from local.errors import DeployError
 from local.settings import Settings, load_settings
-from signalbox.contracts import StackOutput
+from signalbox.contracts import Env, StackOutput
 
 TEMPLATE = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
 OUTPUTS = {StackOutput.TELEGRAM_SECRET_ARN.value: "telegram", StackOutput.EXCHANGE_SECRET_ARN.value: "exchange"}
@@ -248,6 +248,30 @@ def test_an_account_without_bootstrap_is_told_the_command(
     with pytest.raises(NotReadyError, match=rf"{told}.*bootstrap aws://123456789012/eu-central-1"):
         deployment(settings, Person(), runs).deploy()
     assert runs.done == []
+
+
+def verifying(region_file: str = "/opt/python/signalbox/adapters/postgres/certificates/") -> dict[str, Any]:
+    """Templates with one function that verifies the database's certificate."""
+    path = {"Fn::Join": ["", [region_file, {"Ref": "AWS::Region"}, ".pem"]]}
+    environment = {"Variables": {Env.DATABASE_CA_FILE.value: path}}
+    function = {"Type": "AWS::Lambda::Function", "Properties": {"Environment": environment}}
+    return {"signalbox-dev-schema": {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}, "Migrate": function}}}
+
+
+def test_a_region_whose_authorities_are_unknown_is_refused_before_anything_runs(
+    settings: Settings, account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "stage_templates", lambda *_: verifying())
+    runs = Runs()
+    runs.session.region_name = "il-central-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "il-central-1")
+    boto3.client("ssm").put_parameter(Name=BOOTSTRAP_PARAMETER, Value="21", Type="String")
+    with pytest.raises(NotReadyError, match=r'got il-central-1: set database_sslmode = "require".*known: .*eu-central-1'):
+        deployment(settings, Person(), runs).deploy()
+    assert runs.done == []
+    runs.session.region_name = "eu-central-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    assert deployment(settings, Person(), runs).deploy()
 
 
 def test_a_new_accounts_quota_is_told_and_does_not_block(settings: Settings, account: None) -> None:

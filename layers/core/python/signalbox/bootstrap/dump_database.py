@@ -13,7 +13,7 @@ from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.aws.dump_store import S3DumpStore
 from signalbox.adapters.postgres.dump import dump
 from signalbox.backup.manifest import DumpManifest, dump_name
-from signalbox.bootstrap.ledger import database_settings
+from signalbox.bootstrap.database import database_settings
 from signalbox.bootstrap.settings import BackupSettings
 from signalbox.contracts import DUMPS_FOLDER
 

@@ -12,16 +12,9 @@ from botocore.session import get_session
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.aws.outgoing_events import OutgoingEvents
-from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.bootstrap.database import database_settings
 from signalbox.bootstrap.settings import DatabaseEnvironment, LedgerSettings, trace_header
-
-
-def database_settings(found: DatabaseEnvironment, *, application: str, user: str | None = None) -> DatabaseSettings:
-    """Return the address and login of the ledger. application: the connection's name at the server.
-
-    user: replaces the environment's.
-    """
-    return DatabaseSettings(found.host, found.port, found.name, user or found.user, found.sslmode, found.ca_file, application)
 
 
 def connect_ledger(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from signalbox.adapters.postgres.migrate import migrate
-from signalbox.bootstrap.ledger import database_settings
+from signalbox.bootstrap.database import database_settings
 from signalbox.bootstrap.settings import MigrateDatabaseSettings
 
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.dump_store import S3DumpStore
 from signalbox.adapters.postgres.restore import RestoreProgress, restore
-from signalbox.bootstrap.ledger import database_settings
+from signalbox.bootstrap.database import database_settings
 from signalbox.bootstrap.settings import BackupSettings
 from signalbox.contracts import DUMPS_FOLDER
 from signalbox.frozen import FrozenModel
