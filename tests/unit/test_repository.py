@@ -69,6 +69,7 @@ LONG: Final = {
     "agents/mt5/signalbox_mt5/venue.py": "one send path of the terminal: look up, send, look up again",
     "layers/core/python/signalbox/adapters/postgres/trading_rows.py": "writing and reading of each table, side by side",
     "layers/core/python/signalbox/adapters/venues/ccxt_orders.py": "one venue adapter behind one port",
+    "layers/core/python/signalbox/contracts.py": "every name that templates, functions and tests share",
     "layers/core/python/signalbox/risk/snapshot.py": "facts of a decision and their canonical text, field by field",
     "layers/core/python/signalbox/trading/draft.py": "every write of an account, so that nothing else writes its fields",
     "layers/core/python/signalbox/trading/monitoring.py": "one minute of an account, from marks to internal stops, in order",
