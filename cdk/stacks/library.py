@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aws_cdk import aws_s3_assets
 from constructs import Construct
 
@@ -12,8 +10,7 @@ from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, StackOutput
-
-LIBRARY_ROUTES: Final = ("POST /library/{verb}",)
+from signalbox.library.routes import LIBRARY_ROUTES
 
 
 class LibraryStack(FunctionStack):
@@ -52,6 +49,6 @@ class LibraryStack(FunctionStack):
             stage=self.config,
             name=f"{PRODUCT}-{self.config.name}-library",
             function=library,
-            routes=LIBRARY_ROUTES,
+            routes=[route.key for route in LIBRARY_ROUTES],
         )
         self.output(StackOutput.LIBRARY_API_URL, self.api.url)

@@ -19,6 +19,7 @@ from local.errors import DataError
 from local.settings import Settings
 from signalbox.contracts import StackOutput, upload_key
 from signalbox.inference.archive import pack_bundle
+from signalbox.library.routes import addressed
 from signalbox.limits import MAX_BUNDLE_BYTES
 from signalbox.wire import in_one_line
 
@@ -35,7 +36,8 @@ class LibraryClient:
 
     def ask(self, verb: str, facts: Mapping[str, Any]) -> Any:
         """Return the library's answer. Raises AccountsError with what it says is wrong."""
-        return self.api.call("POST", f"/library/{verb}", facts)
+        request = addressed(verb, facts)
+        return self.api.call(request.method, request.path, request.body, headers=request.headers)
 
     def upload(self, archive: bytes) -> str:
         """Put a bundle where the library looks for it, and return its sha256. Raises AccountsError."""

@@ -8,7 +8,9 @@ from signalbox.adapters.aws.artifacts import S3Artifacts
 from signalbox.adapters.aws.bundles import MAX_PACKED_BUNDLE
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.postgres.deployments import PostgresDeployments
+from signalbox.adapters.postgres.entities import PostgresEntities
 from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
@@ -31,6 +33,8 @@ def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
     return ManageLibrary(
         registry=PostgresRegistry(connection),
         library=PostgresLibrary(connection),
+        entities=PostgresEntities(connection),
+        requests=PostgresRequests(connection),
         book=PostgresDeployments(connection),
         artifacts=S3Artifacts(client, bucket=found.models_bucket, prefix=TRAINING_PREFIX),
         roles=PostgresLibraryRoles(connection),
