@@ -204,7 +204,7 @@ class LocalCloud:
         s3.put_object(Bucket=bucket, Key=upload_key(sha256), Body=content)
         facts = {"why": f"the bundle {folder.name} given to the local cloud"}
         named = {"name": read_manifest(folder).name, "sha256": sha256}
-        version = self.library("register", {**facts, **named, "request_id": f"register-{sha256[:32]}"})
+        version = self.library("register", {**facts, **named, "request_id": f"register-{uuid.uuid4().hex}"})
         if stored is not None:
             s3.put_object(Bucket=bucket, Key=version["bundle_key"], Body=stored)
         of_version = {**facts, "version": version["version"]}

@@ -74,6 +74,8 @@ def print_answer(verb: str, found: Mapping[str, Any], *, as_json: bool) -> None:
         show(found, lambda _: "", as_json=True)
     elif verb in {"list", "search"}:
         print_rows("versions", [_listed(one) for one in found["versions"]], {}, as_json=False)
+        if found["next"] is not None:
+            print(f"there are more than these {len(found['versions'])}: raise --limit, or ask for less")
     elif verb == "history":
         _print_history(found)
     elif verb == "lineage":

@@ -128,9 +128,9 @@ class ManageLibrary:
                 key = EntityKey(asked.kind, asked.name)
                 return entity_view(self.entities.create(key, asked.description, **_facts(asked, who, at)))
             case ChangeEntity():
-                said: _Said = {"description": asked.description, "archived": asked.archived}
+                stated: _Stated = {"description": asked.description, "archived": asked.archived}
                 key = EntityKey(asked.kind, asked.name)
-                return entity_view(self.entities.change(key, asked.revision, **said, **_facts(asked, who, at)))
+                return entity_view(self.entities.change(key, asked.revision, **stated, **_facts(asked, who, at)))
             case RegisterVersion():
                 return self._registered(asked, who, at)
             case AddDependency():
@@ -295,7 +295,7 @@ def require_deployable(record: VersionRecord, stage: DeploymentStage) -> None:
         raise DeploymentRefusedError(f"{name} did not pass {Gate.G0.value} (integrity), so it may not be deployed at all")
 
 
-class _Said(TypedDict):
+class _Stated(TypedDict):
     description: str | None
     archived: bool | None
 

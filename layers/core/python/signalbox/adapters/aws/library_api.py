@@ -151,7 +151,7 @@ def _in_headers(api: APIGatewayHttpResolver, route: LibraryRoute) -> dict[str, A
 
 
 def _typed(key: str, value: str) -> Any:
-    """Return a value of a query in the type of its field; one that does not look so stays text, which the model refuses."""
+    """Return a value of a query in the type of its field; any other text stays text, which the model refuses."""
     if key == "limit" and _DIGITS.fullmatch(value):
         return int(value)
     return _BOOLEANS.get(value, value) if key == "archived" else value

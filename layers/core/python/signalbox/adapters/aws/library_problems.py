@@ -30,7 +30,7 @@ from signalbox.wire import WireError
 
 
 class RequestIdMissingError(SignalboxError):
-    """A change has no request id, so that a repetition could not be told from a second change."""
+    """A change has no request id, so that a repetition would count as a second change."""
 
 
 class RevisionMissingError(SignalboxError):
