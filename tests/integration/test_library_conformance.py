@@ -24,7 +24,9 @@ __all__ = ["archives", "world"]  # fixtures
 
 DOCUMENT: Final = library_openapi()
 STATUSES: Final = {one.uri: int(one.status) for one in LIBRARY_PROBLEMS}
-HOSTILE: Final = st.sampled_from((*INJECTIONS, None, 7, -1, 1.5, True, [], {}, ["x"], "\ud800", "\x00", "é" * 600, "null"))
+HOSTILE: Final[st.SearchStrategy[Any]] = st.sampled_from(
+    (*INJECTIONS, None, 7, -1, 1.5, True, [], {}, ["x"], "\ud800", "\x00", "é" * 600, "null")
+)
 GOOD: Final[dict[str, st.SearchStrategy[Any]]] = {  # by the field's name: values of which many belong to something that exists
     "kind": st.sampled_from(("model", "model", "model", "dataset", "dataset", "feature_set", "strategy")),
     "needs_kind": st.sampled_from(("model", "dataset")),

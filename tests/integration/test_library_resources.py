@@ -102,18 +102,18 @@ def test_what_a_training_named_has_revision_0_and_can_be_archived(world: World) 
 
 
 def test_a_request_id_belongs_to_one_request_and_repeating_that_changes_nothing(world: World) -> None:
-    facts = {"kind": "model", "name": "dir90", "request_id": "req-same"}
+    facts: dict[str, Any] = {"kind": "model", "name": "dir90", "request_id": "req-same"}
     first = world.change("create", **facts)
     assert world.change("create", **facts) == first
     for other in ({"name": "dir91"}, {"kind": "dataset"}, {"why": "another reason"}, {"who": ANNA}):
-        world.open("one") if "who" in other else None
         if "who" in other:
+            world.open("one")
             world.grant("operator", "one")
         with pytest.raises(RequestReusedError, match="req-same belongs to another request"):
             world.change("create", **{**facts, **other})
     with pytest.raises(RequestReusedError):
         world.change("change", revision=1, archived=True, **facts)
-    change = {**facts, "request_id": "req-change", "revision": 1, "archived": True}
+    change: dict[str, Any] = {**facts, "request_id": "req-change", "revision": 1, "archived": True}
     assert world.change("change", **change) == world.change("change", **change)
     rows = world.postgres.execute("SELECT request_id, verb, who, why FROM library_requests ORDER BY at, 1", world.database)
     assert rows == [("req-change", "change", OWNER, "to see it"), ("req-same", "create", OWNER, "to see it")]
@@ -195,7 +195,7 @@ def test_every_process_signs_cursors_with_the_same_key(world: World, postgres: P
 
 
 def test_a_dataset_is_known_by_its_hash_and_a_strategy_has_no_bundle_yet(world: World) -> None:
-    facts = {"kind": "dataset", "name": "candles", "sha256": "a" * 64, "tags": ["small"]}
+    facts: dict[str, Any] = {"kind": "dataset", "name": "candles", "sha256": "a" * 64, "tags": ["small"]}
     first = world.change("register", **facts)
     assert (first["version"], first["made"], first["new"], first["tags"]) == ("dataset candles@1", "recorded", True, ["small"])
     assert world.change("register", **facts)["new"] is False
