@@ -117,8 +117,8 @@ $(SERVING)/.ready: requirements/serving.lock $(READY)
 	  $(SERVING)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/serving.lock
 	@touch $@
 
-docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states, venues, the starter's card
-	@for page in api_docs error_tree feature_docs model_card risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
+docs: $(READY)  ## the generated pages of docs/: the APIs, errors, features, risk codes, order states, venues, the starter's card
+	@for page in api_docs library_api_docs error_tree feature_docs model_card risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
 	@$(BIN)/python -m tests.unit.adapters.venue_table
 
 agent: $(READY)  ## the MetaTrader 5 agent as a wheel for its Windows machine, in out/agent

@@ -15,8 +15,9 @@ from typing import Any, Final, NoReturn, cast
 
 from pydantic import TypeAdapter
 
+from signalbox.adapters.aws.library_problems import LIBRARY_PROBLEMS
 from signalbox.adapters.aws.trading_api import MAX_BODY, ApiTradingService, trading_api
-from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES
+from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES, ProblemType
 from signalbox.problems import MEDIA_TYPE, Problem
 from signalbox.trading import commands
 from signalbox.trading.access import GrantAccess, RevokeAccess
@@ -33,9 +34,9 @@ FOLDER: Final = REPOSITORY / "docs" / "api"
 OPENAPI: Final = FOLDER / "openapi.json"
 PROBLEMS: Final = FOLDER / "problems.md"
 VERSION: Final = "1"  # version of the API in its document; raise it with every breaking change
-_SCHEMAS: Final = "#/components/schemas/"
-_SIGNED: Final = "iam"
-_SIGV4: Final = {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
+SCHEMAS: Final = "#/components/schemas/"
+SIGNED: Final = "iam"
+SIGV4: Final = {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
 
 # Name, body (None: no body) and answer of each route. The generator fails for a route without a line here.
 ROUTES: Final[Mapping[str, tuple[str, type[commands.Command] | None, type[Any]]]] = {
@@ -86,11 +87,9 @@ def openapi() -> dict[str, Any]:
             _complete(operation, f"{method} {path}", schemas)
     document["components"] = {
         "schemas": dict(sorted(schemas.items())),
-        "securitySchemes": {
-            _SIGNED: {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
-        },
+        "securitySchemes": {SIGNED: SIGV4},
     }
-    document["security"] = [{_SIGNED: []}]
+    document["security"] = [{SIGNED: []}]
     return document
 
 
@@ -104,7 +103,7 @@ def _complete(operation: dict[str, Any], route: str, schemas: dict[str, Any]) ->
         schemas[command.__name__] = body
         operation["requestBody"] = {
             "required": bool(body.get("required")),
-            "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}{command.__name__}"}}},
+            "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}{command.__name__}"}}},
         }
         operation["description"] = " ".join((command.__doc__ or "").split())
     if route.startswith("delete"):
@@ -113,21 +112,22 @@ def _complete(operation: dict[str, Any], route: str, schemas: dict[str, Any]) ->
         ]
     created = "201" if route == "post /orders" else "200"
     operation["responses"] = {
-        created: {"description": "done", "content": {"application/json": {"schema": _reference(answer, schemas)}}},
-        "default": {"description": "refused", "content": {MEDIA_TYPE: {"schema": _reference(Problem, schemas)}}},
+        created: {"description": "done", "content": {"application/json": {"schema": reference(answer, schemas)}}},
+        "default": {"description": "refused", "content": {MEDIA_TYPE: {"schema": reference(Problem, schemas)}}},
     }
 
 
-def _reference(kind: type[Any], schemas: dict[str, Any]) -> dict[str, str]:
-    schema = TypeAdapter(kind).json_schema(ref_template=f"{_SCHEMAS}{{model}}", mode="serialization")
+def reference(kind: type[Any], schemas: dict[str, Any]) -> dict[str, str]:
+    """Return a reference to the schema of an answer, which is added to `schemas`."""
+    schema = TypeAdapter(kind).json_schema(ref_template=f"{SCHEMAS}{{model}}", mode="serialization")
     schemas |= schema.pop("$defs", {})
     schemas[kind.__name__] = schema
-    return {"$ref": f"{_SCHEMAS}{kind.__name__}"}
+    return {"$ref": f"{SCHEMAS}{kind.__name__}"}
 
 
 def _body(command: type[commands.Command], in_path: list[str], in_the_body: str | None) -> dict[str, Any]:
     """Return a command's schema as a request body, without its kind. What the path or the gateway provides is optional."""
-    schema = command.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+    schema = command.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
     schema["properties"].pop("kind", None)
     optional = {*in_path, "requested_at"} - {in_the_body}
     if command is commands.CancelOrder:
@@ -145,19 +145,20 @@ def openapi_text() -> str:
 
 def problems_page() -> str:
     """Return the page of problem types."""
-    rows = [
-        f"| `{one.name}` | {int(one.status)} | {one.title} | {one.remedy or '`detail` says what to do'} |"
-        for one in PROBLEM_TYPES
-    ]
-    return "\n".join([_PROBLEMS_HEAD, *rows, ""])
+    orders, library = ([_row(one) for one in types] for types in (PROBLEM_TYPES, LIBRARY_PROBLEMS))
+    return "\n".join([_PROBLEMS_HEAD, *orders, "", _LIBRARY_HEAD, *library, ""])
+
+
+def _row(one: ProblemType) -> str:
+    return f"| `{one.name}` | {int(one.status)} | {one.title} | {one.remedy or '`detail` says what to do'} |"
 
 
 _PROBLEMS_HEAD: Final = f"""\
 # Problems
 
-Generated from `signalbox.adapters.aws.trading_problems` by `make docs`; do not edit.
+Generated from `trading_problems` and `library_problems` in `signalbox.adapters.aws` by `make docs`; do not edit.
 
-Every refusal of the orders API is a problem details object of RFC 9457 with the media type `{MEDIA_TYPE}`:
+Every refusal of the orders API and of the library API is a problem details object of RFC 9457 with the media type `{MEDIA_TYPE}`:
 
 | member | content |
 |---|---|
@@ -175,6 +176,13 @@ error, and exits with 2. `signalbox accounts` prints the API's own object; for o
 
 Refusals by API Gateway itself have the form `{{"message": ...}}`: 403 without `execute-api:Invoke`, 404 for a
 route that is not deployed, 429, and 500, 503 or 504 if the function failed or took too long.
+
+## Of the orders API
+
+| type | status | title | remedy |
+|---|---|---|---|"""
+_LIBRARY_HEAD: Final = """\
+## Of the library API
 
 | type | status | title | remedy |
 |---|---|---|---|"""

@@ -14,9 +14,10 @@ from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import FunctionQueue, QueueDelivery
 from cdk.stacks.function_stack import FunctionStack, Platform
-from cdk.stacks.library import LIBRARY_ROUTES, LibraryStack
+from cdk.stacks.library import LibraryStack
 from cdk.stacks.trading import HALT_ROUTE, TradingStack
 from signalbox.contracts import PRODUCT, Env, Function, Metric, SealKey, StackOutput
+from signalbox.library.routes import LIBRARY_ROUTES
 
 WEBHOOK_ROUTE: Final = "POST /telegram"
 COMMAND_ROUTES: Final = (  # of the orders API: what the bot may ask for, in the name of a person
@@ -26,6 +27,8 @@ COMMAND_ROUTES: Final = (  # of the orders API: what the bot may ask for, in the
     HALT_ROUTE,
     "POST /accounts/{account}/resume",
 )
+LIBRARY_VERBS: Final = frozenset({"show", "compare", "history", "permission", "deploy", "promote", "rollback"})
+
 REQUESTS_PER_SECOND: Final = 10  # a team types less; whoever found the address pays nothing and costs little (docs/telegram.md)
 BURST: Final = 20
 CONCURRENCY: Final = 5  # answers at a time
@@ -135,7 +138,8 @@ class ChatStack(FunctionStack):
         bot.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], table.table_arn)
         bot.allow(["lambda:InvokeFunction"], self.query.live.function_arn)
         self._may_call(bot, trading, trading.api, COMMAND_ROUTES, "A route names any account; the ledger asks for the role.")
-        self._may_call(bot, library, library.api, LIBRARY_ROUTES, "A route takes any request; the library asks for the role.")
+        asked = [route.key for route in LIBRARY_ROUTES if route.verb in LIBRARY_VERBS]
+        self._may_call(bot, library, library.api, asked, "A route takes any request; the library asks for the role.")
         return bot
 
     def _may_call(

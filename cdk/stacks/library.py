@@ -12,8 +12,8 @@ from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
 from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, SealKey, StackOutput
+from signalbox.library.routes import LIBRARY_ROUTES
 
-LIBRARY_ROUTES: Final = ("POST /library/{verb}",)
 SCORING_ROUTES: Final = ("POST /score", "GET /health", "GET /openapi.json")
 
 
@@ -55,7 +55,7 @@ class LibraryStack(FunctionStack):
             stage=self.config,
             name=f"{PRODUCT}-{self.config.name}-library",
             function=library,
-            routes=LIBRARY_ROUTES,
+            routes=[route.key for route in LIBRARY_ROUTES],
         )
         self.output(StackOutput.LIBRARY_API_URL, self.api.url)
         scoring = SignalboxFunction(
@@ -66,7 +66,7 @@ class LibraryStack(FunctionStack):
             layers=(LayerName.CORE, LayerName.INFERENCE),
             environment={Env.MODELS_BUCKET: data.models.bucket_name, Env.VENUE: self.config.venues[0]},
             timeout_seconds=30,
-            memory_megabytes=1769,  # one full vCPU
+            memory_megabytes=WHOLE_VCPU,
             ledger=data.ledger,
         )
         scoring.allow(["s3:ListBucket"], data.models.bucket_arn)

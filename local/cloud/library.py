@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.errors import DeployError, WorkbenchError
 from local.settings import ACCOUNT, REGION
 from signalbox.contracts import LIVE_ALIAS, Function, function_name
+from signalbox.library.routes import addressed
 
 _SECONDS: Final = 60.0  # the first call starts the function, and a bundle is verified twice
 
@@ -38,12 +39,16 @@ def start_library(client: Any, stage: str) -> dict[str, Any]:
 
 def ask_library(url: str, via: str, verb: str, facts: Mapping[str, Any]) -> Any:
     """Return the library's answer to a request. via: the emulator. Raises WorkbenchError with what it says is wrong."""
-    path, body = f"/library/{verb}", json.dumps(facts).encode()
-    signed = AWSRequest("POST", f"{url.rstrip('/')}{path}", {"content-type": "application/json"}, body)
+    request = addressed(verb, facts)
+    body = b"" if request.body is None else json.dumps(request.body).encode()
+    named = {"content-type": "application/json", **request.headers}
+    signed = AWSRequest(request.method, f"{url.rstrip('/')}{request.path}", named, body)
     SigV4Auth(Credentials(ACCOUNT, "local"), "execute-api", REGION).add_auth(signed)
     headers = {**dict(signed.headers.items()), "host": urlsplit(url).netloc}
     try:
-        answer = httpx.post(f"{via}{path}", headers=headers, content=body, timeout=_SECONDS, trust_env=False)
+        answer = httpx.request(
+            request.method, f"{via}{request.path}", headers=headers, content=body, timeout=_SECONDS, trust_env=False
+        )
         found = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         raise WorkbenchError(f"the library of the local cloud did not answer {verb}: {error}") from error

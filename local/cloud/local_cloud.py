@@ -195,22 +195,24 @@ class LocalCloud:
         What is on its way and has decided no cycle yet gives way to it. stage: active approves it by its gates first.
         stored: what is then in the bucket instead of the bundle.
         """
-        from signalbox.inference.archive import pack_bundle  # noqa: PLC0415 - loads the inference packages
+        from signalbox.inference import read_manifest  # noqa: PLC0415 - loads the inference packages
+        from signalbox.inference.archive import pack_bundle  # noqa: PLC0415 - as above
 
         content = pack_bundle(folder)
         sha256 = hashlib.sha256(content).hexdigest()
         s3, bucket = self.emulator.client("s3"), self.outputs[StackOutput.MODELS_BUCKET]
         s3.put_object(Bucket=bucket, Key=upload_key(sha256), Body=content)
         facts = {"why": f"the bundle {folder.name} given to the local cloud"}
-        version = self.library("register", {**facts, "sha256": sha256, "request_id": f"register-{sha256[:32]}"})
+        named = {"name": read_manifest(folder).name, "sha256": sha256}
+        version = self.library("register", {**facts, **named, "request_id": f"register-{uuid.uuid4().hex}"})
         if stored is not None:
             s3.put_object(Bucket=bucket, Key=version["bundle_key"], Body=stored)
-        named = {**facts, "version": version["version"]}
+        of_version = {**facts, "version": version["version"]}
         if stage == "active" and version["lifecycle"] == "candidate":
-            self.library("approve", {**named, "request_id": f"approve-{uuid.uuid4().hex}"})
+            self.library("approve", {**of_version, "request_id": f"approve-{uuid.uuid4().hex}"})
         if self.library("history", {})["slot"]["incoming"] is not None:
             self.library("rollback", {**facts, "request_id": f"withdraw-{uuid.uuid4().hex}"})
-        request = {**named, "stage": stage, "request_id": f"deploy-{uuid.uuid4().hex}"}
+        request = {**of_version, "stage": stage, "request_id": f"deploy-{uuid.uuid4().hex}"}
         return str(self.library("deploy", request)["deployment"])
 
     def library(self, verb: str, facts: Mapping[str, Any]) -> Any:

@@ -218,7 +218,8 @@ def register_package(
         for one, _, version, _ in rows:
             if version.bundle_key is not None:
                 artifacts.keep_bundle(version.bundle_key, pack_bundle(folders[one.number]))
-    imported = []
+    imported: list[ImportedVersion] = []
+    edges: list[tuple[VersionKey, VersionKey]] = []  # added last: every lock of an entity comes before that of dependencies
     with library.transaction() as tx:
         tx.lock(entity)
         known = {sha256: key for key, sha256 in tx.bundles_of(entity) if sha256 is not None}
@@ -235,8 +236,10 @@ def register_package(
                     if made_from is None and needed.kind in {EntityKind.DATASET, EntityKind.FEATURE_SET}:
                         made_from = tx.add_version(NewVersion(base, needed.origin, VersionState.RECORDED, now))
                     if made_from is not None:
-                        tx.add_dependency(added, made_from)
+                        edges.append((added, made_from))
             imported.append(ImportedVersion(one.number, added, new=there is None))
+        for added, made_from in edges:
+            tx.add_dependency(added, made_from)
     return tuple(imported)
 
 

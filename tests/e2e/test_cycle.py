@@ -10,6 +10,7 @@ from boto3 import Session
 
 from local.cli.accounts.command import AccountsError, OrdersApi
 from local.cloud.processes import wait_until
+from local.errors import WorkbenchError
 from local.settings import ACCOUNT, REGION, REPOSITORY, VENUE
 from local.stand_ins.faults import Fault, VenueFault
 from signalbox.contracts import Function, Metric, StackOutput
@@ -113,6 +114,22 @@ def test_tampered_bundle_is_refused_and_the_one_in_use_stays(market: Market) -> 
     newest = market.cloud.library("history", {})["deployments"][0]
     assert (newest["deployment"], newest["state"]) == (tampered, "failed")
     assert "expected sha256" in newest["reason"]
+
+
+def test_the_librarys_resources_answer_through_the_gateway(market: Market) -> None:
+    ask = market.cloud.library
+    entity = {"kind": "model", "name": "kept-for-later", "why": "walked"}
+    assert ask("create", {**entity, "request_id": "create-kept"})["revision"] == 1
+    change = {**entity, "revision": 1, "archived": True}
+    assert ask("change", {**change, "request_id": "archive-kept"})["archived"] is True
+    with pytest.raises(WorkbenchError, match=r"is at revision 2, expected 1.*HTTP 412"):
+        ask("change", {**change, "request_id": "archive-again"})
+    assert [one["name"] for one in ask("entities", {"archived": True})["entities"]] == ["kept-for-later"]
+    first = ask("entities", {"limit": 1})
+    assert ask("entities", {"limit": 1, "cursor": first["next"]})["entities"] != first["entities"]
+    version = ask("list", {})["versions"][0]["version"]
+    assert ask("show", {"version": version})["version"] == ask("lineage", {"version": version})["version"] == version
+    assert ask("search", {"words": "a word & 'another'"})["versions"] == []
 
 
 def test_new_bundle_takes_over_within_one_cycle(market: Market) -> None:

@@ -388,14 +388,20 @@ def test_the_bot_reaches_its_routes_of_two_apis_and_one_function_alone(assembly:
     found = {
         action: json.dumps(s["Resource"]) for s in statements(assembly, Function.TELEGRAM_BOT) for action in _listed(s["Action"])
     }
-    paths = sorted(re.findall(r"/\$default/([A-Z]+/[a-z/*]+)", found["execute-api:Invoke"]))
+    paths = sorted(re.findall(r"/\$default/([A-Z]+/[a-z0-9/*]+)", found["execute-api:Invoke"]))
     assert paths == [
         "DELETE/orders/*",
+        "GET/v1/entities/*/*/versions/*",
+        "GET/v1/entities/*/*/versions/*/diff",
+        "GET/v1/history",
+        "GET/v1/permission",
         "POST/accounts/*/confirm",
         "POST/accounts/*/halt",
         "POST/accounts/*/resume",
-        "POST/library/*",
         "POST/orders",
+        "POST/v1/deployments",
+        "POST/v1/deployments/promote",
+        "POST/v1/deployments/rollback",
     ]
     assert "QueryLedger" in found["lambda:InvokeFunction"]
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from cdk.stacks.chat import BURST, REQUESTS_PER_SECOND, WEBHOOK_ROUTE
-from cdk.stacks.library import LIBRARY_ROUTES
 from cdk.stacks.trading import HALT_ROUTE, ROUTES
 from local.cli.cost.estimate import load
+from signalbox.library.routes import LIBRARY_ROUTES
 from tests.infrastructure.assembly import Assembly
 from tools.api_docs import ROUTES as DESCRIBED
 
@@ -51,10 +51,10 @@ def test_every_deployed_route_is_in_the_openapi_document() -> None:
     assert {f"{method.upper()} {path}" for method, path in (route.split(" ") for route in DESCRIBED)} == set(ROUTES)
 
 
-def test_the_library_is_one_signed_and_throttled_route(assembly: Assembly) -> None:
-    (route,) = (r for r in assembly.resources("AWS::ApiGatewayV2::Route") if r.stack == "library")
-    assert [route.properties["RouteKey"]] == list(LIBRARY_ROUTES)
-    assert route.properties["AuthorizationType"] == "AWS_IAM"
+def test_every_route_of_the_library_is_signed_and_throttled_and_there_is_no_other(assembly: Assembly) -> None:
+    routes = [r for r in assembly.resources("AWS::ApiGatewayV2::Route") if r.stack == "library"]
+    assert sorted(r.properties["RouteKey"] for r in routes) == sorted(route.key for route in LIBRARY_ROUTES)
+    assert {r.properties["AuthorizationType"] for r in routes} == {"AWS_IAM"}
     (stage,) = (s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "library")
     assert 0 < stage.properties["DefaultRouteSettings"]["ThrottlingRateLimit"] <= 100
     fields = json.loads(stage.properties["AccessLogSettings"]["Format"]).values()

@@ -29,8 +29,10 @@ from signalbox.adapters.postgres.candle_days import PostgresCandleDays
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.dump import dump
+from signalbox.adapters.postgres.entities import PostgresEntities
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
@@ -320,6 +322,8 @@ def library_api(ledger: Ledger) -> None:
         observations=PostgresObservations(source),
         artifacts=MemoryArtifacts(**{f"s3://models/{upload_key(sha256)}": archive}),
         roles=PostgresLibraryRoles(source),
+        entities=PostgresEntities(source),
+        requests=PostgresRequests(source),
         outbox=PostgresOutbox(source),
         bus=Bus(),
         models_bucket="models",
@@ -343,7 +347,11 @@ def library_api(ledger: Ledger) -> None:
         serving.confirm(deployment, NIGHT, "decided")
         serving.count(deployment, NIGHT - timedelta(hours=1), NIGHT)
 
-    change("register", 1, sha256=sha256, tags=["tiny"])
+    change("register", 1, name=MODEL_NAME, sha256=sha256, tags=["tiny"])
+    change("register", 2, kind="dataset", name="candles", sha256="0" * 64, tags=["small"])
+    change("create", 1, kind="model", name="another", description="none yet")
+    change("change", 1, kind="model", name="another", revision=1, archived=True)
+    change("depend", 1, version=name, needs_kind="dataset", needs="candles")
     serve(started["deployment"]["deployment"])
     change("approve", 1, version=name, override=True)
     promoted = change("promote", 1)
@@ -366,10 +374,15 @@ def library_api(ledger: Ledger) -> None:
         ask("list", kind=kind.value)
     ask("list", name=MODEL_NAME)
     ask("list", tag="starter")
+    ask("list", name=MODEL_NAME, tag="starter")
     ask("search", words="starter tiny")
-    for verb in ("show", "lineage", "history"):
+    for verb in ("show", "evaluations", "lineage", "history"):
         ask(verb, version=name)
     ask("history")
+    ask("entities", cursor=ask("entities", limit=1)["next"], limit=1)
+    ask("entities", kind="model")
+    ask("entity", kind="model", name="another")
+    ask("deployment", deployment=ask("deployments")["deployments"][0]["deployment"])
     ask("compare", version=name, other=f"{MODEL_NAME}@1")
     with suppress(LibraryAccessError):
         ask("list", who="arn:aws:iam::123456789012:user/nobody")

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.integration
 BY_USER = {role.user: role for role in ROLES}
 FACTS = (  # appended and never changed
     "access_refusals", "account_access", "account_entries", "candle_revisions", "confirmations", "cycle_parts", "day_baselines",
-    "dependencies", "deployed_models", "entities", "equity_snapshots", "evaluations", "fills", "halts", "order_events",
-    "refusals", "risk_events", "schema_migrations", "signals", "standing_orders", "versions",
+    "dependencies", "deployed_models", "entities", "entity_revisions", "equity_snapshots", "evaluations", "fills", "halts",
+    "library_requests", "order_events", "refusals", "risk_events", "schema_migrations", "signals", "standing_orders", "versions",
 )  # fmt: skip
 _STATEMENT = re.compile(r"^(?:statement|execute [^:]*): (?P<sql>.*)", re.DOTALL)
 _EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "DECLARE", "COPY (")

@@ -11,7 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.adapters.postgres.deployments import PostgresDeployments
+from signalbox.adapters.postgres.entities import PostgresEntities
 from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
@@ -57,6 +59,7 @@ class World:
         self.app = ManageLibrary(
             registry=PostgresRegistry(source), library=PostgresLibrary(source), book=self.book, artifacts=self.artifacts,
             observations=PostgresObservations(source),
+            entities=PostgresEntities(source), requests=PostgresRequests(source),
             roles=PostgresLibraryRoles(source), outbox=PostgresOutbox(source, emitted_by(Function.LIBRARY_API)), bus=Bus(),
             models_bucket="models", starter=lambda: archives["failing"], owners=(OWNER,), pause=lambda _: None,
         )  # fmt: skip
@@ -70,7 +73,7 @@ class World:
         return self.ask(verb, who, **{"why": "to see it", "request_id": f"req-{self.numbers}", **facts})
 
     def register(self, which: str) -> Any:
-        return self.change("register", sha256=hashlib.sha256(self.archives[which]).hexdigest(), tags=["weekly"])
+        return self.change("register", name=MODEL, sha256=hashlib.sha256(self.archives[which]).hexdigest(), tags=["weekly"])
 
     def serve(self, deployment: str) -> None:
         for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
@@ -130,10 +133,10 @@ def test_a_bundle_is_one_version_however_often_it_is_registered(world: World) ->
 def test_what_is_no_bundle_is_not_recorded(world: World) -> None:
     sha256 = "0" * 64
     with pytest.raises(ArtifactError, match="does not exist"):
-        world.change("register", sha256=sha256)
+        world.change("register", name=MODEL, sha256=sha256)
     world.artifacts.objects[f"s3://models/{upload_key(sha256)}"] = b"no zip at all"
     with pytest.raises(BundleError):
-        world.change("register", sha256=sha256)
+        world.change("register", name=MODEL, sha256=sha256)
     assert world.ask("list")["versions"] == []
 
 
@@ -232,7 +235,7 @@ def test_an_injected_text_is_refused_at_the_door_or_finds_nothing(world: World, 
         ("deploy", ("request_id",)), ("deploy", ("stage",)), ("register", ("sha256",)),
     ):  # fmt: skip
         for field in fields:
-            good = {"version": MODEL, "other": MODEL, "why": "x", "request_id": "req-1", "sha256": "0" * 64}
+            good = {"version": MODEL, "other": MODEL, "name": MODEL, "why": "x", "request_id": "req-1", "sha256": "0" * 64}
             names = set(parse_fields(verb))
             with pytest.raises(ValidationError):
                 parse_library_request(verb, {**{key: good[key] for key in good if key in names}, field: text})
@@ -264,8 +267,8 @@ def parse_fields(verb: str) -> list[str]:
         ("approve", {"version": MODEL, "why": "x" * 501, "request_id": "req-1"}),
         ("rollback", {"to": 0, "why": "x", "request_id": "req-1"}),
         ("rollback", {"to": 1.5, "why": "x", "request_id": "req-1"}),
-        ("register", {"sha256": "0" * 63, "why": "x", "request_id": "req-1"}),
-        ("register", {"sha256": "0" * 64, "why": "x", "request_id": "req-1", "tags": ["A B"]}),
+        ("register", {"name": MODEL, "sha256": "0" * 63, "why": "x", "request_id": "req-1"}),
+        ("register", {"name": MODEL, "sha256": "0" * 64, "why": "x", "request_id": "req-1", "tags": ["A B"]}),
         ("deploy", {"version": MODEL, "stage": "live", "why": "x", "request_id": "req-1"}),
     ],
 )

@@ -27,6 +27,7 @@ from local.cli.stage_outputs import required_outputs
 from local.errors import StageUnclearError, WorkbenchError
 from local.settings import ACCOUNT, REGION, STAGE, Settings
 from signalbox.contracts import StackOutput
+from signalbox.library.routes import REQUEST_ID_HEADER
 from signalbox.problems import Problem, in_words, read_problem
 from signalbox.wire import in_one_line
 
@@ -69,22 +70,24 @@ class OrdersApi:
     via: str | None = None
     kill_switch_url: str = ""  # of the queue that accepts only halts
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return the answer's JSON. Raises AccountsError with what the API says is wrong."""
+        named = {"content-type": "application/json", **(headers or {})}
         content = b"" if body is None else json.dumps(body).encode()
         credentials = self.session.get_credentials()
         if credentials is None:
             raise AccountsError("no AWS credentials: run `aws configure sso` or set AWS_PROFILE")
-        signed = AWSRequest(method, f"{self.url}{path}", {"content-type": "application/json"}, content)
+        signed = AWSRequest(method, f"{self.url}{path}", named, content)
         SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.region).add_auth(signed)
-        headers = {**dict(signed.headers.items()), "host": urlsplit(self.url).netloc}
-        request_id = (body or {}).get("request_id")
+        request_id = named.get(REQUEST_ID_HEADER, (body or {}).get("request_id"))
         again = "" if request_id is None else f"; repeat the same command with --request-id {request_id}, which is safe"
         try:
             answer = httpx.request(
                 method,
                 f"{self.via or self.url}{path}",
-                headers=headers,
+                headers={**dict(signed.headers.items()), "host": urlsplit(self.url).netloc},
                 content=content,
                 timeout=SECONDS,
                 trust_env=self.via is None,

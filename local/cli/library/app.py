@@ -188,11 +188,13 @@ def register(  # noqa: PLR0917 - typer passes by keyword
 ) -> None:
     """Upload a bundle and record it as a version. The same bundle is one version, however often it is registered."""
     from local.cli.library.command import packed, print_answer  # noqa: PLC0415 - as above
+    from signalbox.inference import read_manifest  # noqa: PLC0415 - as above
 
     archive = packed(bundle)
+    facts = {"request_id": _id_of(request_id), "name": read_manifest(bundle).name, "why": why, "tags": tag or []}
     client = _client(stage, changes=True)
-    facts = {"request_id": _id_of(request_id), "why": why, "sha256": client.upload(archive), "tags": tag or []}
-    print_answer("register", client.ask("register", facts), as_json=json_output)
+    found = client.ask("register", {**facts, "sha256": client.upload(archive)})
+    print_answer("register", found, as_json=json_output)
 
 
 @library_app.command("approve")

@@ -20,6 +20,7 @@ from local.errors import DataError
 from local.settings import Settings
 from signalbox.contracts import StackOutput, upload_key
 from signalbox.inference.archive import pack_bundle
+from signalbox.library.routes import addressed
 from signalbox.limits import MAX_BUNDLE_BYTES
 from signalbox.wire import in_one_line
 
@@ -36,7 +37,8 @@ class LibraryClient:
 
     def ask(self, verb: str, facts: Mapping[str, Any]) -> Any:
         """Return the library's answer. Raises AccountsError with what it says is wrong."""
-        return self.api.call("POST", f"/library/{verb}", facts)
+        request = addressed(verb, facts)
+        return self.api.call(request.method, request.path, request.body, headers=request.headers)
 
     def upload(self, archive: bytes) -> str:
         """Put a bundle where the library looks for it, and return its sha256. Raises AccountsError."""
@@ -72,6 +74,8 @@ def print_answer(verb: str, found: Mapping[str, Any], *, as_json: bool) -> None:
         show(found, lambda _: "", as_json=True)
     elif verb in {"list", "search"}:
         print_rows("versions", [_listed(one) for one in found["versions"]], {}, as_json=False)
+        if found["next"] is not None:
+            print(f"there are more than these {len(found['versions'])}: raise --limit, or ask for less")
     elif verb == "history":
         _print_history(found)
     elif verb == "lineage":

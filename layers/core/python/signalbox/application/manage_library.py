@@ -5,6 +5,8 @@ Every change is kept with who, when and why beside the row it makes. A caller wi
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -14,21 +16,19 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypedDict, assert_never
 
 from signalbox.access import Refusal, Role, names_of
+from signalbox.application.library_questions import LibraryQuestions
 from signalbox.application.retries import retried
 from signalbox.contracts import SYMBOLS, upload_key
 from signalbox.inference.manifest import Gate
 from signalbox.library.artifact import MAX_PACKED_BYTES
 from signalbox.library.catalogue import VersionRecord, VersionReference
 from signalbox.library.commands import (
+    AddDependency,
+    AnyLibraryChange,
     AnyLibraryRequest,
     ApproveVersion,
-    AskDifference,
-    AskHistory,
-    AskLineage,
-    AskMayChange,
-    AskSearch,
-    AskVersion,
-    AskVersions,
+    ChangeEntity,
+    CreateEntity,
     DeployVersion,
     EndObservation,
     LibraryChange,
@@ -41,24 +41,20 @@ from signalbox.library.commands import (
     needed_role,
 )
 from signalbox.library.deployments import ALL_SYMBOLS, LibraryDeployment, evaluated_rate
-from signalbox.library.entries import EntityKey, EntityKind, VersionKey
+from signalbox.library.documents import (
+    LibraryHealthDocument,
+    LineageDocument,
+    ObservationDocument,
+    RegisteredDocument,
+    VersionDocument,
+)
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import ArtifactError, DeploymentRefusedError, LibraryAccessError
 from signalbox.library.judgements import read_object
 from signalbox.library.lifecycle import Lifecycle, VersionDecision, approved, has_integrity, stepped
-from signalbox.library.ports import ArtifactStore, DeploymentBook, Library, RegistryReader
+from signalbox.library.ports import ArtifactStore, DeploymentBook, EntityBook, Library, RegistryReader, RequestBook
 from signalbox.library.registration import UploadedBundle, register_bundle
-from signalbox.library.views import (
-    compared_view,
-    deployment_view,
-    edge_view,
-    entry_view,
-    key_text,
-    listed,
-    observation_view,
-    record_view,
-    slot_view,
-    summary_view,
-)
+from signalbox.library.views import deployment_view, entity_view, observation_view, record_view
 from signalbox.observation.errors import ObservationRulesError
 from signalbox.observation.ports import ObservationBook, ObservationState, ObservationStep
 from signalbox.observation.rules import ObservationRules, parse_rules
@@ -87,6 +83,8 @@ class ManageLibrary:
 
     registry: RegistryReader
     library: Library
+    entities: EntityBook
+    requests: RequestBook
     book: DeploymentBook
     observations: ObservationBook
     artifacts: ArtifactStore
@@ -99,6 +97,10 @@ class ManageLibrary:
     person_keys: AcceptedKeys | None = None  # of the bot, which names a person with them
     pause: Callable[[float], None] = time.sleep
     _denied: list[Refusal] = field(default_factory=list)
+    _questions: LibraryQuestions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._questions = LibraryQuestions(self.registry, self.entities, self.book, self.requests)
 
     def take_denied(self) -> tuple[Refusal, ...]:
         """Return the requests that were refused for lack of a role since the last call."""
@@ -127,31 +129,26 @@ class ManageLibrary:
             " `signalbox accounts access grant`"
         )
 
-    def _answered(self, asked: AnyLibraryRequest, who: str, at: datetime) -> Any:  # noqa: C901, PLR0911, PLR0912 - a request a line
+    def _answered(self, asked: AnyLibraryRequest, who: str, at: datetime) -> Any:
+        if not isinstance(asked, LibraryChange):
+            return self._questions.answer(asked)
+        # by itself, before the change: each change is repeatable by its request id, so what is claimed and not done is done then
+        self.requests.claim(asked.request_id, _digest(asked, who), verb=asked.verb, at=at, who=who, why=asked.why)
+        return self._changed(asked, who, at)
+
+    def _changed(self, asked: AnyLibraryChange, who: str, at: datetime) -> Any:  # noqa: C901, PLR0911, PLR0912 - a change a line
         match asked:
-            case AskVersions():
-                return {"versions": listed(self.registry.versions(asked.kind, asked.name, asked.tag, asked.limit), summary_view)}
-            case AskSearch():
-                return {"versions": listed(self.registry.search(asked.words, asked.limit), summary_view)}
-            case AskVersion():
-                return record_view(self._record(asked.version, asked.kind))
-            case AskLineage():
-                record = self._record(asked.version, asked.kind)
-                edges = listed(self.registry.lineage(record.version), edge_view)
-                return {"version": key_text(record.version), "lineage": edges}
-            case AskHistory():
-                version = None if asked.version is None else self._record(asked.version, EntityKind.MODEL).version
-                entries = listed(self.registry.history(version, asked.limit), entry_view)
-                slot = slot_view(self.book.slot(ALL_SYMBOLS))
-                deployed = listed(self.book.deployments(ALL_SYMBOLS, asked.limit), deployment_view)
-                return {"history": entries, "slot": slot, "deployments": deployed if version is None else []}
-            case AskDifference():
-                one, other = (self._record(text, EntityKind.MODEL) for text in (asked.version, asked.other))
-                return compared_view(one, other)
-            case AskMayChange():
-                return {"may": True}  # as _require found
+            case CreateEntity():
+                key = EntityKey(asked.kind, asked.name)
+                return entity_view(self.entities.create(key, asked.description, **_facts(asked, who, at)))
+            case ChangeEntity():
+                stated: _Stated = {"description": asked.description, "archived": asked.archived}
+                key = EntityKey(asked.kind, asked.name)
+                return entity_view(self.entities.change(key, asked.revision, **stated, **_facts(asked, who, at)))
             case RegisterVersion():
                 return self._registered(asked, who, at)
+            case AddDependency():
+                return self._depended(asked)
             case ApproveVersion():
                 return self._step(asked, Lifecycle.APPROVED, who, at, override=asked.override)
             case RejectVersion():
@@ -159,13 +156,12 @@ class ManageLibrary:
             case RetireVersion():
                 return self._step(asked, Lifecycle.RETIRED, who, at)
             case DeployVersion():
-                record = self._record(asked.version, EntityKind.MODEL)
+                record = self._questions.record(asked.version, EntityKind.MODEL)
                 return deployment_view(self._deployed(record, asked.stage, **_facts(asked, who, at)))
             case PromoteVersion():
                 return deployment_view(self._promoted(asked, who, at))
             case RollBackDeployment():
-                back = self.book.roll_back(ALL_SYMBOLS, to=asked.to, at=at, who=who, why=asked.why, request_id=asked.request_id)
-                return deployment_view(back)
+                return deployment_view(self.book.roll_back(ALL_SYMBOLS, to=asked.to, **_facts(asked, who, at)))
             case StartObservation():
                 return self._observed(asked, who, at)
             case EndObservation():
@@ -174,19 +170,45 @@ class ManageLibrary:
             case _:
                 assert_never(asked)
 
-    def _record(self, text: str, kind: EntityKind) -> VersionRecord:
-        return self.registry.record(VersionReference.parse(text), kind)
+    def health(self, who: str) -> LibraryHealthDocument:
+        """Return that the ledger answers, and the caller's role. Raises LedgerError."""
+        names = names_of(who)
+        held = retried(lambda: self.roles.role(names), self.pause)
+        role = Role.OWNER if set(names) & set(self.owners) else held
+        return {"status": "healthy", "role": None if role is None else role.value}
 
-    def _registered(self, asked: RegisterVersion, who: str, at: datetime) -> dict[str, Any]:
+    def _depended(self, asked: AddDependency) -> LineageDocument:
+        with self.library.transaction() as tx:
+            version = tx.record(VersionReference.parse(asked.version), asked.kind).version
+            tx.add_dependency(version, tx.record(VersionReference.parse(asked.needs), asked.needs_kind).version)
+        return self._questions.lineage(version)
+
+    def _registered(self, asked: RegisterVersion, who: str, at: datetime) -> RegisteredDocument:
+        if asked.kind is EntityKind.STRATEGY:
+            raise ArtifactError("a strategy has no bundle yet; expected a version of a model, dataset or feature_set")
+        if asked.kind is not EntityKind.MODEL:
+            return self._recorded(asked, at)
         uri = f"s3://{self.models_bucket}/{upload_key(asked.sha256)}"
         archive = self.artifacts.fetch(uri, at_most=MAX_PACKED_BYTES)
-        return self._taken_in(UploadedBundle(archive, at, who, description=asked.why, tags=asked.tags))
+        return self._taken_in(UploadedBundle(archive, at, who, description=asked.why, tags=asked.tags, model=asked.name))
 
-    def _taken_in(self, upload: UploadedBundle) -> dict[str, Any]:
+    def _recorded(self, asked: RegisterVersion, at: datetime) -> RegisteredDocument:
+        """Record a dataset or feature set, which is known by its hash alone."""
+        entity = EntityKey(asked.kind, asked.name)
+        with self.library.transaction() as tx:
+            tx.lock(entity)
+            known = tx.version_of(entity, asked.sha256)
+            version = known or tx.add_version(NewVersion(entity, asked.sha256, VersionState.RECORDED, at, description=asked.why))
+            for tag in asked.tags if known is None else ():
+                tx.add_tag(version, tag)
+        record = self._questions.record(_name(version), asked.kind)
+        return {**record_view(record), "new": known is None}
+
+    def _taken_in(self, upload: UploadedBundle) -> RegisteredDocument:
         with tempfile.TemporaryDirectory(prefix="upload-") as folder:
             found = register_bundle(upload, artifacts=self.artifacts, library=self.library, workspace=Path(folder))
         name = f"{found.version.entity.name}@{found.version.number}"
-        return {**record_view(self._record(name, EntityKind.MODEL)), "new": found.new}
+        return {**record_view(self._questions.record(name, EntityKind.MODEL)), "new": found.new}
 
     def _step(
         self,
@@ -196,11 +218,11 @@ class ManageLibrary:
         at: datetime,
         *,
         override: bool = False,
-    ) -> dict[str, Any]:
+    ) -> VersionDocument:
         reference = VersionReference.parse(asked.version)
         with self.library.transaction() as tx:
-            tx.lock(EntityKey(EntityKind.MODEL, reference.name))
-            record = tx.record(reference, EntityKind.MODEL)
+            tx.lock(EntityKey(asked.kind, reference.name))
+            record = tx.record(reference, asked.kind)
             decision = VersionDecision(to, who, at, asked.why, asked.request_id)
             if all(one.request_id != asked.request_id for one in record.decisions):
                 current = record.lifecycle
@@ -209,7 +231,7 @@ class ManageLibrary:
                 else:
                     decision = stepped(record.name, current, decision)
                 tx.add_decision(record.version, decision)
-        return record_view(self._record(record.name, EntityKind.MODEL))
+        return record_view(self._questions.record(record.name, asked.kind))
 
     def _deployed(
         self,
@@ -238,17 +260,17 @@ class ManageLibrary:
 
     def _promoted(self, asked: PromoteVersion, who: str, at: datetime) -> LibraryDeployment:
         if asked.version is not None:
-            record = self._record(asked.version, EntityKind.MODEL)
+            record = self._questions.record(asked.version, EntityKind.MODEL)
         else:
             current = self.book.slot(ALL_SYMBOLS).current
             if current is None:
                 raise DeploymentRefusedError("nothing serves yet, so there is nothing to promote; name a version, or deploy one")
             if current.stage is DeploymentStage.ACTIVE:
                 raise DeploymentRefusedError(f"{current.name} is active already")
-            record = self._record(_name(current.version), EntityKind.MODEL)
+            record = self._questions.record(_name(current.version), EntityKind.MODEL)
         return self._deployed(record, DeploymentStage.ACTIVE, **_facts(asked, who, at))
 
-    def _observed(self, asked: StartObservation, who: str, at: datetime) -> dict[str, Any]:
+    def _observed(self, asked: StartObservation, who: str, at: datetime) -> ObservationDocument:
         """Start an observation of what serves, under rules that fit it. Raises ObservationRulesError."""
         rules = parse_rules(asked.rules)
         rules.require_ahead(at)
@@ -262,7 +284,7 @@ class ManageLibrary:
             self.starter(), at, _DEPLOYMENT, description="the bundle shipped with the code", tags=("starter",)
         )
         record = retried(lambda: self._taken_in(upload), self.pause)
-        version = self._record(record["version"], EntityKind.MODEL)
+        version = self._questions.record(record["version"], EntityKind.MODEL)
         found = retried(
             lambda: self._deployed(
                 version,
@@ -306,6 +328,8 @@ def require_deployable(record: VersionRecord, stage: DeploymentStage) -> None:
     if record.bundle_key is None or state is None:
         why = record.reason or "it has none"
         raise DeploymentRefusedError(f"{name} has no bundle that could be deployed: {why}")
+    if record.archived:
+        raise DeploymentRefusedError(f"{name} is of an archived model; take it out of the archive first, or deploy another one")
     if state not in {Lifecycle.CANDIDATE, Lifecycle.APPROVED}:
         raise DeploymentRefusedError(f"{name} is {state.value}: expected a candidate or an approved version")
     if stage is DeploymentStage.ACTIVE and state is not Lifecycle.APPROVED:
@@ -314,6 +338,11 @@ def require_deployable(record: VersionRecord, stage: DeploymentStage) -> None:
         )
     if not has_integrity(record.judgements()):
         raise DeploymentRefusedError(f"{name} did not pass {Gate.G0.value} (integrity), so it may not be deployed at all")
+
+
+class _Stated(TypedDict):
+    description: str | None
+    archived: bool | None
 
 
 class _Asked(TypedDict):
@@ -325,6 +354,12 @@ class _Asked(TypedDict):
 
 def _facts(asked: LibraryChange, who: str, at: datetime) -> _Asked:
     return {"who": who, "at": at, "why": asked.why, "request_id": asked.request_id}
+
+
+def _digest(asked: LibraryChange, who: str) -> str:
+    """Return the hash of a request's caller and content, which its request id belongs to."""
+    facts = {"who": who, **asked.model_dump(mode="json")}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _rate_of(record: VersionRecord) -> float | None:

@@ -9,7 +9,9 @@ from signalbox.adapters.aws.bundles import MAX_PACKED_BUNDLE
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.signing_keys import StoredKeys, key_client
 from signalbox.adapters.postgres.deployments import PostgresDeployments
+from signalbox.adapters.postgres.entities import PostgresEntities
 from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
@@ -33,6 +35,8 @@ def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
     return ManageLibrary(
         registry=PostgresRegistry(connection),
         library=PostgresLibrary(connection),
+        entities=PostgresEntities(connection),
+        requests=PostgresRequests(connection),
         book=PostgresDeployments(connection),
         observations=PostgresObservations(connection),
         artifacts=S3Artifacts(client, bucket=found.models_bucket, prefix=TRAINING_PREFIX),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from signalbox.library.entries import TRAINING, VersionEvaluation, VersionKey, VersionState
+from signalbox.library.entries import TRAINING, EntityKey, VersionEvaluation, VersionKey, VersionState
 from signalbox.library.errors import UnknownVersionError
 from signalbox.library.lifecycle import GateVerdicts, Lifecycle, VersionDecision
 
@@ -41,6 +41,39 @@ class VersionReference:
         """Return it as it is typed."""
         given = self.semantic if self.number is None else self.number
         return self.name if given is None else f"{self.name}@{given}"
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryEntity:
+    """An entity as its newest revision has it. revision: 0 if no person described or archived it."""
+
+    key: EntityKey
+    created_at: datetime
+    revision: int
+    description: str | None
+    archived: bool
+    changed_at: datetime | None
+    who: str | None
+    why: str | None
+    versions: int  # how many it has
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlace:
+    """Where a list of versions goes on: after the version with this sort key. Lists are newest first."""
+
+    created_at: datetime
+    version: VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStep:
+    """One step of a deployment."""
+
+    state: str
+    at: datetime
+    who: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +108,7 @@ class VersionRecord:
     tags: tuple[str, ...]
     decisions: tuple[VersionDecision, ...]
     evaluations: tuple[VersionEvaluation, ...]
+    archived: bool = False  # its entity
 
     @property
     def name(self) -> str:

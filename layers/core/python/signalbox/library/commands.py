@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, TypeAdapter, model_validator
 
 from signalbox.access import Role
 from signalbox.inference.manifest import Sha256
@@ -23,9 +23,12 @@ Reference = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}
 EntityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
 Prose = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f]+$")
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")
 ]
 Limit = Annotated[StrictInt, Field(ge=1, le=MAX_LISTED)]
+Cursor = Annotated[str, Field(pattern=r"^[A-Za-z0-9_=.-]{1,1000}$")]  # `next` of the page before
+DeploymentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Revision = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 
 
 class LibraryRequest(BaseModel):
@@ -41,6 +44,24 @@ class LibraryChange(LibraryRequest):
     why: Prose
 
 
+class AskEntities(LibraryRequest):
+    """Entities by kind and name. archived: those that are archived, instead of those that are not."""
+
+    verb: Literal["entities"]
+    kind: EntityKind | None = None
+    archived: StrictBool = False
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class AskEntity(LibraryRequest):
+    """One entity."""
+
+    verb: Literal["entity"]
+    kind: EntityKind
+    name: EntityName
+
+
 class AskVersions(LibraryRequest):
     """The versions of a kind, of a name, or with a tag; newest first."""
 
@@ -49,6 +70,7 @@ class AskVersions(LibraryRequest):
     name: EntityName | None = None
     tag: Tag | None = None
     limit: Limit = 50
+    cursor: Cursor | None = None
 
 
 class AskSearch(LibraryRequest):
@@ -57,12 +79,21 @@ class AskSearch(LibraryRequest):
     verb: Literal["search"]
     words: Prose
     limit: Limit = 50
+    cursor: Cursor | None = None
 
 
 class AskVersion(LibraryRequest):
     """Everything of one version."""
 
     verb: Literal["show"]
+    version: Reference
+    kind: EntityKind = EntityKind.MODEL
+
+
+class AskEvaluations(LibraryRequest):
+    """The judgements of a version, with their reports."""
+
+    verb: Literal["evaluations"]
     version: Reference
     kind: EntityKind = EntityKind.MODEL
 
@@ -80,7 +111,23 @@ class AskHistory(LibraryRequest):
 
     verb: Literal["history"]
     version: Reference | None = None
+    kind: EntityKind = EntityKind.MODEL
     limit: Limit = 50
+
+
+class AskDeployments(LibraryRequest):
+    """What serves, what is on its way, and the deployments of the slot, newest first."""
+
+    verb: Literal["deployments"]
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class AskDeployment(LibraryRequest):
+    """One deployment with its steps."""
+
+    verb: Literal["deployment"]
+    deployment: DeploymentName
 
 
 class AskDifference(LibraryRequest):
@@ -89,6 +136,33 @@ class AskDifference(LibraryRequest):
     verb: Literal["compare"]
     version: Reference
     other: Reference
+    kind: EntityKind = EntityKind.MODEL
+
+
+class CreateEntity(LibraryChange):
+    """Name an entity before it has a version. Registering a version names one too."""
+
+    verb: Literal["create"]
+    kind: EntityKind
+    name: EntityName
+    description: Prose | None = None
+
+
+class ChangeEntity(LibraryChange):
+    """Describe an entity, archive it, or take it back out. revision: the one that this is a change of."""
+
+    verb: Literal["change"]
+    kind: EntityKind
+    name: EntityName
+    revision: Revision
+    description: Prose | None = None
+    archived: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> ChangeEntity:
+        if self.description is None and self.archived is None:
+            raise ValueError("expected a description, or whether it is archived, got neither")
+        return self
 
 
 class AskMayChange(LibraryRequest):
@@ -99,11 +173,23 @@ class AskMayChange(LibraryRequest):
 
 
 class RegisterVersion(LibraryChange):
-    """Record a bundle that was uploaded under the name of its hash."""
+    """Record a model's bundle that was uploaded under the name of its hash, or a dataset or feature set by its hash alone."""
 
     verb: Literal["register"]
+    kind: EntityKind = EntityKind.MODEL
+    name: EntityName
     sha256: Sha256
     tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
+
+
+class AddDependency(LibraryChange):
+    """Record that a version was made from another. needs: that one; a version that was made from this one is refused."""
+
+    verb: Literal["depend"]
+    kind: EntityKind = EntityKind.MODEL
+    version: Reference
+    needs_kind: EntityKind
+    needs: Reference
 
 
 class ApproveVersion(LibraryChange):
@@ -111,6 +197,7 @@ class ApproveVersion(LibraryChange):
 
     verb: Literal["approve"]
     version: Reference
+    kind: EntityKind = EntityKind.MODEL
     override: StrictBool = False
 
 
@@ -119,6 +206,7 @@ class RejectVersion(LibraryChange):
 
     verb: Literal["reject"]
     version: Reference
+    kind: EntityKind = EntityKind.MODEL
 
 
 class RetireVersion(LibraryChange):
@@ -126,6 +214,7 @@ class RetireVersion(LibraryChange):
 
     verb: Literal["retire"]
     version: Reference
+    kind: EntityKind = EntityKind.MODEL
 
 
 class DeployVersion(LibraryChange):
@@ -166,15 +255,25 @@ class EndObservation(LibraryChange):
     reasons: Annotated[tuple[Prose, ...], Field(min_length=1, max_length=20)]
 
 
-AnyLibraryRequest = (
-    AskVersions
+AnyLibraryQuestion = (
+    AskEntities
+    | AskEntity
+    | AskVersions
     | AskSearch
     | AskVersion
+    | AskEvaluations
     | AskLineage
     | AskHistory
+    | AskDeployments
+    | AskDeployment
     | AskDifference
     | AskMayChange
+)
+AnyLibraryChange = (
+    CreateEntity
+    | ChangeEntity
     | RegisterVersion
+    | AddDependency
     | ApproveVersion
     | RejectVersion
     | RetireVersion
@@ -184,10 +283,14 @@ AnyLibraryRequest = (
     | StartObservation
     | EndObservation
 )
+AnyLibraryRequest = AnyLibraryQuestion | AnyLibraryChange
 LIBRARY_REQUESTS: Final[TypeAdapter[AnyLibraryRequest]] = TypeAdapter(Annotated[AnyLibraryRequest, Field(discriminator="verb")])
 NEEDED_ROLES: Final[Mapping[str, Role]] = {
-    **dict.fromkeys(("list", "search", "show", "lineage", "history", "compare"), Role.VIEWER),
-    **dict.fromkeys(("register", "reject", "retire", "deploy", "rollback", "observe", "end-observation"), Role.OPERATOR),
+    **dict.fromkeys(("entities", "entity", "list", "search", "show", "evaluations", "lineage", "compare"), Role.VIEWER),
+    **dict.fromkeys(("history", "deployments", "deployment"), Role.VIEWER),
+    "permission": Role.VIEWER,  # a question; it needs what the change needs
+    **dict.fromkeys(("create", "change", "register", "depend", "reject", "retire", "deploy", "rollback"), Role.OPERATOR),
+    **dict.fromkeys(("observe", "end-observation"), Role.OPERATOR),
     **dict.fromkeys(("approve", "promote"), Role.OWNER),  # what makes a model active
 }
 

@@ -11,6 +11,11 @@ LibraryError
 ├── DeploymentConflictError another deployment of the slot is on its way
 ├── DeploymentRefusedError the version may not be deployed so, or there is nothing to go back to
 ├── LibraryAccessError     the caller lacks the role that the action needs
+├── EntityExistsError      an entity of this kind and name exists
+├── RevisionConflictError  the entity was changed since the revision that the caller read
+├── RequestReusedError     the request id belongs to another request
+├── CursorError            a page's cursor was not given out here for this question
+├── DependencyCycleError   a version would be made from itself
 ├── BundleMissingError     the object of a bundle is absent or not the recorded one (adapters/aws/bundles.py)
 ├── JobEventError          register_model got a message that does not report the end of a job (job_events.py)
 └── TrainingServiceError   SageMaker refused a request, or has another job under the name (adapters/aws/training_jobs.py)
@@ -63,6 +68,26 @@ class DeploymentRefusedError(LibraryError):
 
 class LibraryAccessError(LibraryError):
     """The caller lacks the role that the action needs."""
+
+
+class EntityExistsError(LibraryError):
+    """An entity of this kind and name exists."""
+
+
+class RevisionConflictError(LibraryError):
+    """The entity was changed since the revision that the caller read."""
+
+
+class RequestReusedError(LibraryError):
+    """The request id belongs to a request of another content, or of another caller."""
+
+
+class CursorError(LibraryError):
+    """The cursor of a page was changed, or belongs to another question."""
+
+
+class DependencyCycleError(LibraryError):
+    """A version would be made from itself, by way of others."""
 
 
 class BundleMissingError(LibraryError):

@@ -12,7 +12,16 @@ from datetime import datetime
 from typing import Protocol
 
 from signalbox.events import Event
-from signalbox.library.catalogue import HistoryEntry, LineageEdge, VersionRecord, VersionReference, VersionSummary
+from signalbox.library.catalogue import (
+    DeploymentStep,
+    HistoryEntry,
+    LibraryEntity,
+    LineageEdge,
+    PagePlace,
+    VersionRecord,
+    VersionReference,
+    VersionSummary,
+)
 from signalbox.library.deployments import DeploymentState, LibraryDeployment, SignalCount, Slot
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey
 from signalbox.library.lifecycle import Lifecycle, VersionDecision
@@ -56,7 +65,10 @@ class LibraryTransaction(Protocol):
         """Add an evaluation; return False if the version already has one from this source."""
 
     def add_dependency(self, version: VersionKey, needs: VersionKey) -> bool:
-        """Record that a version was made from another; return False if that was recorded before."""
+        """Record that a version was made from another; return False if that was recorded before.
+
+        Raises DependencyCycleError. Nobody locks an entity after it in the same block.
+        """
 
     def add_event(self, event: Event, at: datetime) -> bool:
         """Put an event into the outbox; return False if its event_id exists."""
@@ -72,10 +84,12 @@ class Library(Protocol):
 class RegistryReader(Protocol):
     """What the library shows. Each answer is one consistent snapshot."""
 
-    def versions(self, kind: EntityKind | None, name: str | None, tag: str | None, limit: int) -> Sequence[VersionSummary]:
+    def versions(
+        self, kind: EntityKind, name: str | None, tag: str | None, limit: int, after: PagePlace | None = None
+    ) -> Sequence[VersionSummary]:
         """Return versions, newest first."""
 
-    def search(self, words: str, limit: int) -> Sequence[VersionSummary]:
+    def search(self, words: str, limit: int, after: PagePlace | None = None) -> Sequence[VersionSummary]:
         """Return versions whose name, description or reason has all of these words, or that have one of them as a tag."""
 
     def record(self, reference: VersionReference, kind: EntityKind) -> VersionRecord:
@@ -117,8 +131,11 @@ class SlotBook(Protocol):
 class DeploymentBook(SlotBook, Protocol):
     """A slot, and what people ask of it."""
 
-    def deployments(self, group: str, limit: int) -> Sequence[LibraryDeployment]:
-        """Return the newest deployments of a slot, newest first. A row that cannot be read is left out."""
+    def deployments(self, group: str, limit: int, before: int | None = None) -> Sequence[LibraryDeployment]:
+        """Return the newest deployments of a slot, newest first. A row that cannot be read is left out. before: an ordinal."""
+
+    def deployment(self, name: str) -> tuple[LibraryDeployment, Sequence[DeploymentStep]]:
+        """Return a deployment with its steps, oldest first. Raises UnknownVersionError."""
 
     def request(
         self,
@@ -138,6 +155,53 @@ class DeploymentBook(SlotBook, Protocol):
 
         only_first: only into a slot that never had one; else return its newest.
         """
+
+
+class EntityBook(Protocol):
+    """Entities, and what people say of them. Each change is a revision that is added."""
+
+    def entities(
+        self, kind: EntityKind | None, *, archived: bool, limit: int, after: EntityKey | None = None
+    ) -> Sequence[LibraryEntity]:
+        """Return entities by kind and name, those that are archived or those that are not."""
+
+    def entity(self, key: EntityKey) -> LibraryEntity:
+        """Return an entity. Raises UnknownVersionError."""
+
+    def create(
+        self, key: EntityKey, description: str | None, *, at: datetime, who: str, why: str, request_id: str
+    ) -> LibraryEntity:
+        """Create an entity; the same request gives the same one. Raises EntityExistsError."""
+
+    def change(
+        self,
+        key: EntityKey,
+        revision: int,
+        *,
+        description: str | None,
+        archived: bool | None,
+        at: datetime,
+        who: str,
+        why: str,
+        request_id: str,
+    ) -> LibraryEntity:
+        """Add a revision; None leaves what was. The same request gives what it made.
+
+        Raises UnknownVersionError, and RevisionConflictError unless `revision` is the newest.
+        """
+
+
+class RequestBook(Protocol):
+    """Request ids, each with the one request that it belongs to; and the key of cursors."""
+
+    def claim(self, request_id: str, digest: str, *, verb: str, at: datetime, who: str, why: str) -> None:
+        """Record that an id belongs to a request; a repetition changes nothing. digest: sha256 of caller and content.
+
+        Raises RequestReusedError if it belongs to another.
+        """
+
+    def page_key(self) -> bytes:
+        """Return the key that signs cursors: 32 bytes, the same for every process."""
 
 
 class BundleStore(Protocol):

@@ -151,6 +151,7 @@ class UploadedBundle:
     who: str
     description: str | None = None
     tags: tuple[str, ...] = ()
+    model: str | None = None  # whose bundle it has to be; None: of whichever model it names
 
 
 def register_bundle(
@@ -162,6 +163,8 @@ def register_bundle(
     """
     folder = unpack_bundle(upload.archive, workspace / "bundle")
     manifest = load_bundle(folder).manifest
+    if upload.model not in {None, manifest.name}:
+        raise BundleManifestError(f"expected a bundle of {upload.model}, got one of {manifest.name}")
     archive = pack_bundle(folder)  # as this code packs it, whatever packed the upload
     model = _Model(
         manifest=manifest,
@@ -284,8 +287,9 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registra
             tx.add_tag(version, tag)
         if model.further is not None:
             tx.add_evaluation(version, model.further)
-        for needed, origin in lineage(manifest):
-            tx.add_dependency(version, _recorded(tx, needed, origin, job.finished_at))
+        # every lock of an entity comes before the lock of dependencies
+        for needed in [_recorded(tx, entity, origin, job.finished_at) for entity, origin in lineage(manifest)]:
+            tx.add_dependency(version, needed)
         tx.add_event(_announcement(job, version, model), job.finished_at)
     return RegistrationOutcome(version, state, new=True, reason=model.shortfall, qualified=wanted)
 

@@ -6,9 +6,31 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from signalbox.library.catalogue import HistoryEntry, LineageEdge, VersionRecord, VersionSummary, difference
+from signalbox.library.catalogue import (
+    DeploymentStep,
+    HistoryEntry,
+    LibraryEntity,
+    LineageEdge,
+    VersionRecord,
+    VersionSummary,
+    difference,
+)
 from signalbox.library.deployments import LibraryDeployment, Slot
-from signalbox.library.entries import VersionKey
+from signalbox.library.documents import (
+    ChangeDocument,
+    ComparedDocument,
+    DeploymentStepsDocument,
+    EdgeDocument,
+    EntityDocument,
+    EvaluationsDocument,
+    JudgementDocument,
+    LibraryDeploymentDocument,
+    ObservationDocument,
+    SlotDocument,
+    VersionDocument,
+    VersionLineDocument,
+)
+from signalbox.library.entries import VersionEvaluation, VersionKey
 from signalbox.library.lifecycle import gate_shortfalls
 from signalbox.observation.ports import RecordedObservation
 
@@ -22,7 +44,23 @@ def key_text(version: VersionKey) -> str:
     return text if version.entity.kind.value == "model" else f"{version.entity.kind.value} {text}"
 
 
-def summary_view(one: VersionSummary) -> dict[str, Any]:
+def entity_view(one: LibraryEntity) -> EntityDocument:
+    """Return an entity."""
+    return {
+        "kind": one.key.kind.value,
+        "name": one.key.name,
+        "description": one.description,
+        "archived": one.archived,
+        "revision": one.revision,
+        "versions": one.versions,
+        "created_at": one.created_at.isoformat(),
+        "changed_at": None if one.changed_at is None else one.changed_at.isoformat(),
+        "who": one.who,
+        "why": one.why,
+    }
+
+
+def summary_view(one: VersionSummary) -> VersionLineDocument:
     """Return one line of a list."""
     return {
         "version": key_text(one.version),
@@ -38,7 +76,7 @@ def summary_view(one: VersionSummary) -> dict[str, Any]:
     }
 
 
-def record_view(one: VersionRecord) -> dict[str, Any]:
+def record_view(one: VersionRecord) -> VersionDocument:
     """Return everything of a version; of its reports the headlines and gates."""
     return {
         "version": key_text(one.version),
@@ -48,6 +86,7 @@ def record_view(one: VersionRecord) -> dict[str, Any]:
         "origin": one.origin,
         "lifecycle": None if one.lifecycle is None else one.lifecycle.value,
         "overridden": one.is_overridden,
+        "archived": one.archived,
         "created_at": one.created_at.isoformat(),
         "description": one.description,
         "reason": one.reason,
@@ -66,20 +105,38 @@ def record_view(one: VersionRecord) -> dict[str, Any]:
             }
             for step in one.decisions
         ],
+        "evaluations": [_judgement(judged) for judged in one.evaluations],
+    }
+
+
+def evaluations_view(one: VersionRecord) -> EvaluationsDocument:
+    """Return the judgements of a version with their reports."""
+    return {
+        "version": key_text(one.version),
         "evaluations": [
             {
-                "source": judged.source,
-                "evaluated_at": judged.evaluated_at.isoformat(),
-                "qualifies": judged.qualifies,
-                "headline": judged.headline,
-                "gates": {gate.value: verdict.value for gate, verdict in sorted(judged.gates.items())},
+                **_judgement(judged),
+                "period": None
+                if judged.period is None
+                else {"start": judged.period.start.isoformat(), "end": judged.period.end.isoformat()},
+                "report": _object(judged.report),
             }
             for judged in one.evaluations
         ],
     }
 
 
-def deployment_view(one: LibraryDeployment) -> dict[str, Any]:
+def _judgement(judged: VersionEvaluation) -> JudgementDocument:
+    return {
+        "source": judged.source,
+        "evaluated_at": judged.evaluated_at.isoformat(),
+        "qualifies": judged.qualifies,
+        "headline": judged.headline,
+        "gates": {gate.value: verdict.value for gate, verdict in sorted(judged.gates.items())},
+    }
+
+
+def deployment_view(one: LibraryDeployment) -> LibraryDeploymentDocument:
     """Return a deployment."""
     return {
         "deployment": one.name,
@@ -101,7 +158,7 @@ def deployment_view(one: LibraryDeployment) -> dict[str, Any]:
     }
 
 
-def observation_view(one: RecordedObservation) -> dict[str, Any]:
+def observation_view(one: RecordedObservation) -> ObservationDocument:
     """Return an observation: its rules and its steps."""
     return {
         "observation": one.rules.observation,
@@ -122,7 +179,15 @@ def observation_view(one: RecordedObservation) -> dict[str, Any]:
     }
 
 
-def slot_view(slot: Slot) -> dict[str, Any]:
+def steps_view(one: LibraryDeployment, steps: Sequence[DeploymentStep]) -> DeploymentStepsDocument:
+    """Return a deployment with its steps."""
+    return {
+        **deployment_view(one),
+        "steps": [{"state": step.state, "at": step.at.isoformat(), "who": step.who, "why": step.why} for step in steps],
+    }
+
+
+def slot_view(slot: Slot) -> SlotDocument:
     """Return what serves and what is on its way."""
     return {
         "current": None if slot.current is None else deployment_view(slot.current),
@@ -130,21 +195,29 @@ def slot_view(slot: Slot) -> dict[str, Any]:
     }
 
 
-def edge_view(one: LineageEdge) -> dict[str, Any]:
+def edge_view(one: LineageEdge) -> EdgeDocument:
     """Return one step of a lineage."""
     return {"version": key_text(one.version), "needs": key_text(one.needs), "depth": one.depth}
 
 
-def entry_view(one: HistoryEntry) -> dict[str, Any]:
+def entry_view(one: HistoryEntry) -> ChangeDocument:
     """Return one change."""
-    facts = {"at": one.at.isoformat(), "what": one.what, "state": one.state, "who": one.who, "why": one.why}
-    return {**facts, "ordinal": one.ordinal}
+    return {
+        "at": one.at.isoformat(),
+        "what": one.what,
+        "state": one.state,
+        "who": one.who,
+        "why": one.why,
+        "ordinal": one.ordinal,
+    }
 
 
-def compared_view(one: VersionRecord, other: VersionRecord) -> dict[str, Any]:
+def compared_view(one: VersionRecord, other: VersionRecord) -> ComparedDocument:
     """Return two versions beside each other: what their manifests and their newest judgements' figures and gates differ in."""
-    found = [{"what": place, "values": [a, b]} for place, a, b in difference(_facts(one), _facts(other))]
-    return {"versions": [key_text(one.version), key_text(other.version)], "differences": found}
+    return {
+        "versions": [key_text(one.version), key_text(other.version)],
+        "differences": [{"what": place, "values": [a, b]} for place, a, b in difference(_facts(one), _facts(other))],
+    }
 
 
 def _facts(one: VersionRecord) -> dict[str, Any]:
@@ -169,8 +242,3 @@ def _object(text: str | None) -> dict[str, Any]:
     except ValueError:  # a corrupt row is shown as one that says nothing
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def listed(found: Sequence[Any], view: Any) -> list[Any]:
-    """Return the views of several."""
-    return [view(one) for one in found]

@@ -1,8 +1,8 @@
 """Names the person in a chat to the orders API and the library API: a header that the bot signs for one request.
 
 The gateway verifies that the bot's function sent a request, not who typed it. So the bot names the person in a header and seals
-it with a key that only it, manage_orders and library_api read: over the person, the method, the path and the body of this one
-request, and an end a minute later. The person then needs their own role in the ledger like anybody, and is the one that is
+it with a key that only it, manage_orders and library_api read: over the person, the method, the path, the request id and the body
+of this one request, and an end a minute later. The person then needs their own role in the ledger, and is the one who is
 recorded. Without the header a request counts as the caller's own. Pure: keys and instants are arguments. Decision:
 docs/decisions/0115-the-bot-names-a-person-under-a-seal.md.
 """
@@ -38,11 +38,15 @@ _SEAL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SealedRequest:
-    """The parts of a request that its seal covers. The bot and the orders API compute them alike."""
+    """The parts of a request that its seal covers. The bot and the APIs compute them alike.
+
+    path: with its query. request_id: of a header; empty for an API that has it in the body.
+    """
 
     method: str
     path: str
     body: bytes
+    request_id: str = ""
 
 
 def seal_person(principal: str, request: SealedRequest, key: SigningKey, now: datetime) -> str:
@@ -71,4 +75,4 @@ def open_person(text: str, request: SealedRequest, keys: AcceptedKeys, now: date
 
 
 def _signed(claim: str, request: SealedRequest) -> str:
-    return f"{claim}\n{request.method} {request.path}\n{hashlib.sha256(request.body).hexdigest()}"
+    return f"{claim}\n{request.method} {request.path}\n{request.request_id}\n{hashlib.sha256(request.body).hexdigest()}"

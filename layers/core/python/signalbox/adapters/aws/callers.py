@@ -12,6 +12,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 from signalbox.adapters.aws.gateway import gateway_time
 from signalbox.errors import SignalboxError
+from signalbox.library.routes import REQUEST_ID_HEADER
 from signalbox.signing import AcceptedKeys, SealError
 from signalbox.trading.person_seal import HEADER, SealedRequest, open_person
 
@@ -35,7 +36,9 @@ def caller_of(api: APIGatewayHttpResolver, person_keys: AcceptedKeys | None) -> 
     if person_keys is None:
         raise UnsignedError(NO_KEY)
     try:
-        request = SealedRequest(event.http_method, event.raw_path, (event.decoded_body or "").encode())
+        path = f"{event.raw_path}?{event.raw_query_string}" if event.raw_query_string else event.raw_path
+        request_id = event.headers.get(REQUEST_ID_HEADER) or ""
+        request = SealedRequest(event.http_method, path, (event.decoded_body or "").encode(), request_id)
         return open_person(named, request, person_keys, gateway_time(api))
     except (SealError, ValueError) as error:
         raise UnsignedError(str(error)) from error

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from typing_extensions import override
 
 from signalbox.chat.bot.ports import BotLedger, BotLedgerError, BotLedgerSilentError
 from signalbox.chat.bot.requests import request_of
+from signalbox.library.routes import REQUEST_ID_HEADER, addressed
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.problems import in_words, read_problem
 from signalbox.signals.signal import Signal
@@ -78,15 +80,24 @@ class SignedOrders:
     pool: urllib3.PoolManager
     via: str = ""
 
-    def call(self, person: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self,
+        person: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Return the answer's JSON. Raises BotLedgerError, BotLedgerSilentError if the outcome is unknown."""
         content = b"" if body is None else json.dumps(body).encode()
         try:
-            seal = seal_person(person, SealedRequest(method, path, content), self.key(), self.clock())
+            seal = seal_person(
+                person, SealedRequest(method, path, content, headers.get(REQUEST_ID_HEADER, "")), self.key(), self.clock()
+            )
         except KeyUnavailableError as error:
             raise BotLedgerError("The bot cannot read its signing key now. Nothing was sent; try again in a minute.") from error
-        headers = {"content-type": "application/json", HEADER: seal}
-        signed = AWSRequest(method, f"{self.url}{path}", headers, content)
+        named = {"content-type": "application/json", **headers, HEADER: seal}
+        signed = AWSRequest(method, f"{self.url}{path}", named, content)
         SigV4Auth(self.credentials().get_frozen_credentials(), "execute-api", self.region).add_auth(signed)
         sent = {**dict(signed.headers.items()), "host": urlsplit(self.url).netloc}
         try:
@@ -161,7 +172,8 @@ class RemoteLedger(BotLedger):
 
     @override
     def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return self.library_api.call(self.who, "POST", f"/library/{verb}", facts)
+        request = addressed(verb, facts)
+        return self.library_api.call(self.who, request.method, request.path, request.body, request.headers)
 
     def _ask(self, kind: str, **facts: Any) -> Any:
         if self.is_late():

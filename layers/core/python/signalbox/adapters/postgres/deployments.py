@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
+from signalbox.library.catalogue import DeploymentStep
 from signalbox.library.deployments import (
     DeploymentState,
     LibraryDeployment,
@@ -40,9 +41,11 @@ FROM deployments AS d JOIN versions AS v USING (kind, name, number)
 """
 CURRENT: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND d.state = 'healthy' ORDER BY ordinal DESC LIMIT 1"
 INCOMING: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND d.state IN ('pending', 'validating', 'warming')"
-NEWEST: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s ORDER BY ordinal DESC LIMIT %s"
+NEWEST: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal < %s ORDER BY ordinal DESC LIMIT %s"
 NAMED: Final[LiteralString] = f"{_COLUMNS} WHERE deployment = %s"
 REQUESTED: Final[LiteralString] = f"{_COLUMNS} WHERE d.request_id = %s"
+WITHDRAWN: Final[LiteralString] = "SELECT deployment FROM deployment_events WHERE request_id = %s"
+STEPS: Final[LiteralString] = "SELECT state, at, who, why FROM deployment_events WHERE deployment = %s ORDER BY step"
 NUMBERED: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal = %s"
 # an earlier deployment of another version that served, was not taken back itself, and was not rejected or retired since
 EARLIER: Final[LiteralString] = f"""{_COLUMNS}
@@ -71,12 +74,13 @@ INSERT INTO deployments (deployment, kind, name, number, symbol_group, ordinal, 
     overridden, evaluated_rate, replaces, restores, request_id)
 VALUES (%s, %s, %s, %s, %s, %s, %s, 'pending', %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
-_EVENT: Final = """
-INSERT INTO deployment_events (deployment, step, state, at, who, why, missed_cycle)
-SELECT %(deployment)s, coalesce(max(step), 0) + 1, %(state)s, %(at)s, %(who)s, %(why)s, %(missed)s
+INSERT_STEP: Final = """
+INSERT INTO deployment_events (deployment, step, state, at, who, why, missed_cycle, request_id)
+SELECT %(deployment)s, coalesce(max(step), 0) + 1, %(state)s, %(at)s, %(who)s, %(why)s, %(missed)s, %(request_id)s
 FROM deployment_events WHERE deployment = %(deployment)s
 """
 _UPDATE: Final = "UPDATE deployments SET state = %s, changed_at = %s, missed = %s, reason = %s WHERE deployment = %s"
+_ENDLESS: Final = 2**31 - 1  # more than every ordinal
 ITSELF: Final = "signalbox"  # recorded as `who` for what no person asked for
 
 
@@ -90,10 +94,16 @@ class PostgresDeployments:
         with self._source.snapshot() as connection:
             return _slot(connection, group)
 
-    def deployments(self, group: str, limit: int) -> Sequence[LibraryDeployment]:
+    def deployments(self, group: str, limit: int, before: int | None = None) -> Sequence[LibraryDeployment]:
         with self._source.snapshot() as connection:
-            rows = connection.execute(NEWEST, (group, limit)).fetchall()
+            rows = connection.execute(NEWEST, (group, _ENDLESS if before is None else before, limit)).fetchall()
         return tuple(one for one in map(_readable, rows) if one is not None)
+
+    def deployment(self, name: str) -> tuple[LibraryDeployment, Sequence[DeploymentStep]]:
+        with self._source.snapshot() as connection:
+            found = _named(connection, name)
+            steps = connection.execute(STEPS, (name,)).fetchall()
+        return found, tuple(DeploymentStep(*row) for row in steps)
 
     def request(
         self,
@@ -115,7 +125,7 @@ class PostgresDeployments:
                 if (same.version, same.stage) != (version, stage):
                     raise DeploymentConflictError(f"request {request_id} asked for {same.name} before; use another request id")
                 return same
-            if only_first and (newest := _one(connection, NEWEST, group, 1)) is not None:
+            if only_first and (newest := _one(connection, NEWEST, group, _ENDLESS, 1)) is not None:
                 return newest
             slot = _slot(connection, group)
             if slot.incoming is not None:
@@ -168,9 +178,15 @@ class PostgresDeployments:
             if (same := _one(connection, REQUESTED, request_id)) is not None:
                 return same
             slot = _slot(connection, group)
+            if (gone := connection.execute(WITHDRAWN, (request_id,)).fetchone()) is not None:
+                # the same request withdrew it: asked again, it goes back no further
+                return slot.current or _named(connection, gone[0])
             if slot.incoming is not None:
                 reason = f"withdrawn: {why}"
-                withdrawn = _save(connection, moved(slot.incoming, DeploymentState.FAILED, at, reason), who, reason)
+                failed = moved(slot.incoming, DeploymentState.FAILED, at, reason)
+                # the watch over signals asks by the same id each cycle, and has to go back once nothing is on its way
+                once = None if who == ITSELF else request_id
+                withdrawn = _save(connection, failed, who, reason, request_id=once)
                 if to is None or (slot.current is not None and to == slot.current.ordinal):
                     return slot.current or withdrawn
             target = _target(connection, group, slot.current, to)
@@ -182,7 +198,7 @@ class PostgresDeployments:
 def _target(connection: Connection, group: str, current: LibraryDeployment | None, to: int | None) -> LibraryDeployment:
     if to is None:
         name, number = ("", 0) if current is None else (current.version.entity.name, current.version.number)
-        before = 2**31 - 1 if current is None else current.ordinal
+        before = _ENDLESS if current is None else current.ordinal
         found = _one(connection, EARLIER, group, before, name, number)
         if found is None:
             raise DeploymentRefusedError("there is no earlier healthy deployment of another version to go back to")
@@ -227,21 +243,28 @@ def _lock(connection: Connection, group: str) -> None:
 
 
 def _locked(connection: Connection, name: str) -> LibraryDeployment:
+    _lock(connection, _named(connection, name).group)
+    return _named(connection, name)
+
+
+def _named(connection: Connection, name: str) -> LibraryDeployment:
     found = _one(connection, NAMED, name)
     if found is None:
-        raise UnknownVersionError(f"no deployment {name}")
-    _lock(connection, found.group)
-    again = _one(connection, NAMED, name)
-    if again is None:
-        raise UnknownVersionError(f"no deployment {name}")
-    return again
+        raise UnknownVersionError(f"no deployment {name}; `signalbox library history` lists them")
+    return found
 
 
 def _save(
-    connection: Connection, one: LibraryDeployment, who: str, why: str, *, missed_cycle: datetime | None = None
+    connection: Connection,
+    one: LibraryDeployment,
+    who: str,
+    why: str,
+    *,
+    missed_cycle: datetime | None = None,
+    request_id: str | None = None,
 ) -> LibraryDeployment:
     connection.execute(_UPDATE, (one.state.value, one.changed_at, one.missed, one.reason, one.name))
-    _log(connection, one, missed_cycle or one.changed_at, who, why, missed_cycle=missed_cycle)
+    _log(connection, one, missed_cycle or one.changed_at, who, why, missed_cycle=missed_cycle, request_id=request_id)
     if one.state is DeploymentState.FAILED:
         current = _slot(connection, one.group).current
         _announce(connection, one, "failed", who, one.reason or why, serves=None if current is None else current.name)
@@ -272,10 +295,17 @@ def _announce(
 
 
 def _log(
-    connection: Connection, one: LibraryDeployment, at: datetime, who: str, why: str, *, missed_cycle: datetime | None = None
+    connection: Connection,
+    one: LibraryDeployment,
+    at: datetime,
+    who: str,
+    why: str,
+    *,
+    missed_cycle: datetime | None = None,
+    request_id: str | None = None,
 ) -> None:
-    row = {"deployment": one.name, "state": one.state.value, "at": at, "who": who, "why": why, "missed": missed_cycle}
-    connection.execute(_EVENT, row)
+    facts = {"deployment": one.name, "state": one.state.value, "at": at, "who": who, "why": why}
+    connection.execute(INSERT_STEP, {**facts, "missed": missed_cycle, "request_id": request_id})
 
 
 def _slot(connection: Connection, group: str) -> Slot:

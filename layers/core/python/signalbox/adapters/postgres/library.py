@@ -12,15 +12,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
+from psycopg.errors import CheckViolation
+
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.adapters.postgres.registry import record_of
 from signalbox.events import Event
 from signalbox.library.catalogue import VersionRecord, VersionReference
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey
+from signalbox.library.errors import DependencyCycleError
 from signalbox.library.lifecycle import Lifecycle, VersionDecision
 
-_INSERT_VERSION: Final = """
+INSERT_VERSION: Final = """
 INSERT INTO versions (kind, name, number, origin, state, created_at, reason, bundle_key, sha256, manifest, semantic, description)
 SELECT %(kind)s, %(name)s, coalesce(max(number), 0) + 1, %(origin)s, %(state)s, %(created_at)s, %(reason)s, %(bundle_key)s,
     %(sha256)s, %(manifest)s, %(semantic)s, %(description)s
@@ -36,12 +39,20 @@ SELECT state FROM version_decisions WHERE (kind, name, number) = (%s, %s, %s) OR
 SAME_DECISION: Final = """
 SELECT EXISTS (SELECT FROM version_decisions WHERE (request_id, kind, name, number) = (%s, %s, %s, %s))
 """
-_INSERT_DECISION: Final = """
+INSERT_DECISION: Final = """
 INSERT INTO version_decisions (kind, name, number, step, state, who, at, why, request_id, overridden)
 SELECT %(kind)s, %(name)s, %(number)s, coalesce(max(step), 0) + 1, %(state)s, %(who)s, %(at)s, %(why)s, %(request_id)s,
     %(overridden)s
 FROM version_decisions WHERE kind = %(kind)s AND name = %(name)s AND number = %(number)s
 """
+_INSERT_DEPENDENCY: Final = """
+INSERT INTO dependencies (kind, name, number, needs_kind, needs_name, needs_number) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+_CYCLES: Final = {"dependencies_no_cycle", "dependencies_of_another"}
+VERSION_OF: Final = "SELECT number FROM versions WHERE kind = %s AND name = %s AND origin = %s"
+BUNDLES_OF: Final = "SELECT number, sha256 FROM versions WHERE kind = %s AND name = %s ORDER BY number"
+JUDGED_BY: Final = "SELECT kind, name, number FROM evaluations WHERE source = %s ORDER BY 1, 2, 3 LIMIT 1"
 
 
 class PostgresLibrary:
@@ -64,25 +75,18 @@ class PostgresLibraryTransaction:
         self._connection = connection
 
     def lock(self, entity: EntityKey) -> None:
-        key = f"signalbox library {entity.kind} {entity.name}"
-        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
+        lock_entity(self._connection, entity)
 
     def version_of(self, entity: EntityKey, origin: str) -> VersionKey | None:
-        found = self._connection.execute(
-            "SELECT number FROM versions WHERE kind = %s AND name = %s AND origin = %s", (entity.kind.value, entity.name, origin)
-        ).fetchone()
+        found = self._connection.execute(VERSION_OF, (entity.kind.value, entity.name, origin)).fetchone()
         return None if found is None else VersionKey(entity, found[0])
 
     def bundles_of(self, entity: EntityKey) -> list[tuple[VersionKey, str | None]]:
-        found = self._connection.execute(
-            "SELECT number, sha256 FROM versions WHERE kind = %s AND name = %s ORDER BY number", (entity.kind.value, entity.name)
-        )
+        found = self._connection.execute(BUNDLES_OF, (entity.kind.value, entity.name))
         return [(VersionKey(entity, number), sha256) for number, sha256 in found]
 
     def version_judged_by(self, source: str) -> VersionKey | None:
-        found = self._connection.execute(
-            "SELECT kind, name, number FROM evaluations WHERE source = %s ORDER BY 1, 2, 3 LIMIT 1", (source,)
-        ).fetchone()
+        found = self._connection.execute(JUDGED_BY, (source,)).fetchone()
         return None if found is None else VersionKey(EntityKey(EntityKind(found[0]), found[1]), found[2])
 
     def add_version(self, version: NewVersion) -> VersionKey:
@@ -104,7 +108,7 @@ class PostgresLibraryTransaction:
             "semantic": version.semantic,
             "description": version.description,
         }
-        (number,) = self._connection.execute(_INSERT_VERSION, row).fetchone() or (0,)
+        (number,) = self._connection.execute(INSERT_VERSION, row).fetchone() or (0,)
         return VersionKey(version.entity, number)
 
     def newest_bundle(self, entity: EntityKey) -> tuple[str, str] | None:
@@ -123,7 +127,7 @@ class PostgresLibraryTransaction:
         facts = {"state": decision.state.value, "who": decision.who, "at": decision.at, "why": decision.why}
         of = {"kind": kind, "name": name, "number": number}
         row = {**of, **facts, "request_id": decision.request_id, "overridden": decision.overridden}
-        return self._connection.execute(_INSERT_DECISION, row).rowcount == 1
+        return self._connection.execute(INSERT_DECISION, row).rowcount == 1
 
     def add_tag(self, version: VersionKey, tag: str) -> bool:
         cursor = self._connection.execute(
@@ -155,15 +159,23 @@ class PostgresLibraryTransaction:
         return cursor.rowcount == 1
 
     def add_dependency(self, version: VersionKey, needs: VersionKey) -> bool:
-        cursor = self._connection.execute(
-            "INSERT INTO dependencies (kind, name, number, needs_kind, needs_name, needs_number)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (*_columns(version), *_columns(needs)),
-        )
+        try:
+            cursor = self._connection.execute(_INSERT_DEPENDENCY, (*_columns(version), *_columns(needs)))
+        except CheckViolation as error:
+            if error.diag.constraint_name not in _CYCLES:
+                raise
+            one, other = (f"{key.entity.kind.value} {key.entity.name}@{key.number}" for key in (version, needs))
+            raise DependencyCycleError(f"{one} cannot be made from {other}, which is {one} or was made from it") from error
         return cursor.rowcount == 1
 
     def add_event(self, event: Event, at: datetime) -> bool:
         return insert_event(self._connection, event, at)
+
+
+def lock_entity(connection: Connection, entity: EntityKey) -> None:
+    """Lock an entity until the transaction ends."""
+    key = f"signalbox library {entity.kind} {entity.name}"
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
 
 
 def _columns(key: VersionKey) -> tuple[str, str, int]:

@@ -11,6 +11,7 @@ from signalbox.inference.manifest import Gate, Verdict
 from signalbox.library.catalogue import (
     HistoryEntry,
     LineageEdge,
+    PagePlace,
     VersionRecord,
     VersionReference,
     VersionSummary,
@@ -31,12 +32,19 @@ SELECT v.kind, v.name, v.number, v.semantic, v.state, v.created_at, v.reason,
         AND p.state NOT IN ('failed', 'superseded', 'rolled_back') ORDER BY p.ordinal DESC LIMIT 1)
 FROM versions AS v
 """
-_ORDER: Final[LiteralString] = "ORDER BY v.created_at DESC, v.kind, v.name, v.number DESC LIMIT %(limit)s"
-OF_KIND: Final[LiteralString] = f"{_SUMMARY} WHERE v.kind = %(kind)s {_ORDER}"
-OF_NAME: Final[LiteralString] = f"{_SUMMARY} WHERE v.kind = %(kind)s AND v.name = %(name)s {_ORDER}"
-OF_TAG: Final[LiteralString] = f"""{_SUMMARY}
+# one order for every list, so that a page goes on where the one before ended, whatever was registered meanwhile
+_AFTER: Final[LiteralString] = """
+(v.created_at, v.kind, v.name, v.number)
+    < (%(after_at)s::timestamptz, %(after_kind)s::text, %(after_name)s::text, %(after_number)s::integer)
+ORDER BY v.created_at DESC, v.kind DESC, v.name DESC, v.number DESC LIMIT %(limit)s
+"""
+OF_KIND: Final[LiteralString] = f"{_SUMMARY} WHERE v.kind = %(kind)s AND {_AFTER}"
+OF_NAME: Final[LiteralString] = f"{_SUMMARY} WHERE v.kind = %(kind)s AND v.name = %(name)s AND {_AFTER}"
+_TAGGED: Final[LiteralString] = f"""{_SUMMARY}
 JOIN version_tags AS g ON (g.kind, g.name, g.number) = (v.kind, v.name, v.number)
-WHERE g.tag = %(tag)s AND v.kind = %(kind)s {_ORDER}"""
+WHERE g.tag = %(tag)s AND g.kind = %(kind)s"""
+OF_TAG: Final[LiteralString] = f"{_TAGGED} AND {_AFTER}"
+OF_NAME_AND_TAG: Final[LiteralString] = f"{_TAGGED} AND g.name = %(name)s AND {_AFTER}"
 _TEXT: Final[LiteralString] = (
     "to_tsvector('simple', name || ' ' || replace(name, '-', ' ') || ' ' || coalesce(description, '') || ' '"
     " || coalesce(reason, ''))"
@@ -47,7 +55,7 @@ WITH found AS (
     UNION
     SELECT kind, name, number FROM version_tags WHERE tag = ANY(string_to_array(lower(%(words)s), ' '))
 )
-{_SUMMARY} JOIN found USING (kind, name, number) {_ORDER}"""  # noqa: S608 - literals of this module alone
+{_SUMMARY} JOIN found USING (kind, name, number) WHERE {_AFTER}"""  # noqa: S608 - literals of this module alone
 _RECORD: Final[LiteralString] = """
 SELECT number, semantic, state, origin, created_at, description, reason, bundle_key, sha256, manifest FROM versions
 """
@@ -57,6 +65,9 @@ NEWEST: Final[LiteralString] = (
     f"{_RECORD} WHERE kind = %s AND name = %s AND (state IN ('candidate', 'recorded')) ORDER BY number DESC LIMIT 1"
 )
 BY_SHA256: Final[LiteralString] = "SELECT kind, name, number FROM versions WHERE sha256 = %s ORDER BY number LIMIT 1"
+ARCHIVED: Final[LiteralString] = """
+SELECT archived FROM entity_revisions WHERE (kind, name) = (%s, %s) ORDER BY revision DESC LIMIT 1
+"""
 TAGS: Final[LiteralString] = "SELECT tag FROM version_tags WHERE (kind, name, number) = (%s, %s, %s) ORDER BY tag"
 DECISIONS: Final[LiteralString] = """
 SELECT state, who, at, why, request_id, overridden FROM version_decisions
@@ -117,16 +128,18 @@ class PostgresRegistry:
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
-    def versions(self, kind: EntityKind | None, name: str | None, tag: str | None, limit: int) -> Sequence[VersionSummary]:
-        query = OF_TAG if tag is not None else OF_KIND if name is None else OF_NAME
-        facts = {"kind": (kind or EntityKind.MODEL).value, "name": name, "tag": tag, "limit": limit}
+    def versions(
+        self, kind: EntityKind, name: str | None, tag: str | None, limit: int, after: PagePlace | None = None
+    ) -> Sequence[VersionSummary]:
+        queries = {(False, False): OF_KIND, (True, False): OF_NAME, (False, True): OF_TAG, (True, True): OF_NAME_AND_TAG}
+        query = queries[name is not None, tag is not None]
+        facts = {"kind": kind.value, "name": name, "tag": tag, "limit": limit, **_after(after)}
         with self._source.snapshot() as connection:
-            found = [_summary(row) for row in connection.execute(query, facts).fetchall()]
-        return tuple(one for one in found if name is None or one.version.entity.name == name)
+            return tuple(map(_summary, connection.execute(query, facts).fetchall()))
 
-    def search(self, words: str, limit: int) -> Sequence[VersionSummary]:
+    def search(self, words: str, limit: int, after: PagePlace | None = None) -> Sequence[VersionSummary]:
         with self._source.snapshot() as connection:
-            rows = connection.execute(SEARCH, {"words": words, "limit": limit}).fetchall()
+            rows = connection.execute(SEARCH, {"words": words, "limit": limit, **_after(after)}).fetchall()
         return tuple(map(_summary, rows))
 
     def record(self, reference: VersionReference, kind: EntityKind) -> VersionRecord:
@@ -163,6 +176,7 @@ def record_of(connection: Connection, reference: VersionReference, kind: EntityK
     version = _version(kind.value, reference.name, number)
     decisions = connection.execute(DECISIONS, _key(version)).fetchall()
     evaluations = connection.execute(EVALUATIONS, _key(version)).fetchall()
+    archived = connection.execute(ARCHIVED, (kind.value, reference.name)).fetchone()
     return VersionRecord(
         version=version,
         semantic=semantic,
@@ -177,7 +191,15 @@ def record_of(connection: Connection, reference: VersionReference, kind: EntityK
         tags=tuple(tag for (tag,) in connection.execute(TAGS, _key(version)).fetchall()),
         decisions=tuple(VersionDecision(Lifecycle(state), *rest) for state, *rest in decisions),
         evaluations=tuple(map(_evaluation, evaluations)),
+        archived=archived is not None and archived[0],
     )
+
+
+def _after(place: PagePlace | None) -> dict[str, Any]:
+    if place is None:  # later than every version
+        return {"after_at": "infinity", "after_kind": "", "after_name": "", "after_number": 0}
+    kind, name, number = _key(place.version)
+    return {"after_at": place.created_at, "after_kind": kind, "after_name": name, "after_number": number}
 
 
 def _evaluation(row: Sequence[Any]) -> VersionEvaluation:

@@ -128,7 +128,7 @@ _DUMPED: Final = (  # every table: a dump that lacks one is none, and says so (a
     *("published_reports", "refusals", "report_marks", "risk_events", "schema_migrations", "signals", "standing_orders"),
     *("deployment_events", "deployments", "symbol_status", "trades", "venue_view_parts", "version_decisions", "version_tags"),
     *("observation_events", "observations"),
-    "versions",
+    *("versions", "entity_revisions", "library_requests", "page_keys"),
 )
 _DEPLOYED: Final = _names(
     "deployment kind name number symbol_group ordinal stage state requested_at changed_at who why overridden evaluated_rate"
@@ -136,7 +136,9 @@ _DEPLOYED: Final = _names(
 )
 _DEPLOYMENTS: Final = {  # what moves a deployment; a trigger keeps the events as they are
     "deployments": Rights(select=True, insert=_DEPLOYED, update=("state", "changed_at", "missed", "reason")),
-    "deployment_events": Rights(select=True, insert=("deployment", "step", "state", "at", "who", "why", "missed_cycle")),
+    "deployment_events": Rights(
+        select=True, insert=("deployment", "step", "state", "at", "who", "why", "missed_cycle", "request_id")
+    ),
 }
 _VERSION: Final = _names("kind name number origin state created_at reason bundle_key sha256 manifest semantic description")
 _REGISTERED: Final = {  # what adds a version
@@ -275,6 +277,12 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 select=True,
                 insert=("observation", "step", "state", "at", "who", "why", "request_id", "verdict", "reasons"),
             ),
+            "entities": Rights(select=True, insert=("kind", "name", "created_at")),
+            "entity_revisions": Rights(
+                select=True, insert=("kind", "name", "revision", "description", "archived", "at", "who", "why", "request_id")
+            ),
+            "library_requests": Rights(select=True, insert=("request_id", "digest", "verb", "at", "who", "why")),
+            "page_keys": Rights(select=True, insert=("number", "secret")),
             "accounts": READ,
             "account_access": READ,
             "access_refusals": Rights(insert=("account", "principal", "action", "minute", "needed", "held")),
