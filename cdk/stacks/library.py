@@ -35,6 +35,8 @@ class LibraryStack(FunctionStack):
                 Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
                 Env.STARTER_BUNDLE_KEY: starter.s3_object_key,
                 Env.OWNERS: ",".join(self.config.owners),
+                Env.VENUE: self.config.venues[0],
+                Env.CHALLENGERS: str(self.config.challengers),
             },
             timeout_seconds=30,
             memory_megabytes=1769,  # one full vCPU

@@ -70,6 +70,7 @@ def test_function_imports_with_its_layers_alone(function: Function) -> None:
     }
     environment |= {"POWERTOOLS_SERVICE_NAME": "x", "POWERTOOLS_METRICS_NAMESPACE": "x"}
     environment |= {Env.TRAINING_PLAN.value: plan().model_dump_json(), Env.SIGNAL_LIMITS.value: "{}"}
+    environment |= {Env.CHALLENGERS.value: "3"}
     allowed = _modules(LAYERS.get(function, ())) | RUNTIME | TOOLS
     handler = Path(SourceTree().handler(function)) / "handler.py"
     command = [sys.executable, "-c", SCRIPT, ",".join(sorted(allowed)), str(handler)]

@@ -31,6 +31,7 @@ from signalbox.adapters.postgres.dump import dump
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.live_records import PostgresLiveDecisions
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.adapters.postgres.report_source import PostgresReports
@@ -289,6 +290,7 @@ def library_api(ledger: Ledger) -> None:
         bus=Bus(),
         models_bucket="models",
         starter=lambda: archive,
+        live=PostgresLiveDecisions(source, "coinbase"),
         owners=(OWNER,),
         pause=lambda _: None,
     )
@@ -320,6 +322,15 @@ def library_api(ledger: Ledger) -> None:
     serve(back["deployment"])
     change("deploy", 1, version=name)
     change("rollback", 3)
+    beside = change("deploy", 2, version=name, beside=True)
+    for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
+        serving.move(beside["deployment"], state, NIGHT, "generate_signals", "next")
+    serving.confirm(beside["deployment"], NIGHT, "decided")
+    serving.end(beside["deployment"], NIGHT, "generate_signals", "it cannot score")
+    change("withdraw", 1, version=name)
+    with suppress(DeploymentRefusedError):
+        serving.fall_back(back["deployment"], NIGHT, "generate_signals", "its bundle is corrupt")
+    ask("compare", version=name, other=name, live=True)
     for kind in EntityKind:
         ask("list", kind=kind.value)
     ask("list", name=MODEL_NAME)

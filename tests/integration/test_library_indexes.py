@@ -79,7 +79,9 @@ QUERIES: Final[dict[str, tuple[Any, Any]]] = {  # statement and values by the in
     "deployments_one_incoming": (deployments.INCOMING, ("all",)),
     "deployments_healthy": (deployments.CURRENT, ("all",)),
     "deployments_superseded": (deployments.EARLIER, ("all", MODELS * OF_EACH, "model-7", 3)),
+    "deployments_challengers": (deployments.CHALLENGERS, ("all",)),
     "deployments_version": (deployments.OF_VERSION, ONE),
+    "deployments_restores": ("SELECT count(*) FROM deployments WHERE restores = %s", ("model-7-v3",)),
     "deployment_events_pkey": (registry.EVENTS_OF, (*ONE, 50)),
     "deployment_events_missed": (deployments.MISSED, ("model-7-v3", AT)),
     "deployment_events_at": (registry.EVENTS_BY_TIME, (50,)),
@@ -91,9 +93,10 @@ ALSO: Final[dict[str, tuple[Any, Any]]] = {
     "decisions": (registry.DECISIONS, ONE),
     "decisions of one": (registry.DECISIONS_OF, (*ONE, 50)),
     "newest deployments": (deployments.NEWEST, ("all", 20)),
+    "newest challenger of a version": (deployments.NEWEST_CHALLENGER, ("all", *ONE)),
     "next ordinal": (deployments.NEXT_ORDINAL, ("all",)),
 }
-GUARDS: Final = {"deployments_one_active"}  # refuses, and answers nothing
+GUARDS: Final = {"deployments_one_active", "deployments_one_challenger"}  # they refuse, and answer nothing
 TABLES: Final = (
     "entities", "versions", "evaluations", "dependencies", "version_tags", "version_decisions", "deployments",
     "deployment_events",

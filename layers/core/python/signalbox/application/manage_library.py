@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol, TypedDict, assert_never
+
+from pydantic import ValidationError
 
 from signalbox.access import Refusal, Role, names_of
 from signalbox.application.retries import retried
 from signalbox.contracts import upload_key
-from signalbox.inference.manifest import Gate
+from signalbox.inference.manifest import BundleManifest, Gate
 from signalbox.library.artifact import MAX_PACKED_BYTES
 from signalbox.library.catalogue import VersionRecord, VersionReference
 from signalbox.library.commands import (
+    COMPARED_DAYS,
+    LIVE_DAYS,
     AnyLibraryRequest,
     ApproveVersion,
     AskDifference,
@@ -35,6 +39,7 @@ from signalbox.library.commands import (
     RejectVersion,
     RetireVersion,
     RollBackDeployment,
+    WithdrawVersion,
     needed_role,
 )
 from signalbox.library.deployments import ALL_SYMBOLS, LibraryDeployment, evaluated_rate
@@ -42,15 +47,18 @@ from signalbox.library.entries import EntityKey, EntityKind, VersionKey
 from signalbox.library.errors import ArtifactError, DeploymentRefusedError, LibraryAccessError
 from signalbox.library.judgements import read_object
 from signalbox.library.lifecycle import Lifecycle, VersionDecision, approved, has_integrity, stepped
-from signalbox.library.ports import ArtifactStore, DeploymentBook, Library, RegistryReader
+from signalbox.library.live_record import LiveDecision, compared_live, live_record
+from signalbox.library.ports import ArtifactStore, DeploymentBook, Library, LiveDecisions, RegistryReader
 from signalbox.library.registration import UploadedBundle, register_bundle
 from signalbox.library.views import (
+    compared_live_view,
     compared_view,
     deployment_view,
     edge_view,
     entry_view,
     key_text,
     listed,
+    live_view,
     record_view,
     slot_view,
     summary_view,
@@ -86,6 +94,8 @@ class ManageLibrary:
     bus: EventPublisher
     models_bucket: str
     starter: Callable[[], bytes]  # the archive of the bundle that is shipped with the code
+    live: LiveDecisions
+    challengers: int = 3  # that may decide beside what serves
     owners: tuple[str, ...] = ()
     pause: Callable[[float], None] = time.sleep
     _denied: list[Refusal] = field(default_factory=list)
@@ -124,7 +134,8 @@ class ManageLibrary:
             case AskSearch():
                 return {"versions": listed(self.registry.search(asked.words, asked.limit), summary_view)}
             case AskVersion():
-                return record_view(self._record(asked.version, asked.kind))
+                record = self._record(asked.version, asked.kind)
+                return {**record_view(record), "live": self._live(record, at)}
             case AskLineage():
                 record = self._record(asked.version, asked.kind)
                 edges = listed(self.registry.lineage(record.version), edge_view)
@@ -134,10 +145,11 @@ class ManageLibrary:
                 entries = listed(self.registry.history(version, asked.limit), entry_view)
                 slot = slot_view(self.book.slot(ALL_SYMBOLS))
                 deployed = listed(self.book.deployments(ALL_SYMBOLS, asked.limit), deployment_view)
-                return {"history": entries, "slot": slot, "deployments": deployed if version is None else []}
+                answer = {"history": entries, "slot": slot, "deployments": deployed if version is None else []}
+                return {**answer, "live": self._live_now(at) if version is None else []}
             case AskDifference():
                 one, other = (self._record(text, EntityKind.MODEL) for text in (asked.version, asked.other))
-                return compared_view(one, other)
+                return self._compared_live(one, other, at) if asked.live else compared_view(one, other)
             case RegisterVersion():
                 return self._registered(asked, who, at)
             case ApproveVersion():
@@ -148,7 +160,10 @@ class ManageLibrary:
                 return self._step(asked, Lifecycle.RETIRED, who, at)
             case DeployVersion():
                 record = self._record(asked.version, EntityKind.MODEL)
-                return deployment_view(self._deployed(record, asked.stage, **_facts(asked, who, at)))
+                return deployment_view(self._deployed(record, asked.stage, beside=asked.beside, **_facts(asked, who, at)))
+            case WithdrawVersion():
+                version = self._record(asked.version, EntityKind.MODEL).version
+                return deployment_view(self.book.withdraw(version, ALL_SYMBOLS, at=at, who=who, why=asked.why))
             case PromoteVersion():
                 return deployment_view(self._promoted(asked, who, at))
             case RollBackDeployment():
@@ -204,6 +219,7 @@ class ManageLibrary:
         why: str,
         request_id: str,
         only_first: bool = False,
+        beside: bool = False,
     ) -> LibraryDeployment:
         require_deployable(record, stage)
         return self.book.request(
@@ -217,7 +233,45 @@ class ManageLibrary:
             overridden=record.is_overridden and stage is DeploymentStage.ACTIVE,
             evaluated_rate=_rate_of(record),
             only_first=only_first,
+            beside=beside,
+            most=self.challengers,
         )
+
+    def _live(self, record: VersionRecord, at: datetime) -> list[dict[str, Any]]:
+        """Return the live record of each deployment of a version that decided within LIVE_DAYS."""
+        horizon = horizon_of(record)
+        if record.version.entity.kind is not EntityKind.MODEL or horizon is None:
+            return []
+        decisions = self.live.of(record.version, horizon_minutes=horizon, since=at - timedelta(days=LIVE_DAYS), until=at)
+        by_name: dict[str, list[LiveDecision]] = {}
+        for one in decisions:
+            by_name.setdefault(one.deployment, []).append(one)
+        return [live_view(name, live_record(found, costs_of(record))) for name, found in sorted(by_name.items())]
+
+    def _live_now(self, at: datetime) -> list[dict[str, Any]]:
+        """Return the live records of what decides now."""
+        slot = self.book.slot(ALL_SYMBOLS)
+        running = [one for one in (slot.current, *slot.challengers) if one is not None]
+        names = {one.name for one in running}
+        versions = dict.fromkeys(one.version for one in running)
+        found = [one for version in versions for one in self._live(self._record(_name(version), EntityKind.MODEL), at)]
+        return [one for one in found if one["deployment"] in names]
+
+    def _compared_live(self, one: VersionRecord, other: VersionRecord, at: datetime) -> dict[str, Any]:
+        horizons = [horizon_of(record) for record in (one, other)]
+        if horizons[0] is None or horizons[0] != horizons[1]:
+            texts = " and ".join("none" if found is None else f"{found} minutes" for found in horizons)
+            raise DeploymentRefusedError(f"expected two versions with one horizon to compare live, got {texts}")
+        began = [self.live.began(record.version) for record in (one, other)]
+        if began[0] is None or began[1] is None:
+            raise DeploymentRefusedError("expected two versions that were deployed to compare live, and one never was")
+        since = max(began[0], began[1])
+        until = min(at, since + timedelta(days=COMPARED_DAYS))
+        first, second = (
+            self.live.of(record.version, horizon_minutes=horizons[0], since=since, until=until) for record in (one, other)
+        )
+        found = compared_live(first, second, horizon_minutes=horizons[0], costs_bps=costs_of(one))
+        return compared_live_view((one.name, other.name), since, until, found)
 
     def _promoted(self, asked: PromoteVersion, who: str, at: datetime) -> LibraryDeployment:
         if asked.version is not None:
@@ -285,13 +339,31 @@ def _facts(asked: LibraryChange, who: str, at: datetime) -> _Asked:
 
 
 def _rate_of(record: VersionRecord) -> float | None:
+    return evaluated_rate(_report_of(record))
+
+
+def _report_of(record: VersionRecord) -> Mapping[str, Any]:
     judged = record.newest_evaluation()
-    if judged is None:
-        return None
     try:
-        return evaluated_rate(read_object(judged.report.encode(), "the report"))
+        return {} if judged is None else read_object(judged.report.encode(), "the report")
     except ArtifactError:
+        return {}
+
+
+def horizon_of(record: VersionRecord) -> int | None:
+    """Return the minutes after which a version's decisions are settled; None if its manifest cannot be read."""
+    try:
+        return BundleManifest.model_validate_json(record.manifest or "").label.horizon_minutes
+    except ValidationError:
         return None
+
+
+def costs_of(record: VersionRecord) -> float | None:
+    """Return the costs of a round trip in basis points by the first cost model of its newest evaluation; None: not stated."""
+    figures = _report_of(record).get("figures")
+    costs = figures.get("costs") if isinstance(figures, dict) else None
+    side = next(iter(costs.values()), None) if isinstance(costs, dict) else None
+    return 2.0 * side if isinstance(side, int | float) and not isinstance(side, bool) and side >= 0 else None
 
 
 def _name(version: VersionKey) -> str:

@@ -10,6 +10,7 @@ from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.postgres.deployments import PostgresDeployments
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.live_records import PostgresLiveDecisions
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
 from signalbox.application.manage_library import ManageLibrary
@@ -39,4 +40,6 @@ def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
         models_bucket=found.models_bucket,
         starter=starter,
         owners=found.owners,
+        live=PostgresLiveDecisions(connection, found.venue),
+        challengers=found.challengers,
     )

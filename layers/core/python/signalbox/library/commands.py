@@ -6,9 +6,9 @@ Every text is bounded and of a fixed alphabet where it names something, so nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, TypeAdapter, model_validator
 
 from signalbox.access import Role
 from signalbox.inference.manifest import Sha256
@@ -16,6 +16,8 @@ from signalbox.library.entries import EntityKind
 from signalbox.signals.signal import DeploymentStage
 
 MAX_LISTED: Final = 500
+LIVE_DAYS: Final = 30  # of a live record
+COMPARED_DAYS: Final = 120  # from the first day that both may have decided; a start that moves would spoil the evidence
 Reference = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}(\.[0-9]{1,9}\.[0-9]{1,9})?)?$")]
 EntityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
@@ -81,11 +83,12 @@ class AskHistory(LibraryRequest):
 
 
 class AskDifference(LibraryRequest):
-    """Two versions beside each other."""
+    """Two versions beside each other: what they are, or with `live` how they did on the decisions that both made."""
 
     verb: Literal["compare"]
     version: Reference
     other: Reference
+    live: StrictBool = False
 
 
 class RegisterVersion(LibraryChange):
@@ -119,11 +122,25 @@ class RetireVersion(LibraryChange):
 
 
 class DeployVersion(LibraryChange):
-    """Deploy a version into the slot of all symbols."""
+    """Deploy a version into the slot of all symbols. beside: as a challenger of what serves, in shadow only."""
 
     verb: Literal["deploy"]
     version: Reference
     stage: DeploymentStage = DeploymentStage.SHADOW
+    beside: StrictBool = False
+
+    @model_validator(mode="after")
+    def _beside_is_shadow(self) -> Self:
+        if self.beside and self.stage is not DeploymentStage.SHADOW:
+            raise ValueError("expected stage shadow for a model beside the one that serves, got active")
+        return self
+
+
+class WithdrawVersion(LibraryChange):
+    """Take the challenger of a version back."""
+
+    verb: Literal["withdraw"]
+    version: Reference
 
 
 class PromoteVersion(LibraryChange):
@@ -152,13 +169,14 @@ AnyLibraryRequest = (
     | RejectVersion
     | RetireVersion
     | DeployVersion
+    | WithdrawVersion
     | PromoteVersion
     | RollBackDeployment
 )
 LIBRARY_REQUESTS: Final[TypeAdapter[AnyLibraryRequest]] = TypeAdapter(Annotated[AnyLibraryRequest, Field(discriminator="verb")])
 NEEDED_ROLES: Final[Mapping[str, Role]] = {
     **dict.fromkeys(("list", "search", "show", "lineage", "history", "compare"), Role.VIEWER),
-    **dict.fromkeys(("register", "reject", "retire", "deploy", "rollback"), Role.OPERATOR),
+    **dict.fromkeys(("register", "reject", "retire", "deploy", "withdraw", "rollback"), Role.OPERATOR),
     **dict.fromkeys(("approve", "promote"), Role.OWNER),  # what makes a model active
 }
 

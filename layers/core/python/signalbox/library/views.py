@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
 from signalbox.library.catalogue import HistoryEntry, LineageEdge, VersionRecord, VersionSummary, difference
 from signalbox.library.deployments import LibraryDeployment, Slot
 from signalbox.library.entries import VersionKey
 from signalbox.library.lifecycle import gate_shortfalls
+from signalbox.library.live_record import LiveComparison, LiveRecord
 
 _COMPARED: Final = ("figures", "gates")  # of a report
 _MANIFEST_LEFT_OUT: Final = ("files", "created_at")
@@ -97,14 +100,16 @@ def deployment_view(one: LibraryDeployment) -> dict[str, Any]:
         "replaces": one.replaces,
         "restores": one.restores,
         "reason": one.reason,
+        "challenger": one.challenger,
     }
 
 
 def slot_view(slot: Slot) -> dict[str, Any]:
-    """Return what serves and what is on its way."""
+    """Return what serves, what is on its way, and what decides beside it."""
     return {
         "current": None if slot.current is None else deployment_view(slot.current),
         "incoming": None if slot.incoming is None else deployment_view(slot.incoming),
+        "challengers": listed(slot.challengers, deployment_view),
     }
 
 
@@ -123,6 +128,22 @@ def compared_view(one: VersionRecord, other: VersionRecord) -> dict[str, Any]:
     """Return two versions beside each other: what their manifests and their newest judgements' figures and gates differ in."""
     found = [{"what": place, "values": [a, b]} for place, a, b in difference(_facts(one), _facts(other))]
     return {"versions": [key_text(one.version), key_text(other.version)], "differences": found}
+
+
+def live_view(name: str, one: LiveRecord) -> dict[str, Any]:
+    """Return the live record of a deployment."""
+    facts = {**asdict(one), "first": _instant(one.first), "last": _instant(one.last)}
+    return {"deployment": name, **facts}
+
+
+def compared_live_view(names: Sequence[str], since: datetime, until: datetime, found: LiveComparison) -> dict[str, Any]:
+    """Return two versions compared on what both decided."""
+    period = {"since": since.isoformat(), "until": until.isoformat()}
+    return {"versions": list(names), **period, "live": asdict(found)}
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _facts(one: VersionRecord) -> dict[str, Any]:
