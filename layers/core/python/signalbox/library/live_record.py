@@ -124,7 +124,7 @@ def live_record(decisions: Sequence[LiveDecision], costs_bps: float | None) -> L
 def compared_live(
     one: Sequence[LiveDecision], other: Sequence[LiveDecision], *, horizon_minutes: int, costs_bps: float | None
 ) -> LiveComparison:
-    """Return two models compared on the settled decisions that both made: the same symbol at the same instant."""
+    """Return two models compared on the settled decisions that both made: the same symbol, instant, price and outcome."""
     pairs = _paired(one, other)
     day = _days([a for a, _ in pairs])
     errors = np.array([_squared_error(a) - _squared_error(b) for a, b in pairs], dtype=np.float64)
@@ -184,7 +184,9 @@ def _paired(one: Sequence[LiveDecision], other: Sequence[LiveDecision]) -> list[
         (found.decided_at, found.symbol): found for found in other if found.close is not None
     }
     ours = {(found.decided_at, found.symbol): found for found in one if found.close is not None}
-    return [(ours[key], theirs[key]) for key in sorted(ours) if key in theirs]
+    both = [(ours[key], theirs[key]) for key in sorted(ours) if key in theirs]
+    # of another venue's bars, or of bars that were revised between the two, the outcome is another one
+    return [(a, b) for a, b in both if (a.price, a.close) == (b.price, b.close)]
 
 
 def _went_up(one: LiveDecision) -> bool:
