@@ -147,10 +147,10 @@ def simulated(truth: Callable[..., NDArray[np.float64]], paths: int, bets: int, 
 
 def test_under_the_null_stopping_at_the_best_moment_errs_as_seldom_as_promised() -> None:
     """At the border of the null both models err alike, and the analyst looks after each bet and stops when it suits."""
-    paths = capital_paths(simulated(lambda first, second: (first + second) / 2, 4_000, 720, 11))  # a month of hours
+    paths = capital_paths(simulated(lambda first, second: (first + second) / 2, 2_000, 720, 11))  # a month of hours
     for level in (0.05, 0.01):
         ever = float((paths.max(axis=1) >= 1 / level).mean())
-        assert ever <= level + 3 * math.sqrt(level * (1 - level) / 4_000)
+        assert ever <= level + 3 * math.sqrt(level * (1 - level) / 2_000)
     assert paths[:, 23].mean() == pytest.approx(1.0, abs=0.05)  # the bets are fair, so the test could fail
 
 
