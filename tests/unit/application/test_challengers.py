@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from signalbox.application.challengers import MAX_CHALLENGER_SECONDS, Challengers
 from signalbox.application.generate_signals import BesideOutcome, GenerateSignals
@@ -234,6 +235,21 @@ def test_a_challenger_that_cannot_score_is_left_out(stage: Stage, error: Excepti
     stage.cycle()
     scoring(stage, name, raised(error))
     left_out(stage, name, f"it cannot score: BTC-USD: {type(error).__name__}", "rolled_back")
+
+
+def test_a_challenger_that_gives_too_few_probabilities_is_left_out(stage: Stage) -> None:
+    name = stage.deploy("two", beside=True)
+    stage.cycle()
+    model = stage.challengers._loaded[name]
+
+    @dataclass(frozen=True)
+    class OfOne(Scoring):
+        @override
+        def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+            return super().predict(features)[:1]
+
+    stage.challengers._loaded[name] = replace(model, scorer=OfOne(model.scorer, lambda: None))
+    left_out(stage, name, "expected 3 probabilities, got (1,)", "rolled_back")
 
 
 def test_a_slow_challenger_is_left_out_and_its_late_decision_with_it(stage: Stage) -> None:

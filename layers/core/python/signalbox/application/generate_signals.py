@@ -106,7 +106,7 @@ class GenerateSignals:
             if ends - self.clock() < DECIDING_SECONDS:
                 waiting.append(model.deployment)
                 continue
-            decided = self._beside(event, rows, model)
+            decided = self._beside(event, rows, model, self.challengers)
             if isinstance(decided, ModelProblem):
                 problems.append(decided)
             else:
@@ -116,9 +116,10 @@ class GenerateSignals:
             self._announce(one, event)
         return BesideOutcome(tuple(signals), known_problems, tuple(waiting))
 
-    def _beside(self, event: CandlesClosed, rows: SharedRows, model: DeployedModel) -> tuple[Signal, ...] | ModelProblem:
+    def _beside(
+        self, event: CandlesClosed, rows: SharedRows, model: DeployedModel, challengers: ChallengingModels
+    ) -> tuple[Signal, ...] | ModelProblem:
         """Return the signals of one challenger, recorded, or its problem."""
-        assert self.challengers is not None  # noqa: S101 - asked by the only caller
         at, name = event.cycle_at, model.deployment
         try:
             ready = rows.of(model.scorer)
@@ -128,15 +129,15 @@ class GenerateSignals:
         signals, failed = scored_beside(rows, ready, at, model)
         took = self.clock() - began
         if failed is not None:
-            return self.challengers.failed(name, at, f"it cannot score: {failed.symbol}: {failed.detail}"[:REASON_LENGTH])
+            return challengers.failed(name, at, f"it cannot score: {failed.symbol}: {failed.detail}"[:REASON_LENGTH])
         if took > MAX_CHALLENGER_SECONDS:
             reason = f"it is too slow: expected a decision within {MAX_CHALLENGER_SECONDS:g} s, got one after {took:.1f} s"
-            return self.challengers.failed(name, at, reason)
+            return challengers.failed(name, at, reason)
         try:
             record = partial(record_beside, signals, event, model, ledger=self.ledger, limits=self.limits)
             recorded = retried(record, self.pause)
             if signals:
-                retried(partial(self.challengers.decided, name, at), self.pause)
+                retried(partial(challengers.decided, name, at), self.pause)
         except Exception as error:  # noqa: BLE001 - as above
             return ModelProblem(name, reason_of(error), None)
         return recorded

@@ -265,7 +265,7 @@ def score_ready(
 ) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
     """Return a model's decisions on these symbols, and the symbols that it could not score."""
     try:
-        probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
+        probabilities = _probabilities(ready, model)
     except Exception as error:  # noqa: BLE001 - a model that fails refuses its symbols; the cycle is decided, for all who wait for it
         detail = readable(f"{type(error).__name__}: {error}")[:DETAIL_LENGTH]
         return (), tuple(SymbolRefusal(item.symbol, at, RefusalReason.MODEL_FAILED, detail) for item in ready)
@@ -299,6 +299,13 @@ def score_ready(
             )
         )
     return tuple(signals), tuple(failed)
+
+
+def _probabilities(ready: Sequence[ReadySymbol], model: DeployedModel) -> NDArray[np.float64]:
+    found = model.scorer.predict(np.stack([item.window for item in ready]))
+    if found.shape != (len(ready),):
+        raise ValueError(f"expected {len(ready)} probabilities, got {found.shape}")
+    return found
 
 
 def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | None = None) -> SignalGenerated:
