@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from cdk.stage_file import StageError, read_settings, stage_error, stage_file
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
-from signalbox.contracts import PRODUCT, SYMBOLS, Env, Function, function_name
+from signalbox.contracts import MAX_CHALLENGERS, PRODUCT, SYMBOLS, Env, Function, function_name
 
 AccountName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}-[1-9][0-9]{0,5}k$")]  # a kind and its capital
 PrincipalName: TypeAlias = Annotated[
@@ -54,6 +54,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     name: StageName
     symbols: tuple[str, ...] = SYMBOLS
     signal_limits: SignalLimitsConfig = SignalLimitsConfig()
+    challengers: int = Field(default=3, ge=0, le=MAX_CHALLENGERS)  # models that may decide beside the one that serves
     # the venue of the candles, and after commas up to two that are used when it is down
     venue: str = Field(default="coinbase", pattern=r"^[a-z0-9]+(,[a-z0-9]+){0,2}$")
     alternative_sources: tuple[Literal["binanceusdm", "bybit", "okx", "alternativeme"], ...] = ("okx", "alternativeme")

@@ -37,6 +37,8 @@ class LibraryStack(FunctionStack):
                 Env.STARTER_BUNDLE_KEY: starter.s3_object_key,
                 Env.OWNERS: ",".join(self.config.owners),
                 Env.SIGNING_KEYS_TABLE: platform.secrets.keys.table_name,
+                Env.VENUE: self.config.venues[0],
+                Env.CHALLENGERS: str(self.config.challengers),
             },
             timeout_seconds=30,
             memory_megabytes=WHOLE_VCPU,

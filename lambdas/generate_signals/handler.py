@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_standard, refused_for_good
 from signalbox.adapters.aws.correlation import Follower, followed
-from signalbox.application.generate_signals import GenerateSignals
+from signalbox.application.generate_signals import BesideOutcome, GenerateSignals
 from signalbox.bootstrap.generate_signals import compose
 from signalbox.contracts import Metric
 from signalbox.events import CandlesClosed, InstantAheadError, require_not_ahead
@@ -53,8 +53,19 @@ def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
         metrics.add_metric(Metric.CYCLE_DURATION, MetricUnit.Milliseconds, elapsed_ms)
 
 
+def _report_beside(outcome: BesideOutcome) -> None:
+    for signal in outcome.signals:
+        logger.info("challenger_decided", symbol=signal.symbol, deployment=signal.deployment, direction=signal.direction)
+    for problem in outcome.problems:
+        logger.error("model_refused", deployment=problem.deployment, reason=problem.reason)
+        metrics.add_metric(Metric.MODEL_REFUSED, MetricUnit.Count, 1)
+    for name in outcome.waiting:
+        logger.warning("challenger_waits", deployment=name)
+
+
 def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContext], Any]:
     """Return the Lambda handler for a composition."""
+    decided: list[tuple[CandlesClosed, CycleOutcome, str | None]] = []  # of one invocation, for the challengers
 
     def record_handler(record: SQSRecord) -> None:
         final = (UnexpectedMarketEventError, InstantAheadError)
@@ -75,12 +86,19 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
             logger.error("model_refused", deployment=choice.problem.deployment, reason=choice.problem.reason)
             metrics.add_metric(Metric.MODEL_REFUSED, MetricUnit.Count, 1)
         _report(outcome, (time.perf_counter() - started) * 1000)
+        decided.append((event, outcome, None if choice.model is None else choice.model.deployment))
 
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+        decided.clear()
         answer = process_standard(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger)
+        found = [app.decide_beside(*cycle, context.get_remaining_time_in_millis() / 1000) for cycle in decided]
+        for one in found:
+            _report_beside(one)
+        if any(one.signals or one.problems for one in found):
+            publish_or_leave(app.publish, logger=logger)
         return answer
 
     return handler

@@ -33,6 +33,8 @@ from signalbox.library.errors import DeploymentRefusedError
 from signalbox.signals.signal import DeploymentStage
 
 _SYMBOLS: Final = 3
+_STEADY: Final = 10  # scores of each thread between two swaps
+_PATIENCE: Final = 60.0  # seconds
 _BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -109,6 +111,12 @@ class _OneSlot:
     def miss(self, _name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
         return missed(self._incoming(), cycle_at, why)
 
+    def end(self, name: str, _at: datetime, _who: str, _why: str) -> LibraryDeployment:
+        raise DeploymentRefusedError(f"a benchmark has no challengers: {name}")
+
+    def fall_back(self, _name: str, _at: datetime, _who: str, _why: str) -> LibraryDeployment | None:
+        return None
+
     def count(self, _name: str, _since: datetime, _until: datetime) -> SignalCount:
         return SignalCount(0, 0)
 
@@ -139,7 +147,7 @@ def run_swap_bench(options: SwapBenchOptions) -> SwapBenchResult:  # noqa: C901 
     windows: list[tuple[float, float]] = []
     timed: list[list[tuple[float, float]]] = [[] for _ in range(options.threads)]
     wrong = {"errors": 0, "mixed": 0}
-    ended = threading.Event()
+    ended, scored = threading.Event(), threading.Condition()
     each = -(-options.scores // options.threads)
 
     def score(place: int) -> None:
@@ -151,7 +159,9 @@ def run_swap_bench(options: SwapBenchOptions) -> SwapBenchResult:  # noqa: C901 
             except Exception:  # noqa: BLE001 - counted, whatever it is
                 wrong["errors"] += 1
                 continue
-            timed[place].append((began, time.perf_counter()))
+            with scored:
+                timed[place].append((began, time.perf_counter()))
+                scored.notify_all()
             turn = 0 if now is None else int(now.deployment.rpartition("-")[2]) % len(expected)
             wrong["mixed"] += found is None or not np.array_equal(found, expected[turn])
 
@@ -164,7 +174,10 @@ def run_swap_bench(options: SwapBenchOptions) -> SwapBenchResult:  # noqa: C901 
         _swap(serving, book, number)
         windows.append((began, time.perf_counter()))
         first = first or _resident()
-        time.sleep(0.05)  # steady state between two swaps
+        steady = [len(of) + _STEADY for of in timed]
+        with scored:  # every thread scores so often in steady state between two swaps
+            if not scored.wait_for(lambda: all(len(of) >= least for of, least in zip(timed, steady, strict=True)), _PATIENCE):  # noqa: B023
+                raise DataError(f"expected {_STEADY} scores of each thread between two swaps within {_PATIENCE} s")
     ended.set()
     for thread in threads:
         thread.join()

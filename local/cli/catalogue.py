@@ -106,6 +106,7 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "library retire": "library retire starter-dir60-v31@1 --why 'replaced by 2'",
         "library deploy": "library deploy starter-dir60-v31@2 --why 'watch it beside the market'",
         "library promote": "library promote --why 'a week of signals as evaluated'",
+        "library withdraw": "library withdraw starter-dir60-v31@2 --why 'seen enough of it'",
         "library rollback": "library rollback --why 'too many signals'",
         "deploy": "deploy --stage dev --dry-run",
         "secrets set": "secrets set telegram.bot_token --stage dev",

@@ -133,13 +133,17 @@ WALKS: Final[dict[str, Walk]] = {
     "library search": Walk("library search starter"),
     "library score": Walk("library score BTC-USD ETH-USD"),
     "library history": Walk("library history", also=(f"library history {STARTER_MODEL}",)),
-    "library compare": Walk(f"library compare {STARTER_MODEL}@1 {STARTER_MODEL}@1.0.0"),
+    "library compare": Walk(
+        f"library compare {STARTER_MODEL}@1 {STARTER_MODEL}@1.0.0",
+        also=(f"library compare {STARTER_MODEL}@1 {STARTER_MODEL}@1.0.0 --live",),
+    ),
     "library register": Walk("library register out/bundle --why walked --tag walked"),
     "library approve": Walk(f"library approve {STARTER_MODEL}@1 --why walked --override", once=True),
     "library reject": Walk(f"library reject {STARTER_MODEL}@1 --why walked", answers=(0, 2), once=True),
     "library retire": Walk(f"library retire {STARTER_MODEL}@2 --why walked", answers=(0, 2), once=True),
     "library deploy": Walk(f"library deploy {STARTER_MODEL}@1 --why walked", once=True),
     "library promote": Walk("library promote --why walked", answers=(0, 2), once=True),
+    "library withdraw": Walk(f"library withdraw {STARTER_MODEL}@1 --why walked", answers=(0, 2)),
     "library rollback": Walk("library rollback --why walked", answers=(0, 2), once=True),
     "observe start": Walk(
         "observe start --why walked", also=("observe start --why walked --dry-run",), answers=(0, 2), once=True

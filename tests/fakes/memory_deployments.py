@@ -8,19 +8,25 @@ from datetime import UTC, datetime
 
 from signalbox.library.deployments import (
     ALL_SYMBOLS,
+    RUNNING,
     DeploymentState,
     LibraryDeployment,
     SignalCount,
     Slot,
     deployment_name,
+    ended,
+    is_challenger,
     missed,
     moved,
+    require_room,
+    taken_over,
 )
 from signalbox.library.entries import EntityKey, EntityKind, VersionKey
 from signalbox.library.errors import (
     BundleMissingError,
     DeploymentConflictError,
     DeploymentRefusedError,
+    DeploymentStateError,
     UnknownVersionError,
 )
 from signalbox.signals.signal import DeploymentStage
@@ -65,32 +71,40 @@ class MemoryDeployments:
         if self.fault is not None:
             raise self.fault
         assert group == self.group
-        current = [one for one in self.rows.values() if one.state is DeploymentState.HEALTHY]
-        incoming = [one for one in self.rows.values() if one.is_incoming]
-        return Slot(current[-1] if current else None, incoming[-1] if incoming else None)
+        lead = [one for one in self.rows.values() if not one.challenger]
+        current = [one for one in lead if one.state is DeploymentState.HEALTHY]
+        incoming = [one for one in lead if one.is_incoming]
+        beside = tuple(one for one in self.rows.values() if one.challenger and one.state in RUNNING)
+        return Slot(current[-1] if current else None, incoming[-1] if incoming else None, beside)
 
     def deploy(
         self, model: str, archive: bytes, bundles: MemoryBundles, *, stage: DeploymentStage = DeploymentStage.SHADOW,
-        overridden: bool = False, rate: float | None = None,
+        overridden: bool = False, rate: float | None = None, beside: bool = False,
     ) -> LibraryDeployment:  # fmt: skip
         """Put a bundle into the store and ask for its deployment."""
         sha256 = hashlib.sha256(archive).hexdigest()
         key = f"bundles/{model}/{sha256}.zip"
         bundles.objects[key] = archive
         version = VersionKey(EntityKey(EntityKind.MODEL, model), len(self.rows) + 1)
-        return self.ask(version, stage, key, sha256, overridden=overridden, rate=rate)
+        return self.ask(version, stage, key, sha256, overridden=overridden, rate=rate, beside=beside)
 
     def ask(
         self, version: VersionKey, stage: DeploymentStage, key: str = "", sha256: str = "", *, at: datetime = AT,
         overridden: bool = False, rate: float | None = None, restores: str | None = None,
+        beside: bool = False, most: int = 3,
     ) -> LibraryDeployment:  # fmt: skip
         """Ask for a deployment of a version."""
-        if self.slot(self.group).incoming is not None:
+        slot = self.slot(self.group)
+        challenger = restores is None and is_challenger(slot, stage, beside=beside)
+        if challenger:
+            require_room(slot, version, most)
+        elif slot.incoming is not None:
             raise DeploymentConflictError("one is on its way")
         before = sum(one.version == version for one in self.rows.values())
         one = LibraryDeployment(
             deployment_name(version, before), version, "1.0.0", self.group, len(self.rows) + 1, stage, DeploymentState.PENDING,
             at, at, "anna", "try", key, sha256, overridden, rate, restores=restores,
+            challenger=challenger,
         )  # fmt: skip
         self.rows[one.name] = one
         return one
@@ -106,8 +120,11 @@ class MemoryDeployments:
         assert why
         if self._named(name).state is DeploymentState.HEALTHY:
             return self.rows[name]
-        before = self.slot(self.group).current
-        confirmed = moved(self.rows[name], DeploymentState.HEALTHY, at)
+        slot, confirmed = self.slot(self.group), moved(self.rows[name], DeploymentState.HEALTHY, at)
+        before = None if confirmed.challenger else slot.current
+        for rival in () if confirmed.challenger else slot.challengers:
+            if rival.version == confirmed.version:
+                self.rows[rival.name] = taken_over(rival, confirmed, at)
         if before is not None:
             ends = DeploymentState.SUPERSEDED if confirmed.restores is None else DeploymentState.ROLLED_BACK
             self.rows[before.name] = moved(before, ends, at)
@@ -119,6 +136,34 @@ class MemoryDeployments:
             self.seen.add((name, cycle_at))
             self.rows[name] = missed(self.rows[name], cycle_at, why)
         return self.rows[name]
+
+    def end(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment:
+        assert who
+        one = self._named(name)
+        if not one.challenger:
+            raise DeploymentStateError(f"{name} is no challenger")
+        if one.state in RUNNING:
+            self.rows[name] = ended(one, at, why)
+        return self.rows[name]
+
+    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+        assert group == self.group
+        own = [one for one in self.rows.values() if one.challenger and one.version == version]
+        if not own:
+            raise DeploymentRefusedError("it decides beside nothing")
+        return self.end(own[-1].name, at, who, f"withdrawn: {why}")
+
+    def fall_back(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment | None:
+        assert who
+        assert why
+        one, slot = self._named(name), self.slot(self.group)
+        if slot.incoming is not None or slot.current is None or slot.current.name != name:
+            return None
+        target = self._target(one, None)
+        return self.ask(
+            target.version, target.stage, target.bundle_key, target.sha256, at=at, overridden=target.overridden,
+            rate=target.evaluated_rate, restores=target.name,
+        )  # fmt: skip
 
     def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
         assert since < until
@@ -150,11 +195,20 @@ class MemoryDeployments:
                 raise UnknownVersionError(f"no deployment {to}")
             if found.state not in {DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK}:
                 raise DeploymentRefusedError(f"{found.name} did not serve earlier")
+            if found.challenger:
+                raise DeploymentRefusedError(f"{found.name} was a challenger")
             return found
+        unusable = {
+            one.restores
+            for one in self.rows.values()
+            if one.state is DeploymentState.FAILED and not (one.reason or "").startswith("withdrawn")
+        }
         earlier = [
             one
             for one in self.rows.values()
             if one.state is DeploymentState.SUPERSEDED
+            and not one.challenger
+            and one.name not in unusable
             and (current is None or (one.ordinal < current.ordinal and one.version != current.version))
         ]
         if not earlier:

@@ -55,6 +55,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.STARTER_BUNDLE_BUCKET,
         Env.STARTER_BUNDLE_KEY,
         Env.SIGNING_KEYS_TABLE,
+        Env.VENUE,
+        Env.CHALLENGERS,
     },
     Function.SCORE_SIGNALS: DATABASE | {Env.MODELS_BUCKET, Env.VENUE},
     Function.SEND_ALERTS: {

@@ -34,6 +34,7 @@ from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.live_records import PostgresLiveDecisions
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.reading import LedgerReader
@@ -328,6 +329,7 @@ def library_api(ledger: Ledger) -> None:
         bus=Bus(),
         models_bucket="models",
         starter=lambda: archive,
+        live=PostgresLiveDecisions(source, "coinbase"),
         owners=(OWNER,),
         pause=lambda _: None,
     )
@@ -370,6 +372,15 @@ def library_api(ledger: Ledger) -> None:
     change("deploy", 1, version=name)
     ask("permission", action="rollback")
     change("rollback", 3)
+    beside = change("deploy", 2, version=name, beside=True)
+    for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
+        serving.move(beside["deployment"], state, NIGHT, "generate_signals", "next")
+    serving.confirm(beside["deployment"], NIGHT, "decided")
+    serving.end(beside["deployment"], NIGHT, "generate_signals", "it cannot score")
+    change("withdraw", 1, version=name)
+    with suppress(DeploymentRefusedError):
+        serving.fall_back(back["deployment"], NIGHT, "generate_signals", "its bundle is corrupt")
+    ask("compare-live", version=name, other=name)
     for kind in EntityKind:
         ask("list", kind=kind.value)
     ask("list", name=MODEL_NAME)

@@ -151,15 +151,98 @@ def test_the_database_itself_refuses_a_second_one_in_a_slot(world: World, state:
         )
 
 
-def test_of_shadows_the_database_takes_any_number(world: World) -> None:
+def challenger_row(world: World, name: str, number: int, ordinal: int, stage: str = "shadow") -> None:
+    world.postgres.execute(
+        "INSERT INTO deployments (deployment, kind, name, number, symbol_group, ordinal, stage, state, requested_at,"
+        f" changed_at, who, why, overridden, request_id, challenger) VALUES ('{name}', 'model', 'dir60', {number}, 'all',"
+        f" {ordinal}, '{stage}', 'healthy', now(), now(), 'x', 'y', false, '{name}', true)",
+        world.database,
+    )
+
+
+def test_the_database_takes_any_number_of_challengers_but_each_version_once(world: World) -> None:
     for number in (1, 2, 3):
-        world.postgres.execute(
-            "INSERT INTO deployments (deployment, kind, name, number, symbol_group, ordinal, stage, state, requested_at,"
-            f" changed_at, who, why, overridden, request_id) VALUES ('s{number}', 'model', 'dir60', {number}, 'all', {number},"
-            f" 'shadow', 'healthy', now(), now(), 'x', 'y', false, 'z{number}')",
-            world.database,
-        )
+        challenger_row(world, f"s{number}", number, number)
     assert set(world.states().values()) == {"healthy"}
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        challenger_row(world, "s4", 1, 4)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        challenger_row(world, "s5", 3, 5, "active")
+
+
+def challenge(world: World, number: int, **changes: Any) -> LibraryDeployment:
+    one = world.ask(number, beside=True, most=2, **changes)
+    world.book.move(one.name, DeploymentState.VALIDATING, AT, "f", "fetching")
+    world.book.move(one.name, DeploymentState.WARMING, AT, "f", "warm")
+    return world.book.confirm(one.name, AT, "decided")
+
+
+def test_challengers_decide_beside_what_serves_up_to_the_limit(world: World) -> None:
+    with pytest.raises(DeploymentRefusedError, match="nothing serves yet"):
+        challenge(world, 1)
+    world.serve(1)
+    first, second = challenge(world, 2), challenge(world, 3)
+    slot = world.book.slot(ALL_SYMBOLS)
+    assert slot.current is not None
+    assert (slot.current.name, [one.name for one in slot.challengers]) == ("dir60-v1", [first.name, second.name])
+    with pytest.raises(DeploymentConflictError, match=r"expected at most 2 .* are dir60-v2, dir60-v3; `signalbox library wi"):
+        challenge(world, 1)
+    with pytest.raises(DeploymentConflictError, match="decides beside it already, as dir60-v2"):
+        challenge(world, 2)
+
+
+def test_a_shadow_does_not_take_the_place_of_an_active_deployment(world: World) -> None:
+    world.serve(1, DeploymentStage.ACTIVE)
+    assert world.ask(2, most=1).challenger is True
+    assert world.ask(3, DeploymentStage.ACTIVE).challenger is False
+
+
+def test_what_is_promoted_no_longer_decides_beside_itself(world: World) -> None:
+    world.serve(1)
+    challenge(world, 2)
+    promoted = world.serve(2, DeploymentStage.ACTIVE)
+    assert world.states() == {promoted.name: "healthy", "dir60-v2": "superseded", "dir60-v1": "superseded"}
+    with pytest.raises(DeploymentRefusedError, match=r"deployment 2 \(dir60-v2\) was a challenger and never served"):
+        world.back(2)
+    assert world.back().version.number == 1
+
+
+def test_a_challenger_is_withdrawn_by_its_version_as_often_as_it_is_asked(world: World) -> None:
+    world.serve(1)
+    challenge(world, 2)
+    facts: dict[str, Any] = {"at": AT, "who": "anna", "why": "seen enough"}
+    found = world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts)
+    assert (found.state, found.reason) == (DeploymentState.ROLLED_BACK, "withdrawn: seen enough")
+    assert world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts) == found
+    with pytest.raises(DeploymentRefusedError, match="dir60@1 decides beside nothing"):
+        world.book.withdraw(VersionKey(MODEL, 1), ALL_SYMBOLS, **facts)
+    with pytest.raises(DeploymentStateError, match="is no challenger"):
+        world.book.end("dir60-v1", AT, "f", "no")
+
+
+def test_what_cannot_be_loaded_gives_way_to_the_previous_one_that_can(world: World) -> None:
+    for number in (1, 2, 3):
+        world.serve(number)
+    back = world.book.fall_back("dir60-v3", AT, "f", "its bundle is corrupt")
+    assert back is not None
+    assert (back.version.number, back.restores) == (2, "dir60-v2")
+    assert world.book.fall_back("dir60-v3", AT, "f", "its bundle is corrupt") is None  # one is on its way
+    world.book.move(back.name, DeploymentState.FAILED, AT, "f", "corrupt too")
+    again = world.book.fall_back("dir60-v3", AT, "f", "its bundle is corrupt")
+    assert again is not None
+    assert again.version.number == 1
+    world.book.move(again.name, DeploymentState.FAILED, AT, "f", "corrupt too")
+    with pytest.raises(DeploymentRefusedError, match="no earlier healthy deployment"):
+        world.book.fall_back("dir60-v3", AT, "f", "its bundle is corrupt")
+
+
+@pytest.mark.parametrize("damage", ["bundle_key = 'nowhere', sha256 = repeat('0', 64)", "manifest = '{\"format\": 99}'"])
+def test_rollback_works_while_the_newest_row_is_corrupt(world: World, damage: str) -> None:
+    for number in (1, 2):
+        world.serve(number)
+    world.postgres.execute("ALTER TABLE versions DISABLE TRIGGER versions_never_change", world.database)
+    world.postgres.execute(f"UPDATE versions SET {damage} WHERE number = 2", world.database)
+    assert world.back().version.number == 1
 
 
 @pytest.mark.parametrize(

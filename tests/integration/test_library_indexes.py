@@ -94,7 +94,9 @@ QUERIES: Final[dict[str, tuple[Any, Any]]] = {  # statement and values by the in
     "deployments_one_incoming": (deployments.INCOMING, ("all",)),
     "deployments_healthy": (deployments.CURRENT, ("all",)),
     "deployments_superseded": (deployments.EARLIER, ("all", MODELS * OF_EACH, "model-7", 3)),
+    "deployments_challengers": (deployments.CHALLENGERS, ("all",)),
     "deployments_version": (deployments.OF_VERSION, ONE),
+    "deployments_restores": ("SELECT count(*) FROM deployments WHERE restores = %s", ("model-7-v3",)),
     "deployment_events_pkey": (registry.EVENTS_OF, (*ONE, 50)),
     "deployment_events_request": (deployments.WITHDRAWN, ("w-model-7-v3",)),
     "deployment_events_missed": (deployments.MISSED, ("model-7-v3", AT)),
@@ -121,9 +123,10 @@ ALSO: Final[dict[str, tuple[Any, Any]]] = {
     "a new decision": (library.INSERT_DECISION, dict.fromkeys(NEW_DECISION, None) | {**NAMED, "number": 3, "overridden": False}),
     "a new step": (deployments.INSERT_STEP, dict.fromkeys(NEW_STEP, None) | {"deployment": "model-7-v3"}),
     "steps of a deployment": (deployments.STEPS, ("model-7-v3",)),
+    "newest challenger of a version": (deployments.NEWEST_CHALLENGER, ("all", *ONE)),
     "next ordinal": (deployments.NEXT_ORDINAL, ("all",)),
 }
-GUARDS: Final = {"deployments_one_active"}  # refuses, and answers nothing
+GUARDS: Final = {"deployments_one_active", "deployments_one_challenger"}  # they refuse, and answer nothing
 TABLES: Final = (
     "entities", "entity_revisions", "library_requests", "versions", "evaluations", "dependencies", "version_tags",
     "version_decisions", "deployments", "deployment_events",

@@ -15,6 +15,7 @@ from signalbox.adapters.postgres.entities import PostgresEntities
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.live_records import PostgresLiveDecisions
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
@@ -61,7 +62,8 @@ class World:
             observations=PostgresObservations(source),
             entities=PostgresEntities(source), requests=PostgresRequests(source),
             roles=PostgresLibraryRoles(source), outbox=PostgresOutbox(source, emitted_by(Function.LIBRARY_API)), bus=Bus(),
-            models_bucket="models", starter=lambda: archives["failing"], owners=(OWNER,), pause=lambda _: None,
+            live=PostgresLiveDecisions(source, "coinbase"), models_bucket="models",
+            starter=lambda: archives["failing"], owners=(OWNER,), pause=lambda _: None,
         )  # fmt: skip
         self.numbers = 0
 
@@ -296,3 +298,58 @@ def test_a_person_of_the_chat_may_what_their_least_role_on_the_accounts_allows(w
         world.change("deploy", "telegram:11", version=deployable, stage="active")
     found = world.change("deploy", "telegram:11", version=deployable)
     assert (found["who"], found["stage"], found["state"]) == ("telegram:11", "shadow", "pending")
+
+
+def decide(world: World, deployment: str, probabilities: dict[str, float]) -> None:
+    """Signals of a deployment at these instants, and the bar that ends each horizon, a percent up."""
+    world.postgres.execute("SELECT ensure_candle_partitions(ARRAY['2026-10-01'::date, '2026-11-01'::date])", world.database)
+    for at, probability in probabilities.items():
+        side = "BUY" if probability > 0.5 else "SELL"
+        world.postgres.execute(
+            "INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,"
+            f" schema_name, schema_hash, features) VALUES ('BTC-USD', '{at}', '{deployment}', 'shadow', '{side}', 'HIGH',"
+            f" {probability}, 100, false, 's', repeat('0', 64), '{{}}')",
+            world.database,
+        )
+        world.postgres.execute(
+            "INSERT INTO candles (venue, symbol, open_time, open, high, low, close, volume) VALUES ('coinbase', 'BTC-USD',"
+            f" timestamptz '{at}' + interval '59 minutes', 101, 101, 101, 101, 1) ON CONFLICT DO NOTHING",
+            world.database,
+        )
+
+
+def test_the_live_record_and_the_comparison_are_of_what_the_ledger_holds(world: World) -> None:
+    world.register("failing")
+    world.register("passing")
+    served = world.change("deploy", version=f"{MODEL}@1")
+    world.serve(served["deployment"])
+    beside = world.change("deploy", version=f"{MODEL}@2", beside=True)
+    world.serve(beside["deployment"])
+    decide(world, served["deployment"], {"2026-11-28 09:00Z": 0.7, "2026-11-28 10:00Z": 0.3, "2026-11-28 11:30Z": 0.7})
+    decide(world, beside["deployment"], {"2026-11-28 09:00Z": 0.9, "2026-11-28 10:00Z": 0.8, "2026-10-01 10:00Z": 0.9})
+    (record,) = world.ask("show", version=f"{MODEL}@1")["live"]
+    assert (record["deployment"], record["decisions"], record["settled"]) == (served["deployment"], 3, 2)  # 12:29 is not here yet
+    assert record["precision"]["value"] == 0.5
+    found = world.ask("history")
+    assert [one["deployment"] for one in found["slot"]["challengers"]] == [beside["deployment"]]
+    assert {one["deployment"] for one in found["live"]} == {served["deployment"], beside["deployment"]}
+    live = world.ask("compare-live", version=f"{MODEL}@1", other=f"{MODEL}@2")["live"]
+    assert live["pairs"] == 0  # they were asked for at AT, and what was decided before is no part of it
+    world.postgres.execute("UPDATE deployments SET requested_at = '2026-11-28 08:00Z'", world.database)
+    live = world.ask("compare-live", version=f"{MODEL}@1", other=f"{MODEL}@2")["live"]
+    assert (live["pairs"], live["bets"], live["days"]) == (2, 2, 1)
+    assert live["squared_error"]["value"] == pytest.approx(((0.3**2 - 0.1**2) + (0.7**2 - 0.2**2)) / 2)
+    assert live["for_second"] > 1 > live["for_first"]
+
+
+def test_a_challenger_is_withdrawn_and_never_active(world: World) -> None:
+    world.register("failing")
+    world.serve(world.change("deploy", version=f"{MODEL}@1")["deployment"])
+    world.register("passing")
+    beside = world.change("deploy", version=f"{MODEL}@2", beside=True)
+    assert (beside["challenger"], beside["stage"]) == (True, "shadow")
+    assert world.change("withdraw", version=f"{MODEL}@2")["state"] == "failed"
+    with pytest.raises(DeploymentRefusedError, match="decides beside nothing"):
+        world.change("withdraw", version=f"{MODEL}@1")
+    with pytest.raises(ValidationError, match="expected stage shadow"):
+        world.change("deploy", version=f"{MODEL}@2", beside=True, stage="active")

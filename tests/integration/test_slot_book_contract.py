@@ -18,7 +18,6 @@ from signalbox.contracts import Function, database_user
 from signalbox.library.deployments import DeploymentState, LibraryDeployment
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import LibraryError
-from signalbox.library.ports import SlotBook
 from signalbox.signals.signal import DeploymentStage
 from tests.examples import examples
 from tests.fakes.memory_deployments import AT, MemoryDeployments
@@ -34,6 +33,8 @@ STEPS = st.lists(
         st.tuples(st.just("confirm"), st.none()),
         st.tuples(st.just("miss"), st.integers(0, 2)),
         st.tuples(st.just("back"), st.none() | st.integers(1, 5)),
+        st.tuples(st.sampled_from(["beside", "challenge", "activate", "withdraw"]), st.integers(1, 3)),
+        st.tuples(st.sampled_from(["end", "fall_back"]), st.none()),
     ),
     min_size=3,
     max_size=14,
@@ -60,37 +61,51 @@ class Pair:
                 )  # fmt: skip
                 tx.add_version(facts)
 
-    def ask(self, number: int) -> None:
-        version, stage = VersionKey(self.model, number), DeploymentStage.SHADOW
+    def ask(self, number: int, stage: DeploymentStage = DeploymentStage.SHADOW, *, beside: bool = False) -> None:
+        version = VersionKey(self.model, number)
         facts: dict[str, Any] = {"at": AT, "who": "anna", "why": "try", "overridden": False, "evaluated_rate": None}
+        facts |= {"beside": beside, "most": 2}
         request = f"{self.group}-{next(self.requests)}"
         self.same(
-            lambda: self.memory.ask(version, stage),
+            lambda: self.memory.ask(version, stage, beside=beside, most=2),
             lambda: self.postgres.request(version, self.group, stage, request_id=request, **facts),
         )
 
-    def on_both(self, call: Callable[[SlotBook], LibraryDeployment]) -> None:
+    def on_both(self, call: Callable[[Any], LibraryDeployment | None]) -> None:
         self.same(lambda: call(self.memory), lambda: call(self.postgres))
 
-    def same(self, memory: Callable[[], LibraryDeployment], postgres: Callable[[], LibraryDeployment]) -> None:
+    def same(self, memory: Callable[[], LibraryDeployment | None], postgres: Callable[[], LibraryDeployment | None]) -> None:
         expected = answer_of(postgres)
         assert answer_of(memory) == expected
         slots = [book.slot(self.group) for book in (self.memory, self.postgres)]
         assert shown(slots[0].current) == shown(slots[1].current)
         assert shown(slots[0].incoming) == shown(slots[1].incoming)
+        assert [shown(one) for one in slots[0].challengers] == [shown(one) for one in slots[1].challengers]
         rows = self.postgres.deployments(self.group, 100)
         assert [shown(one) for one in reversed(rows)] == [shown(one) for one in self.memory.rows.values()]
         if rows:
             self.newest = rows[0].name
 
-    def step(self, what: str, value: Any) -> None:
+    def step(self, what: str, value: Any) -> None:  # noqa: C901 - a kind of step a case
         """Take a step; one about a deployment is about the newest, wherever it is by then."""
         name, request = self.newest, f"{self.group}-{next(self.requests)}"
         match what:
             case "ask":
                 self.ask(value)
-            case "serve":
-                self.ask(value)
+            case "beside":
+                self.ask(value, beside=True)
+            case "withdraw":
+                version = VersionKey(self.model, value)
+                self.on_both(lambda book: book.withdraw(version, self.group, at=AT, who="anna", why="enough"))
+            case "end":
+                self.on_both(lambda book: book.end(name, AT, "f", "it does not score"))
+            case "fall_back":
+                current = self.memory.slot(self.group).current
+                unusable = name if current is None else current.name
+                self.on_both(lambda book: book.fall_back(unusable, AT, "f", "it is corrupt"))
+            case "serve" | "challenge" | "activate":
+                stage = DeploymentStage.ACTIVE if what == "activate" else DeploymentStage.SHADOW
+                self.ask(value, stage, beside=what == "challenge")
                 name = self.newest
                 for state in (DeploymentState.VALIDATING, DeploymentState.WARMING):
                     self.on_both(lambda book: book.move(name, state, AT, "f", "next"))  # noqa: B023 - called at once
@@ -110,10 +125,10 @@ class Pair:
 def shown(one: LibraryDeployment | None) -> tuple[object, ...] | None:
     if one is None:
         return None
-    return one.name, one.version.number, one.ordinal, one.state, one.stage, one.restores, one.missed
+    return one.name, one.version.number, one.ordinal, one.state, one.stage, one.restores, one.missed, one.challenger
 
 
-def answer_of(call: Callable[[], LibraryDeployment]) -> object:
+def answer_of(call: Callable[[], LibraryDeployment | None]) -> object:
     try:
         return shown(call())
     except LibraryError as error:

@@ -88,7 +88,8 @@ class MemoryTradingWorld:
 
     def add_signal(self, signal: Signal) -> None:
         self._database.signals.add((signal.symbol, signal.decided_at, signal.deployment))
-        self._database.decided[signal.decided_at, signal.deployment] = signal.stage.value
+        stage = "challenger" if signal.challenger else signal.stage.value
+        self._database.decided[signal.decided_at, signal.deployment] = stage
 
     def add_model(self, model: DeployedModel, decided_at: datetime) -> None:
         self._database.add_model(model.deployment, model.stage.value, model.gates, decided_at)
@@ -512,12 +513,15 @@ def test_differences_are_those_of_the_account_since_an_instant(ledger: TradingLe
 
 def test_every_deployment_that_decided_a_symbol_and_instant_is_named_with_its_stage(world: TradingWorld) -> None:
     of = replace(SIGNAL, deployment="b", stage=DeploymentStage.ACTIVE)
-    for one in (SIGNAL, of, replace(of, deployment="A"), replace(of, decided_at=of.decided_at + minutes(5), deployment="c")):
+    later = replace(of, decided_at=of.decided_at + minutes(5), deployment="c")
+    beside = replace(SIGNAL, deployment="d", challenger=True)
+    for one in (SIGNAL, of, replace(of, deployment="A"), later, beside):
         world.add_signal(one)
     world.trading().open_account(ACCOUNT, NOON, "test")
     with world.trading().transaction(ACCOUNT.account) as tx:
         found = tx.deciders(SIGNAL.symbol, SIGNAL.decided_at)
-        assert list(found) == sorted([("A", "active"), ("b", "active"), (SIGNAL.deployment, SIGNAL.stage.value)])
+        named = [("A", "active"), ("b", "active"), ("d", "challenger"), (SIGNAL.deployment, SIGNAL.stage.value)]
+        assert list(found) == sorted(named)
         assert list(tx.deciders(SIGNAL.symbol, NOON - minutes(600))) == []
 
 

@@ -170,11 +170,14 @@ def history(
 def compare(
     version: Version,
     other: Annotated[str, typer.Argument(help="The version to compare with.", callback=_version)],
+    live: Annotated[  # noqa: FBT002 - of typer
+        bool, typer.Option("--live", help="How they did on the decisions that both made, instead of in what they differ.")
+    ] = False,
     stage: Stage = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Show in what two versions differ: what they were made from, members, thresholds, figures and gates."""
-    _asked(stage, "compare", as_json=json_output, version=version, other=other)
+    _asked(stage, "compare-live" if live else "compare", as_json=json_output, version=version, other=other)
 
 
 @library_app.command("register")
@@ -244,12 +247,27 @@ def deploy(  # noqa: PLR0917 - typer passes by keyword
     as_: Annotated[
         str, typer.Option("--as", help="shadow, or active for an approved version.", callback=_deployed_stage)
     ] = "shadow",
+    beside: Annotated[  # noqa: FBT002 - of typer
+        bool, typer.Option("--beside", help="Decide each cycle beside what serves, instead of taking its place; shadow only.")
+    ] = False,
     request_id: RequestId = None,
     stage: Stage = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Deploy a version; the next cycle verifies it, decides with it, and so confirms it."""
-    _changed(stage, "deploy", request_id, as_json=json_output, version=version, why=why, stage=as_)
+    """Deploy a version; a cycle verifies it, decides with it, and so confirms it."""
+    _changed(stage, "deploy", request_id, as_json=json_output, version=version, why=why, stage=as_, beside=beside or None)
+
+
+@library_app.command("withdraw")
+def withdraw(
+    version: Version,
+    why: Why,
+    request_id: RequestId = None,
+    stage: Stage = None,
+    json_output: Json = False,  # noqa: FBT002
+) -> None:
+    """Take back a model that decides beside the one that serves. It takes effect at the next cycle."""
+    _changed(stage, "withdraw", request_id, as_json=json_output, version=version, why=why)
 
 
 @library_app.command("promote")

@@ -81,6 +81,8 @@ def print_answer(verb: str, found: Mapping[str, Any], *, as_json: bool) -> None:
     elif verb == "lineage":
         rows = [{"depth": one["depth"], "version": one["version"], "made from": one["needs"]} for one in found["lineage"]]
         print_rows("lineage", rows, {"version": found["version"]}, as_json=False)
+    elif verb == "compare-live":
+        show(found, _live_comparison_text, as_json=False)
     elif verb == "compare":
         one, other = found["versions"]
         rows = [
@@ -108,13 +110,17 @@ def _print_history(found: Mapping[str, Any]) -> None:
     for name in ("current", "incoming"):
         if slot[name] is not None:
             print(f"{name}: {_on_one_line(slot[name])}")
+    for one in slot["challengers"]:
+        print(f"beside: {_on_one_line(one)}")
+    for record in found["live"]:
+        print(in_one_line(_record_text(record)))
     if slot["current"] is None and slot["incoming"] is None:
         print("nothing is deployed")
     deployments = [
         {
             "number": one["ordinal"],
             "deployment": one["deployment"],
-            "as": one["stage"],
+            "as": "beside" if one["challenger"] else one["stage"],
             "state": one["state"],
             "override": "override" if one["overridden"] else None,
             "changed_at": one["changed_at"][:19],
@@ -157,9 +163,40 @@ def _version_text(one: Mapping[str, Any]) -> str:
         gates = "  ".join(f"{gate} {verdict}" for gate, verdict in judged["gates"].items())
         lines += [f"  {judged['source']} of {judged['evaluated_at'][:19]}: {judged['headline']}", f"    {gates}"]
     lines += [f"  {step['at'][:19]} {step['state']} by {step['who']}: {step['why']}" for step in one["decisions"]]
+    lines += [f"  live: {_record_text(record)}" for record in one.get("live", ())]
     if one["lifecycle"] == "candidate":
         lines.append(_lacks(one["shortfalls"]))
     return "\n".join(lines)
+
+
+def _record_text(one: Mapping[str, Any]) -> str:
+    parts = [f"{one['deployment']}: {one['settled']} of {one['decisions']} decisions settled on {one['days']} days"]
+    parts.append(f"{one['signals']} signals")
+    if one["precision"] is not None:
+        parts.append(f"precision {_figure(one['precision'], '.3f')}")
+    if one["calibration_error"] is not None:
+        parts.append(f"calibration error {one['calibration_error']:.3f}")
+    if one["net_bps"] is not None:
+        parts.append(f"{_figure(one['net_bps'], '+.2f')} bps a signal after costs of {one['costs_bps']:g}")
+    return ", ".join(parts)
+
+
+def _live_comparison_text(found: Mapping[str, Any]) -> str:
+    (one, other), live = found["versions"], found["live"]
+    lines = [f"{one} and {other}: {live['pairs']} decisions of both settled on {live['days']} days since {found['since'][:10]}"]
+    if live["squared_error"] is not None:
+        lines.append(f"  squared error of {one} less that of {other}: {_figure(live['squared_error'], '+.5f')}")
+    if live["net_bps"] is not None:
+        lines.append(f"  earned a decision after costs, {one} less {other}: {_figure(live['net_bps'], '+.3f')} bps")
+    for name, value in ((one, live["for_first"]), (other, live["for_second"])):
+        lines.append(f"  evidence that {name} is the better one: e-value {value:.3g} of {live['bets']} bets; 20 or more counts")
+    return "\n".join(lines)
+
+
+def _figure(one: Mapping[str, Any], form: str) -> str:
+    if one["low"] is None:
+        return f"{one['value']:{form}} (no interval: fewer than 5 days)"
+    return f"{one['value']:{form}} ({one['low']:{form}} to {one['high']:{form}})"
 
 
 def _lacks(shortfalls: Sequence[str]) -> str:

@@ -150,6 +150,7 @@ def signal_row(one: Signal) -> dict[str, Any]:
         "market": one.market,
         "deployment": one.deployment,
         "overridden": one.overridden,
+        "challenger": one.challenger,
         "issued": one.issued,
         "held_back": one.held_back,
     }
@@ -157,7 +158,7 @@ def signal_row(one: Signal) -> dict[str, Any]:
 
 def _row(one: Signal) -> dict[str, Any]:
     yes_or_no = {name: "yes" if flag else "no" for name, flag in (("issued", one.issued), ("late", one.late))}
-    override = {"overridden": "override" if one.overridden else None}
+    override = {"overridden": "override" if one.overridden else None, "challenger": "beside" if one.challenger else None}
     return signal_row(one) | {"probability_up": round(one.probability_up, 4), **yes_or_no} | override
 
 

@@ -303,6 +303,11 @@ def test_an_active_signal_has_no_shadow_badge_and_candles_are_no_alert() -> None
     assert alert_of(event()) is None
 
 
+def test_a_challenger_says_nothing_to_anybody() -> None:
+    assert alert_of(signal(challenger=True)) is None
+    assert alert_of(RESOLVED.model_copy(update={"challenger": True})) is None
+
+
 def test_the_end_of_a_trade_replies_to_its_beginning() -> None:
     opened = next(alert_of(told) for told, _ in TOLD if isinstance(told, events.TradeOpened))
     closed = next(alert_of(told) for told, _ in TOLD if isinstance(told, events.TradeClosed))

@@ -205,7 +205,7 @@ def test_too_little_memory_while_loading_keeps_the_old_model(stage: Stage, error
     def load(_folder: Path) -> Any:
         raise error
 
-    stage.serving._load = load
+    stage.serving._loader.load = load
     refused(stage, stage.deploy("two"), type(error).__name__, before)
 
 
@@ -300,6 +300,43 @@ def test_a_new_function_whose_serving_bundle_is_corrupt_has_no_model(stage: Stag
     assert choice.model is None
     assert choice.problem is not None
     assert (choice.problem.deployment, choice.problem.kept) == (name, None)
+
+
+def test_a_new_function_goes_back_from_a_corrupt_bundle_by_itself(stage: Stage) -> None:
+    serving(stage)
+    serving(stage, "two")
+    del stage.bundles.objects[stage.book.rows["two-v2"].bundle_key]
+    stage.serving = ServingModels(stage.book, stage.bundles)
+    choice, _ = stage.cycle()
+    assert choice.model is not None
+    assert choice.problem is not None
+    assert (choice.model.deployment, choice.problem.deployment, choice.problem.kept) == ("one-v1-2", "two-v2", "one-v1-2")
+    assert stage.states() == {"one-v1": "superseded", "two-v2": "rolled_back", "one-v1-2": "healthy"}
+    assert "BundleMissingError" in choice.problem.reason
+    assert stage.cycle()[0] == ModelChoice(choice.model)
+
+
+def test_it_goes_back_past_an_earlier_bundle_that_is_corrupt_too(stage: Stage) -> None:
+    for name in NAMES:
+        serving(stage, name)
+    for name in ("two-v2", "three-v3"):
+        stage.bundles.objects[stage.book.rows[name].bundle_key] = b"corrupt"
+    stage.serving = ServingModels(stage.book, stage.bundles)
+    choice, _ = stage.cycle()
+    assert choice.model is not None
+    assert choice.model.deployment == "one-v1-2"
+    assert stage.states()["two-v2-2"] == "failed"
+    assert stage.states()["three-v3"] == "rolled_back"
+
+
+def test_what_s3_does_not_answer_for_is_not_taken_back(stage: Stage) -> None:
+    serving(stage)
+    serving(stage, "two")
+    stage.bundles.fault = ConnectionError("S3 is silent")
+    stage.serving = ServingModels(stage.book, stage.bundles)
+    choice, _ = stage.cycle()
+    assert choice.model is None
+    assert stage.states() == {"one-v1": "superseded", "two-v2": "healthy"}
 
 
 def test_rollback_works_while_what_serves_is_corrupt(stage: Stage) -> None:

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     Env.DATABASE_SSLMODE: "disable",
     Env.SIGNAL_LIMITS: "{}",
     Env.MODELS_BUCKET: "models",
+    Env.CHALLENGERS: "3",
     Env.MARKET_DATA_BUCKET: "market-data",
     Env.REPORTS_BUCKET: "reports",
     Env.BACKUPS_BUCKET: "backups",

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from signalbox.alerts.delivery import EMAIL, Delivery, Move
 from signalbox.application.chat_deliveries import DUPLICATE, SENT, DeliveryResult, DeliveryState
+from signalbox.application.generate_signals import BesideOutcome
 from signalbox.application.send_alerts import FanOut
 from signalbox.bootstrap.relay_outbox import OutboxRelay, Waiting
 from signalbox.bootstrap.settings import (
@@ -123,12 +124,16 @@ class FakeGenerate:
         self.outcome, self.problem, self.publishes = outcome, problem, 0
         self.publish_error: Exception | None = None
         self.decided: list[BusEvent] = []
+        self.beside = BesideOutcome()
 
     def decide(self, event: Any) -> Any:
         self.decided.append(event)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome, ModelChoice(None, self.problem)
+
+    def decide_beside(self, *_cycle: Any) -> BesideOutcome:
+        return self.beside
 
     def publish(self) -> int:
         self.publishes += 1
@@ -149,6 +154,16 @@ class TestGenerateSignals:
         assert {k: values[k] for k in ("SymbolsRefused", "DuplicatesIgnored", "ModelRefused")} == {
             "SymbolsRefused": 1, "DuplicatesIgnored": 1, "ModelRefused": 1,
         }  # fmt: skip
+
+    def test_what_challengers_decide_is_published_and_their_problems_are_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        app = FakeGenerate(CycleOutcome(NOON, CycleState.READY, NO_WRITES, (), ()))
+        app.beside = BesideOutcome(problems=(ModelProblem("m3", "it is too slow", "m1"),))
+        assert load("generate_signals").make_handler(app)(sqs(event()), CONTEXT) == {"batchItemFailures": []}
+        assert app.publishes == 2
+        lines = logged(capsys)
+        assert metric_values(lines)["ModelRefused"] == 1
 
     def test_a_failing_record_is_returned_alone_and_committed_events_are_published(
         self, load: Callable[[str], ModuleType]

@@ -131,6 +131,8 @@ FACTS: dict[str, dict[str, Any]] = {
     "evaluations": {"version": "dir60", "kind": "model"},
     "lineage": {"version": "candles@3", "kind": "dataset"},
     "compare": {"version": "dir60@1", "other": "dir60@2"},
+    "compare-live": {"version": "dir60@1", "other": "dir60@2"},
+    "withdraw": {"version": "dir60@2"},
     "depend": {"version": "dir60@1", "needs_kind": "dataset", "needs": "candles@1"},
     "approve": {"version": "dir60@1", "override": True},
     "reject": {"version": "dir60@1"},

@@ -44,7 +44,7 @@ def test_each_operation_has_its_own_name_and_its_refusals_are_problems() -> None
         ("ChangeEntity", {"description", "archived", "why"}, {"why"}),
         ("RegisterVersion", {"sha256", "tags", "why"}, {"sha256", "why"}),
         ("ApproveVersion", {"override", "why"}, {"why"}),
-        ("DeployVersion", {"version", "stage", "why"}, {"version", "why"}),
+        ("DeployVersion", {"version", "stage", "beside", "why"}, {"version", "why"}),
         ("AddDependency", {"needs_kind", "needs", "why"}, {"needs_kind", "needs", "why"}),
     ],
 )

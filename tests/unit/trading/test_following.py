@@ -72,6 +72,21 @@ def test_the_active_ones_hold_is_followed_too() -> None:
     assert sum(counted(reported).values()) == 1  # the shadow's signal, held back
 
 
+def test_a_challenger_is_followed_by_its_name_alone_and_disturbs_nobody_else() -> None:
+    served: dict[str, Any] = {"deployment": "served", "stage": "shadow", "direction": "BUY"}
+    beside: dict[str, Any] = {"deployment": "beside", "stage": "shadow", "direction": "SELL", "challenger": True}
+    accounts = tuple(following(name, f"a-{name or 'any'}") for name in (None, "beside"))
+    for order in permutations((served, beside)):
+        cycle = Cycle(*order, accounts=accounts)
+        cycle.floor.database.decided[START, "beside"] = "challenger"  # as the ledger names it
+        cycle.floor.deliver(*cycle.signals)
+        assert (cycle.trade("a-any"), cycle.trade("a-beside")) == ("served", "beside")
+    alone = Cycle(beside, accounts=accounts)
+    alone.floor.database.decided[START, "beside"] = "challenger"
+    alone.floor.deliver(*alone.signals)
+    assert (alone.trade("a-any"), alone.trade("a-beside")) == (None, "beside")
+
+
 def test_of_two_shadows_and_no_word_none_is_followed() -> None:
     cycle = Cycle(SHADOW, OTHER, accounts=(following(None, "a-any"), following("canary", "a-canary")))
     cycle.floor.deliver(*cycle.signals)

@@ -12,6 +12,7 @@ EVENT_SOURCE: Final = "signalbox"  # `source` of every event on the bus
 METRIC_NAMESPACE: Final = "Signalbox"
 SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
 CYCLE_MINUTES: Final = 5
+MAX_CHALLENGERS: Final = 10  # that a stage can allow; each costs memory and time of the cycle's function
 BACKFILL_MINUTES: Final = 2_520  # collected when there is no cursor yet; at least the longest `history_bars` of any schema
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
 DUMPS_FOLDER: Final = "dumps"  # of the backups bucket; a folder a dump below it
@@ -247,6 +248,7 @@ class Env(StrEnum):
     DATABASE_SSLMODE = "DATABASE_SSLMODE"
     DATABASE_CA_FILE = "DATABASE_CA_FILE"  # certificates that sign the database's; needed by verify-ca and verify-full
     SIGNAL_LIMITS = "SIGNAL_LIMITS"  # JSON of signals.rate_limit.SignalLimits
+    CHALLENGERS = "CHALLENGERS"  # how many models may decide beside the one that serves
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
     REPORTS_BUCKET = "REPORTS_BUCKET"

@@ -166,7 +166,7 @@ class SignalGenerated(BusEvent):
     """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
-    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent", "market", "overridden"})
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at", "recent", "market", "overridden", "challenger"})
     symbol: SymbolName
     decided_at: AwareDatetime
     deployment: str
@@ -186,6 +186,7 @@ class SignalGenerated(BusEvent):
     recent: RecentCandles | None = None
     market: MarketName | None = None
     overridden: bool = False  # a person approved the model although gates did not pass
+    challenger: bool = False  # decided beside the model that serves
 
     @property
     @override
@@ -197,6 +198,7 @@ class SignalResolved(BusEvent):
     """The horizon of an issued signal has passed: the price moved its way or did not. Trades and fees play no part."""
 
     type: ClassVar[EventType] = EventType.SIGNAL_RESOLVED
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"challenger"})
     symbol: SymbolName
     decided_at: AwareDatetime
     deployment: str
@@ -207,6 +209,7 @@ class SignalResolved(BusEvent):
     price: Price  # at the decision
     close: Price  # at the end of the horizon
     right: bool
+    challenger: bool = False  # as of SignalGenerated
 
     @property
     @override

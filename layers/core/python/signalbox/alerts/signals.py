@@ -63,8 +63,8 @@ def _volatility(signal: SignalGenerated, recent: RecentCandles) -> Decimal | Non
 
 
 def signal_alert(signal: SignalGenerated) -> Alert | None:
-    """Return the alert of an issued signal, None for any other."""
-    if not signal.issued or signal.late or signal.direction == "HOLD":
+    """Return the alert of an issued signal, None for any other. Nobody follows a challenger's who does not name it."""
+    if signal.challenger or not signal.issued or signal.late or signal.direction == "HOLD":
         return None
     return Alert(
         alert_id=signal.event_id,
@@ -138,8 +138,10 @@ def _chart(signal: SignalGenerated, words: Words, settings: ChatSettings) -> Sig
     )
 
 
-def outcome_alert(outcome: SignalResolved) -> Alert:
-    """Return the alert of a signal's outcome, which replies to the signal."""
+def outcome_alert(outcome: SignalResolved) -> Alert | None:
+    """Return the alert of a signal's outcome, which replies to the signal; None for a challenger's, which had no alert."""
+    if outcome.challenger:
+        return None
 
     def write(words: Words, _settings: ChatSettings) -> StyledText:
         move = ratio(outcome.close - outcome.price, outcome.price, 6)

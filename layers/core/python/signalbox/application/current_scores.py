@@ -9,20 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-from signalbox.application.bundle_loading import fetched_ensemble
+from signalbox.application.model_loading import AT_FAULT, REASON_LENGTH, ModelLoader
 from signalbox.application.score_signals import ScoreSignals, ScoringBars
 from signalbox.errors import SignalboxError
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.inference.errors import BundleError
 from signalbox.ledger_errors import LedgerError
 from signalbox.library.deployments import ALL_SYMBOLS, Slot
-from signalbox.library.errors import BundleMissingError
 from signalbox.library.ports import BundleStore
 from signalbox.wire import readable
-
-_REASON_LENGTH: Final = 500
 
 
 class NothingServesError(SignalboxError):
@@ -52,7 +48,8 @@ class CurrentScores:
         load: Callable[[Path], Ensemble] = load_bundle,
         group: str = ALL_SYMBOLS,
     ) -> None:
-        self._book, self._bundles, self._bars, self._load, self._group = book, bundles, bars, load, group
+        self._book, self._bars, self._group = book, bars, group
+        self._loader = ModelLoader(bundles, load)
         self._loading = threading.Lock()
         self._kept: ScoreSignals | None = None
 
@@ -68,10 +65,10 @@ class CurrentScores:
             kept = self._kept
             if kept is None or kept.deployment != current.name:
                 try:
-                    ensemble = fetched_ensemble(current, self._bundles, self._load)
+                    ensemble = self._loader.ensemble(current)
                 except LedgerError:
                     raise
-                except (BundleError, BundleMissingError, MemoryError, RecursionError) as error:
+                except AT_FAULT as error:
                     raise ModelUnavailableError(f"{current.name} serves, but {_reason(error)}") from error
                 except Exception as error:  # S3's own errors; the next request tries again
                     raise ModelUnavailableError(f"{current.name} could not be fetched; ask again: {_reason(error)}") from error
@@ -80,4 +77,4 @@ class CurrentScores:
 
 
 def _reason(error: Exception) -> str:
-    return readable(str(error) or type(error).__name__)[:_REASON_LENGTH]
+    return readable(str(error) or type(error).__name__)[:REASON_LENGTH]

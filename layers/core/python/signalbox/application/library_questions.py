@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, assert_never
 
+from signalbox.application.live_answers import LiveAnswers
 from signalbox.library.catalogue import PagePlace, VersionRecord, VersionReference, VersionSummary
 from signalbox.library.commands import (
     AnyLibraryQuestion,
@@ -18,13 +19,21 @@ from signalbox.library.commands import (
     AskEvaluations,
     AskHistory,
     AskLineage,
+    AskLiveDifference,
     AskMayChange,
     AskSearch,
     AskVersion,
     AskVersions,
 )
-from signalbox.library.deployments import ALL_SYMBOLS
-from signalbox.library.documents import DeploymentsDocument, EntitiesDocument, HistoryDocument, LineageDocument, VersionsDocument
+from signalbox.library.deployments import ALL_SYMBOLS, Slot
+from signalbox.library.documents import (
+    DeploymentsDocument,
+    EntitiesDocument,
+    HistoryDocument,
+    LineageDocument,
+    LiveRecordDocument,
+    VersionsDocument,
+)
 from signalbox.library.entries import EntityKey, EntityKind, VersionKey
 from signalbox.library.paging import cursor_of, position_of
 from signalbox.library.ports import DeploymentBook, EntityBook, RegistryReader, RequestBook
@@ -53,8 +62,9 @@ class LibraryQuestions:
     entities: EntityBook
     book: DeploymentBook
     requests: RequestBook
+    live: LiveAnswers
 
-    def answer(self, asked: AnyLibraryQuestion) -> Any:  # noqa: C901, PLR0911, PLR0912 - a question a line
+    def answer(self, asked: AnyLibraryQuestion, at: datetime) -> Any:  # noqa: C901, PLR0911, PLR0912 - a question a line
         """Return the answer in JSON's types. Raises LibraryError, LedgerError."""
         match asked:
             case AskEntities():
@@ -67,17 +77,21 @@ class LibraryQuestions:
                 place, limit = self._place(asked), asked.limit + 1
                 return self._lines(asked, self.registry.search(asked.words, limit, place))
             case AskVersion():
-                return record_view(self.record(asked.version, asked.kind))
+                record = self.record(asked.version, asked.kind)
+                return {**record_view(record), "live": self.live.of(record, at)}
             case AskEvaluations():
                 return evaluations_view(self.record(asked.version, asked.kind))
             case AskLineage():
                 return self.lineage(self.record(asked.version, asked.kind).version)
             case AskHistory():
-                return self._history(asked)
+                return self._history(asked, at)
             case AskDeployments():
                 return self._deployments(asked)
             case AskDeployment():
                 return steps_view(*self.book.deployment(asked.deployment))
+            case AskLiveDifference():
+                one, other = (self.record(text, EntityKind.MODEL) for text in (asked.version, asked.other))
+                return self.live.compared(one, other, at)
             case AskMayChange():
                 return {"may": True}  # manage_library.py asked for the role before
             case AskDifference():
@@ -115,14 +129,24 @@ class LibraryQuestions:
         shown, end = self._page(asked, rows, place)
         return {"versions": [summary_view(one) for one in shown], "next": end}
 
-    def _history(self, asked: AskHistory) -> HistoryDocument:
+    def _history(self, asked: AskHistory, at: datetime) -> HistoryDocument:
         version = None if asked.version is None else self.record(asked.version, asked.kind).version
         deployed = [] if version is not None else self.book.deployments(ALL_SYMBOLS, asked.limit)
+        slot = self.book.slot(ALL_SYMBOLS)
         return {
             "history": [entry_view(one) for one in self.registry.history(version, asked.limit)],
-            "slot": slot_view(self.book.slot(ALL_SYMBOLS)),
+            "slot": slot_view(slot),
             "deployments": [deployment_view(one) for one in deployed],
+            "live": self._live_now(slot, at) if version is None else [],
         }
+
+    def _live_now(self, slot: Slot, at: datetime) -> list[LiveRecordDocument]:
+        """Return the live records of what decides now."""
+        running = [one for one in (slot.current, *slot.challengers) if one is not None]
+        names = {one.name for one in running}
+        versions = dict.fromkeys(one.version for one in running)
+        found = [one for version in versions for one in self.live.of(self.record(_reference(version), EntityKind.MODEL), at)]
+        return [one for one in found if one["deployment"] in names]
 
     def _deployments(self, asked: AskDeployments) -> DeploymentsDocument:
         before = None if (found := self._position(asked)) is None else int(found[0])
@@ -155,6 +179,10 @@ class LibraryQuestions:
         if len(rows) == len(shown):
             return shown, None
         return shown, cursor_of(place(shown[-1]), _question(asked), self.requests.page_key())
+
+
+def _reference(version: VersionKey) -> str:
+    return f"{version.entity.name}@{version.number}"
 
 
 def _question(asked: AnyLibraryQuestion) -> dict[str, Any]:

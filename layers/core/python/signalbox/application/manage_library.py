@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypedDict, assert_never
 
 from signalbox.access import Refusal, Role, names_of
 from signalbox.application.library_questions import LibraryQuestions
+from signalbox.application.live_answers import LiveAnswers, report_of
 from signalbox.application.retries import retried
 from signalbox.contracts import SYMBOLS, upload_key
 from signalbox.inference.manifest import Gate
@@ -38,6 +39,7 @@ from signalbox.library.commands import (
     RetireVersion,
     RollBackDeployment,
     StartObservation,
+    WithdrawVersion,
     needed_role,
 )
 from signalbox.library.deployments import ALL_SYMBOLS, LibraryDeployment, evaluated_rate
@@ -50,9 +52,8 @@ from signalbox.library.documents import (
 )
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import ArtifactError, DeploymentRefusedError, LibraryAccessError
-from signalbox.library.judgements import read_object
 from signalbox.library.lifecycle import Lifecycle, VersionDecision, approved, has_integrity, stepped
-from signalbox.library.ports import ArtifactStore, DeploymentBook, EntityBook, Library, RegistryReader, RequestBook
+from signalbox.library.ports import ArtifactStore, DeploymentBook, EntityBook, Library, LiveDecisions, RegistryReader, RequestBook
 from signalbox.library.registration import UploadedBundle, register_bundle
 from signalbox.library.views import deployment_view, entity_view, observation_view, record_view
 from signalbox.observation.errors import ObservationRulesError
@@ -93,6 +94,8 @@ class ManageLibrary:
     bus: EventPublisher
     models_bucket: str
     starter: Callable[[], bytes]  # the archive of the bundle that is shipped with the code
+    live: LiveDecisions
+    challengers: int = 3  # that may decide beside what serves
     owners: tuple[str, ...] = ()
     person_keys: AcceptedKeys | None = None  # of the bot, which names a person with them
     pause: Callable[[float], None] = time.sleep
@@ -100,7 +103,7 @@ class ManageLibrary:
     _questions: LibraryQuestions = field(init=False)
 
     def __post_init__(self) -> None:
-        self._questions = LibraryQuestions(self.registry, self.entities, self.book, self.requests)
+        self._questions = LibraryQuestions(self.registry, self.entities, self.book, self.requests, LiveAnswers(self.live))
 
     def take_denied(self) -> tuple[Refusal, ...]:
         """Return the requests that were refused for lack of a role since the last call."""
@@ -131,7 +134,7 @@ class ManageLibrary:
 
     def _answered(self, asked: AnyLibraryRequest, who: str, at: datetime) -> Any:
         if not isinstance(asked, LibraryChange):
-            return self._questions.answer(asked)
+            return self._questions.answer(asked, at)
         # by itself, before the change: each change is repeatable by its request id, so what is claimed and not done is done then
         self.requests.claim(asked.request_id, _digest(asked, who), verb=asked.verb, at=at, who=who, why=asked.why)
         return self._changed(asked, who, at)
@@ -157,7 +160,10 @@ class ManageLibrary:
                 return self._step(asked, Lifecycle.RETIRED, who, at)
             case DeployVersion():
                 record = self._questions.record(asked.version, EntityKind.MODEL)
-                return deployment_view(self._deployed(record, asked.stage, **_facts(asked, who, at)))
+                return deployment_view(self._deployed(record, asked.stage, beside=asked.beside, **_facts(asked, who, at)))
+            case WithdrawVersion():
+                version = self._questions.record(asked.version, EntityKind.MODEL).version
+                return deployment_view(self.book.withdraw(version, ALL_SYMBOLS, at=at, who=who, why=asked.why))
             case PromoteVersion():
                 return deployment_view(self._promoted(asked, who, at))
             case RollBackDeployment():
@@ -243,6 +249,7 @@ class ManageLibrary:
         why: str,
         request_id: str,
         only_first: bool = False,
+        beside: bool = False,
     ) -> LibraryDeployment:
         require_deployable(record, stage)
         return self.book.request(
@@ -256,6 +263,8 @@ class ManageLibrary:
             overridden=record.is_overridden and stage is DeploymentStage.ACTIVE,
             evaluated_rate=_rate_of(record),
             only_first=only_first,
+            beside=beside,
+            most=self.challengers,
         )
 
     def _promoted(self, asked: PromoteVersion, who: str, at: datetime) -> LibraryDeployment:
@@ -363,13 +372,7 @@ def _digest(asked: LibraryChange, who: str) -> str:
 
 
 def _rate_of(record: VersionRecord) -> float | None:
-    judged = record.newest_evaluation()
-    if judged is None:
-        return None
-    try:
-        return evaluated_rate(read_object(judged.report.encode(), "the report"))
-    except ArtifactError:
-        return None
+    return evaluated_rate(report_of(record))
 
 
 def _name(version: VersionKey) -> str:

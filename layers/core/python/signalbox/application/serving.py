@@ -3,7 +3,8 @@
 A deployment is looked up in the ledger at every cycle. A new one is fetched by address; its sha256, schema hash and golden rows
 are verified, it scores once, and only then is the reference replaced; a cycle that runs meanwhile keeps the model it began with.
 Whatever fails leaves the old model at work, is recorded with its reason, and is announced by the cycle. If S3 or the ledger
-does not answer, that is not the bundle's fault: it is tried again, but not beyond two cycles.
+does not answer, that is not the bundle's fault: it is tried again, but not beyond two cycles. A function that starts while the
+bundle that serves is at fault goes back to the previous healthy deployment by itself. Who decides beside it: challengers.py.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
-from signalbox.application.bundle_loading import fetched_ensemble
+from signalbox.application.challengers import ITSELF, Challengers
+from signalbox.application.model_loading import AT_FAULT, REASON_LENGTH, ModelLoader, reason_of
 from signalbox.contracts import CYCLE_MINUTES
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.inference.errors import BundleError
 from signalbox.library.deployments import (
     ALL_SYMBOLS,
     RATE_WINDOW,
@@ -28,18 +28,14 @@ from signalbox.library.deployments import (
     Slot,
     signal_rate_fault,
 )
-from signalbox.library.errors import BundleMissingError, LibraryError
+from signalbox.library.errors import LibraryError
 from signalbox.library.ports import BundleStore, SlotBook
 from signalbox.signals.cycle import CycleOutcome, RefusalReason
 from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
 from signalbox.signals.ports import CycleState
-from signalbox.signals.signal import DeploymentStage, Thresholds
-from signalbox.wire import readable
 
-ITSELF: Final = "generate_signals"  # recorded as `who` of what no person did
-_REASON_LENGTH: Final = 500
-_FINAL: Final = (BundleError, BundleMissingError, MemoryError, RecursionError)  # the bundle's fault: it is not tried again
 _NOTHING: Final = "none"
+_FALL_BACKS: Final = 3  # earlier bundles that one cycle tries
 _INSTANT: Final = timedelta(microseconds=1)  # periods begin after their start, and the first cycle belongs to this one
 
 
@@ -54,7 +50,9 @@ class ServingModels:
         load: Callable[[Path], Ensemble] = load_bundle,
         group: str = ALL_SYMBOLS,
     ) -> None:
-        self._book, self._bundles, self._load, self._group = book, bundles, load, group
+        self._book, self._group = book, group
+        self._loader = ModelLoader(bundles, load)
+        self.challengers = Challengers(book, self._loader)
         self._model: DeployedModel | None = None
         self._slot = Slot(None, None)
         self._loaded: Mapping[str, DeployedModel] = {}  # at most two: what serves and what is on its way
@@ -84,6 +82,8 @@ class ServingModels:
             slot, model, problem = self._prepared(slot, slot.incoming, at)
         if model is None and slot.current is not None:
             model, fault = self._current(slot.current)
+            if model is None and slot.incoming is None and slot.current.name in self._refused:
+                slot, model, fault = self._fallen_back(slot, slot.current, at)
             problem = problem or fault
         if model is None and slot.current is None and slot.incoming is None:
             problem = problem or ModelProblem(_NOTHING, "nothing is deployed; run `signalbox library deploy`", None)
@@ -92,10 +92,32 @@ class ServingModels:
         wanted = {one.name for one in (slot.current, slot.incoming) if one is not None}
         self._slot, self._model = slot, model
         self._loaded = {name: one for name, one in self._loaded.items() if name in wanted}
+        self.challengers.wanted = slot.challengers
         if problem is not None:
             kept = None if model is None or model.deployment == problem.deployment else model.deployment
             return replace(problem, kept=kept)
         return None
+
+    def _fallen_back(
+        self, slot: Slot, one: LibraryDeployment, at: datetime
+    ) -> tuple[Slot, DeployedModel | None, ModelProblem | None]:
+        """Ask for the previous healthy deployment in place of one whose bundle is at fault, and load it for this very cycle.
+
+        A function that is warm has what serves in memory and never comes here.
+        """
+        fault, kept = self._refused[one.name], slot
+        for _ in range(_FALL_BACKS):
+            try:
+                why = f"its bundle cannot be used: {fault.reason}"[:REASON_LENGTH]
+                back = self._book.fall_back(one.name, at, ITSELF, why)
+            except Exception as error:  # noqa: BLE001 - nothing to go back to, or the ledger is silent: the fault says what is wrong
+                return kept, None, replace(fault, reason=f"{fault.reason}; nothing takes its place: {error}"[:REASON_LENGTH])
+            if back is None:
+                return kept, None, fault  # another function was faster: the next cycle sees what the ledger says
+            found, model, problem = self._prepared(replace(kept, incoming=back), back, at)
+            if found.incoming is not None:
+                return found, model, problem if model is None else replace(fault, kept=model.deployment)
+        return kept, None, fault
 
     def _prepared(
         self, slot: Slot, one: LibraryDeployment, at: datetime
@@ -107,12 +129,12 @@ class ServingModels:
             model, problem = self._current(one)
             if problem is not None and one.name in self._refused:
                 self._book.move(one.name, DeploymentState.FAILED, at, ITSELF, problem.reason)
-                return Slot(slot.current, None), None, problem
+                return replace(slot, incoming=None), None, problem
             if model is not None and one.state is DeploymentState.VALIDATING:
                 one = self._book.move(one.name, DeploymentState.WARMING, at, ITSELF, "verified and warm; decides its first cycle")
         except Exception as error:  # noqa: BLE001 - the ledger did not answer, or another function was faster: tried again
             return slot, None, self._problem(one.name, error)
-        return Slot(slot.current, one), model, problem
+        return replace(slot, incoming=one), model, problem
 
     def _current(self, one: LibraryDeployment) -> tuple[DeployedModel | None, ModelProblem | None]:
         """Return a deployment's model from memory or from its bundle, or why there is none."""
@@ -121,8 +143,8 @@ class ServingModels:
         if one.name in self._refused:
             return None, self._refused[one.name]
         try:
-            model = self._fetched(one)
-        except _FINAL as error:
+            model = self._loader.model(one)
+        except AT_FAULT as error:
             self._refused[one.name] = self._problem(one.name, error)
             return None, self._refused[one.name]
         except Exception as error:  # noqa: BLE001 - S3 did not answer, or the disk is full: not the bundle's fault, so tried again
@@ -153,7 +175,7 @@ class ServingModels:
             failed = [refusal for refusal in outcome.refusals if refusal.reason == RefusalReason.MODEL_FAILED]
             if not failed:
                 return None  # no symbol had its bars: that says nothing about the model
-            reason = f"it cannot score: {failed[0].symbol}: {failed[0].detail}"[:_REASON_LENGTH]
+            reason = f"it cannot score: {failed[0].symbol}: {failed[0].detail}"[:REASON_LENGTH]
         else:
             reason = "it was not loaded" if choice.problem is None else choice.problem.reason
         found = self._book.miss(one.name, at, reason)
@@ -177,29 +199,9 @@ class ServingModels:
             back = self._book.roll_back(self._group, to=None, at=at, who=ITSELF, why=fault, request_id=request)
         except LibraryError as error:
             self._rate_reported = one.name
-            return ModelProblem(one.name, f"{fault}; it stays in use: {error}"[:_REASON_LENGTH], one.name)
-        return ModelProblem(one.name, f"rolled back: {fault}"[:_REASON_LENGTH], back.name)
+            return ModelProblem(one.name, f"{fault}; it stays in use: {error}"[:REASON_LENGTH], one.name)
+        return ModelProblem(one.name, f"rolled back: {fault}"[:REASON_LENGTH], back.name)
 
     def _problem(self, deployment: str, error: Exception) -> ModelProblem:
         kept = None if self._model is None else self._model.deployment
-        return ModelProblem(deployment, readable(f"{type(error).__name__}: {error}")[:_REASON_LENGTH], kept)
-
-    def _fetched(self, one: LibraryDeployment) -> DeployedModel:
-        """Return a verified and warm model. Raises BundleError, BundleMissingError, and what S3 raises."""
-        return deployed_model(one, fetched_ensemble(one, self._bundles, self._load))
-
-
-def deployed_model(one: LibraryDeployment, ensemble: Ensemble) -> DeployedModel:
-    """Return a loaded bundle as its deployment. Without its promotion gates it is active only by a recorded override."""
-    manifest = ensemble.manifest
-    may_be_active = manifest.passes_promotion or one.overridden
-    return DeployedModel(
-        deployment=one.name,
-        stage=one.stage if may_be_active else DeploymentStage.SHADOW,
-        scorer=ensemble,
-        thresholds=Thresholds(ensemble.issue_margin, ensemble.high_margin),
-        horizon_minutes=manifest.label.horizon_minutes,
-        bundle=manifest.name,
-        gates=MappingProxyType({gate.value: verdict.value for gate, verdict in manifest.gates.items()}),
-        overridden=one.overridden,
-    )
+        return ModelProblem(deployment, reason_of(error), kept)

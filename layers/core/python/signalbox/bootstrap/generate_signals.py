@@ -21,10 +21,12 @@ def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
     found = settings or GenerateSignalsSettings.read()
     connection = connect_ledger(found, application="generate_signals")
     bundles = S3Bundles(boto3.client("s3", config=QUICK), bucket=found.models_bucket)
+    models = ServingModels(PostgresDeployments(connection), bundles)
     return GenerateSignals(
         ledger=PostgresLedger(connection),
         outbox=PostgresOutbox(connection, emitted_by(Function.GENERATE_SIGNALS)),
         bus=outgoing_events(found),
-        models=ServingModels(PostgresDeployments(connection), bundles),
+        models=models,
         limits=found.limits,
+        challengers=models.challengers,
     )

@@ -13,6 +13,7 @@ from signalbox.adapters.postgres.entities import PostgresEntities
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.library_requests import PostgresRequests
 from signalbox.adapters.postgres.library_roles import PostgresLibraryRoles
+from signalbox.adapters.postgres.live_records import PostgresLiveDecisions
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.registry import PostgresRegistry
@@ -47,4 +48,6 @@ def compose(settings: LibraryApiSettings | None = None) -> ManageLibrary:
         starter=starter,
         owners=found.owners,
         person_keys=StoredKeys(key_client(), found.signing_keys_table, SealKey.PEOPLE),
+        live=PostgresLiveDecisions(connection, found.venue),
+        challengers=found.challengers,
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, ValidationError, model_validator
 
 from signalbox.access import Principal
-from signalbox.contracts import Env
+from signalbox.contracts import MAX_CHALLENGERS, Env
 from signalbox.errors import SignalboxError
 from signalbox.market.candles import Symbol
 from signalbox.market.collection import LOOK_AGAIN_SECONDS
@@ -237,6 +237,8 @@ class LibraryApiSettings(LedgerSettings):
     starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
     owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
     signing_keys_table: str = Field(alias=Env.SIGNING_KEYS_TABLE, min_length=3)
+    venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
+    challengers: int = Field(alias=Env.CHALLENGERS, ge=0, le=MAX_CHALLENGERS)
 
 
 class ScoreSignalsSettings(FunctionSettings, DatabaseEnvironment):

@@ -6,7 +6,7 @@ Every text is bounded and of a fixed alphabet where it names something, so nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, TypeAdapter, model_validator
 
@@ -19,6 +19,8 @@ from signalbox.signals.signal import DeploymentStage
 
 MAX_LISTED: Final = 500
 MAX_RULES_LENGTH: Final = 8_000  # characters; a body is at most twice as long
+LIVE_DAYS: Final = 30  # of a live record
+COMPARED_DAYS: Final = 120  # from the first day that both may have decided; a start that moves would spoil the evidence
 Reference = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}(\.[0-9]{1,9}\.[0-9]{1,9})?)?$")]
 EntityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
@@ -139,6 +141,15 @@ class AskDifference(LibraryRequest):
     kind: EntityKind = EntityKind.MODEL
 
 
+class AskLiveDifference(LibraryRequest):
+    """How two models did on the decisions that both made."""
+
+    verb: Literal["compare-live"]
+    version: Reference
+    other: Reference
+    kind: Literal[EntityKind.MODEL] = EntityKind.MODEL
+
+
 class CreateEntity(LibraryChange):
     """Name an entity before it has a version. Registering a version names one too."""
 
@@ -170,6 +181,7 @@ class AskMayChange(LibraryRequest):
 
     verb: Literal["permission"]
     action: Literal["deploy", "promote", "rollback"]
+    live: StrictBool = False
 
 
 class RegisterVersion(LibraryChange):
@@ -218,11 +230,26 @@ class RetireVersion(LibraryChange):
 
 
 class DeployVersion(LibraryChange):
-    """Deploy a version into the slot of all symbols."""
+    """Deploy a version into the slot of all symbols. beside: as a challenger of what serves, in shadow only."""
 
     verb: Literal["deploy"]
     version: Reference
     stage: DeploymentStage = DeploymentStage.SHADOW
+    beside: StrictBool = False
+
+    @model_validator(mode="after")
+    def _beside_is_shadow(self) -> Self:
+        if self.beside and self.stage is not DeploymentStage.SHADOW:
+            raise ValueError("expected stage shadow for a model beside the one that serves, got active")
+        return self
+
+
+class WithdrawVersion(LibraryChange):
+    """Take the challenger of a version back."""
+
+    verb: Literal["withdraw"]
+    version: Reference
+    kind: Literal[EntityKind.MODEL] = EntityKind.MODEL
 
 
 class PromoteVersion(LibraryChange):
@@ -267,6 +294,7 @@ AnyLibraryQuestion = (
     | AskDeployments
     | AskDeployment
     | AskDifference
+    | AskLiveDifference
     | AskMayChange
 )
 AnyLibraryChange = (
@@ -278,6 +306,7 @@ AnyLibraryChange = (
     | RejectVersion
     | RetireVersion
     | DeployVersion
+    | WithdrawVersion
     | PromoteVersion
     | RollBackDeployment
     | StartObservation
@@ -286,10 +315,14 @@ AnyLibraryChange = (
 AnyLibraryRequest = AnyLibraryQuestion | AnyLibraryChange
 LIBRARY_REQUESTS: Final[TypeAdapter[AnyLibraryRequest]] = TypeAdapter(Annotated[AnyLibraryRequest, Field(discriminator="verb")])
 NEEDED_ROLES: Final[Mapping[str, Role]] = {
-    **dict.fromkeys(("entities", "entity", "list", "search", "show", "evaluations", "lineage", "compare"), Role.VIEWER),
+    **dict.fromkeys(
+        ("entities", "entity", "list", "search", "show", "evaluations", "lineage", "compare", "compare-live"), Role.VIEWER
+    ),
     **dict.fromkeys(("history", "deployments", "deployment"), Role.VIEWER),
     "permission": Role.VIEWER,  # a question; it needs what the change needs
-    **dict.fromkeys(("create", "change", "register", "depend", "reject", "retire", "deploy", "rollback"), Role.OPERATOR),
+    **dict.fromkeys(
+        ("create", "change", "register", "depend", "reject", "retire", "deploy", "withdraw", "rollback"), Role.OPERATOR
+    ),
     **dict.fromkeys(("observe", "end-observation"), Role.OPERATOR),
     **dict.fromkeys(("approve", "promote"), Role.OWNER),  # what makes a model active
 }

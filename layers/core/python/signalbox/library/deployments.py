@@ -1,9 +1,9 @@
 """A deployment: one version in a slot, from the wish to the signals, and back. Pure.
 
-The slot is a group of symbols. One deployment of it serves, one may be on its way, all others are history. What serves changes
-only when the one on its way is confirmed by a cycle that it decided; whatever fails before leaves what served. A deployment
-that is not confirmed within two cycles fails, and one whose share of signals leaves half to twice what its evaluation found is
-rolled back.
+The slot is a group of symbols. One deployment of it serves, one may be on its way, and challengers decide beside them as shadows;
+all others are history. What serves changes only when the one on its way is confirmed by a cycle that it decided; whatever fails
+before leaves what served. A deployment that is not confirmed within two cycles fails, and one whose share of signals leaves half
+to twice what its evaluation found is rolled back. A challenger that fails is taken back, and changes nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from signalbox.library.entries import VersionKey
-from signalbox.library.errors import DeploymentStateError
+from signalbox.library.errors import DeploymentConflictError, DeploymentRefusedError, DeploymentStateError
 from signalbox.signals.signal import DeploymentStage
 
 ALL_SYMBOLS: Final = "all"  # the only group so far: every symbol of the stage
@@ -40,6 +40,7 @@ class DeploymentState(StrEnum):
 
 
 INCOMING: Final = (DeploymentState.PENDING, DeploymentState.VALIDATING, DeploymentState.WARMING)
+RUNNING: Final = (*INCOMING, DeploymentState.HEALTHY)
 SERVED: Final = (DeploymentState.HEALTHY, DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK)
 LEGAL_MOVES: Final[Mapping[DeploymentState, frozenset[DeploymentState]]] = {
     DeploymentState.PENDING: frozenset({DeploymentState.VALIDATING, DeploymentState.FAILED}),
@@ -75,6 +76,7 @@ class LibraryDeployment:
     restores: str | None = None  # the earlier deployment that a rollback brings back
     missed: int = 0  # cycles decided without it since it was asked for
     reason: str | None = None
+    challenger: bool = False  # decides beside what serves; never takes its place
 
     @property
     def is_incoming(self) -> bool:
@@ -84,10 +86,11 @@ class LibraryDeployment:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What serves a group of symbols, and what is on its way there."""
+    """What serves a group of symbols, what is on its way there, and what decides beside it, the oldest first."""
 
     current: LibraryDeployment | None
     incoming: LibraryDeployment | None
+    challengers: tuple[LibraryDeployment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,39 @@ def missed(one: LibraryDeployment, at: datetime, why: str) -> LibraryDeployment:
     if counted.missed < MAX_MISSED_CYCLES:
         return counted
     return moved(counted, DeploymentState.FAILED, at, f"not confirmed within {MAX_MISSED_CYCLES} cycles: {why}")
+
+
+def is_challenger(slot: Slot, stage: DeploymentStage, *, beside: bool) -> bool:
+    """Whether a deployment asked for decides beside what serves. A shadow never takes the place of an active one."""
+    serves_active = slot.current is not None and slot.current.stage is DeploymentStage.ACTIVE
+    return stage is DeploymentStage.SHADOW and (beside or serves_active)
+
+
+def require_room(slot: Slot, version: VersionKey, most: int) -> None:
+    """Raise DeploymentRefusedError or DeploymentConflictError unless one more challenger, of this version, may begin."""
+    if slot.current is None:
+        raise DeploymentRefusedError("nothing serves yet that a model could decide beside; deploy one without --beside first")
+    if (same := next((one for one in slot.challengers if one.version == version), None)) is not None:
+        raise DeploymentConflictError(f"{version.entity.name}@{version.number} decides beside it already, as {same.name}")
+    if len(slot.challengers) >= most:
+        names = ", ".join(one.name for one in slot.challengers) or "none"
+        raise DeploymentConflictError(
+            f"expected at most {most} models beside the one that serves, there are {names}; `signalbox library withdraw` ends one"
+        )
+
+
+def taken_over(one: LibraryDeployment, by: LibraryDeployment, at: datetime) -> LibraryDeployment:
+    """Return a challenger whose version now serves."""
+    if one.is_incoming:
+        return moved(one, DeploymentState.FAILED, at, f"withdrawn: {by.name} serves")
+    return moved(one, DeploymentState.SUPERSEDED, at)
+
+
+def ended(one: LibraryDeployment, at: datetime, why: str) -> LibraryDeployment:
+    """Return a challenger that was taken back: rolled back if it had decided, else failed."""
+    if one.is_incoming:
+        return moved(one, DeploymentState.FAILED, at, why)
+    return moved(one, DeploymentState.ROLLED_BACK, at, why)
 
 
 def deployment_name(version: VersionKey, before: int) -> str:

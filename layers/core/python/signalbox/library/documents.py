@@ -168,6 +168,7 @@ class LibraryDeploymentDocument(TypedDict):
     stage: str
     state: str
     overridden: bool
+    challenger: bool
     requested_at: str
     changed_at: str
     who: str
@@ -179,10 +180,11 @@ class LibraryDeploymentDocument(TypedDict):
 
 
 class SlotDocument(TypedDict):
-    """What serves, and what is on its way."""
+    """What serves, what is on its way, and what decides beside it."""
 
     current: LibraryDeploymentDocument | None
     incoming: LibraryDeploymentDocument | None
+    challengers: list[LibraryDeploymentDocument]
 
 
 class DeploymentsDocument(TypedDict):
@@ -208,6 +210,60 @@ class DeploymentStepsDocument(LibraryDeploymentDocument):
     steps: list[DeploymentStepDocument]
 
 
+class LiveFigureDocument(TypedDict):
+    """A figure with its two-sided 95 % interval; the bounds are null with too few days."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class LiveRecordDocument(TypedDict):
+    """What became of a deployment's decisions. Figures are null without a decision that they are about."""
+
+    deployment: str
+    decisions: int
+    settled: int
+    unsettled: int
+    signals: int
+    days: int
+    first: str | None
+    last: str | None
+    precision: LiveFigureDocument | None
+    calibration_error: float | None
+    squared_error: LiveFigureDocument | None
+    net_bps: LiveFigureDocument | None
+    costs_bps: float | None
+
+
+class ShownVersionDocument(VersionDocument):
+    """A version with the live records of its deployments."""
+
+    live: list[LiveRecordDocument]
+
+
+class LiveComparisonDocument(TypedDict):
+    """Two models on the decisions that both made. for_first, for_second: e-values that the one is the better."""
+
+    pairs: int
+    days: int
+    squared_error: LiveFigureDocument | None
+    net_bps: LiveFigureDocument | None
+    bets: int
+    for_first: float
+    for_second: float
+
+
+class LiveComparedDocument(TypedDict):
+    """A comparison of two versions, and its period."""
+
+    versions: list[str]
+    since: str
+    until: str
+    live: LiveComparisonDocument
+
+
 class ChangeDocument(TypedDict):
     """A change of a version or of a deployment."""
 
@@ -225,6 +281,7 @@ class HistoryDocument(TypedDict):
     history: list[ChangeDocument]
     slot: SlotDocument
     deployments: list[LibraryDeploymentDocument]
+    live: list[LiveRecordDocument]
 
 
 class PermissionDocument(TypedDict):

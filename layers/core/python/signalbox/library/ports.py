@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from signalbox.events import Event
 from signalbox.library.catalogue import (
@@ -26,6 +26,9 @@ from signalbox.library.deployments import DeploymentState, LibraryDeployment, Si
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey
 from signalbox.library.lifecycle import Lifecycle, VersionDecision
 from signalbox.signals.signal import DeploymentStage
+
+if TYPE_CHECKING:  # numpy, which most functions that import the ports do not need
+    from signalbox.library.live_record import LiveDecision
 
 
 class LibraryTransaction(Protocol):
@@ -117,6 +120,16 @@ class SlotBook(Protocol):
     def miss(self, name: str, cycle_at: datetime, why: str) -> LibraryDeployment:
         """Count a cycle that was decided without a deployment on its way, once; the second fails it."""
 
+    def end(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment:
+        """Take a challenger back; nothing if it has ended. Raises UnknownVersionError, DeploymentStateError for what serves."""
+
+    def fall_back(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment | None:
+        """Ask for the previous healthy deployment in place of this one, whose bundle cannot be used. Reads no bundle.
+
+        Passes over those whose bundles could not be used either. None if this one does not serve any more or another one is on
+        its way. Raises DeploymentRefusedError if there is nothing to go back to.
+        """
+
     def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
         """Return how many decisions a deployment made in (since, until]."""
 
@@ -150,11 +163,28 @@ class DeploymentBook(SlotBook, Protocol):
         overridden: bool,
         evaluated_rate: float | None,
         only_first: bool = False,
+        beside: bool = False,
+        most: int = 0,
     ) -> LibraryDeployment:
         """Ask for a deployment; the same request gives the same one. Raises DeploymentConflictError if one is on its way.
 
-        only_first: only into a slot that never had one; else return its newest.
+        only_first: only into a slot that never had one; else return its newest. beside: as a challenger of what serves; a shadow
+        is one anyway while an active deployment serves. most: how many challengers the slot may have; one more is refused with
+        DeploymentConflictError, and one beside nothing with DeploymentRefusedError.
         """
+
+    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+        """Take the challenger of a version back; the newest one that has ended if none decides. Raises DeploymentRefusedError."""
+
+
+class LiveDecisions(Protocol):
+    """What deployed models decided, with the bars that ended the horizons."""
+
+    def began(self, version: VersionKey) -> datetime | None:
+        """Return when a version was first asked to be deployed; None: never."""
+
+    def of(self, version: VersionKey, *, horizon_minutes: int, since: datetime, until: datetime) -> Sequence[LiveDecision]:
+        """Return the decisions of all deployments of a version, made in (since, until], oldest first; none that was late."""
 
 
 class EntityBook(Protocol):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final, cast
 
 from signalbox.library.catalogue import (
     DeploymentStep,
@@ -25,6 +27,8 @@ from signalbox.library.documents import (
     EvaluationsDocument,
     JudgementDocument,
     LibraryDeploymentDocument,
+    LiveComparedDocument,
+    LiveRecordDocument,
     ObservationDocument,
     SlotDocument,
     VersionDocument,
@@ -32,6 +36,7 @@ from signalbox.library.documents import (
 )
 from signalbox.library.entries import VersionEvaluation, VersionKey
 from signalbox.library.lifecycle import gate_shortfalls
+from signalbox.library.live_record import LiveComparison, LiveRecord
 from signalbox.observation.ports import RecordedObservation
 
 _COMPARED: Final = ("figures", "gates")  # of a report
@@ -155,6 +160,7 @@ def deployment_view(one: LibraryDeployment) -> LibraryDeploymentDocument:
         "replaces": one.replaces,
         "restores": one.restores,
         "reason": one.reason,
+        "challenger": one.challenger,
     }
 
 
@@ -188,10 +194,11 @@ def steps_view(one: LibraryDeployment, steps: Sequence[DeploymentStep]) -> Deplo
 
 
 def slot_view(slot: Slot) -> SlotDocument:
-    """Return what serves and what is on its way."""
+    """Return what serves, what is on its way, and what decides beside it."""
     return {
         "current": None if slot.current is None else deployment_view(slot.current),
         "incoming": None if slot.incoming is None else deployment_view(slot.incoming),
+        "challengers": [deployment_view(one) for one in slot.challengers],
     }
 
 
@@ -218,6 +225,22 @@ def compared_view(one: VersionRecord, other: VersionRecord) -> ComparedDocument:
         "versions": [key_text(one.version), key_text(other.version)],
         "differences": [{"what": place, "values": [a, b]} for place, a, b in difference(_facts(one), _facts(other))],
     }
+
+
+def live_view(name: str, one: LiveRecord) -> LiveRecordDocument:
+    """Return the live record of a deployment."""
+    facts = {**asdict(one), "first": _instant(one.first), "last": _instant(one.last)}
+    return cast("LiveRecordDocument", {"deployment": name, **facts})
+
+
+def compared_live_view(names: Sequence[str], since: datetime, until: datetime, found: LiveComparison) -> LiveComparedDocument:
+    """Return two versions compared on what both decided."""
+    period = {"since": since.isoformat(), "until": until.isoformat()}
+    return cast("LiveComparedDocument", {"versions": list(names), **period, "live": asdict(found)})
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _facts(one: VersionRecord) -> dict[str, Any]:

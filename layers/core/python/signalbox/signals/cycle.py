@@ -8,11 +8,11 @@ publishes what was committed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from signalbox.events import (
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, Symbol, from_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
-from signalbox.signals.model import DeployedModel, ModelChoice
+from signalbox.signals.model import DeployedModel, ModelChoice, Scorer
 from signalbox.signals.ports import (
     CandleWrites,
     CycleState,
@@ -62,28 +62,53 @@ RECENT_BARS: Final = 241  # four hours: what a chart on a phone shows, and the b
 RESOLVE_WITHIN: Final = timedelta(minutes=30)  # how late the bar that ends a horizon may be recorded
 
 
+class RowsKey(NamedTuple):
+    """Models with the same key score the same feature rows."""
+
+    schema_hash: str
+    window_bars: int
+
+
+def rows_key(scorer: Scorer) -> RowsKey:
+    """Return the key of a scorer's rows."""
+    return RowsKey(scorer.schema.hash, scorer.window_bars)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadySymbol:
+    """A symbol that can be decided: the newest feature rows, and the price."""
+
+    symbol: Symbol
+    window: NDArray[np.float64]  # (window_bars, f), oldest row first
+    price: Decimal
+    market: str | None  # as Signal.market
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CycleRows:
+    """What a decided cycle was decided from, for the models that decide beside. key: None without a model."""
+
+    key: RowsKey | None
+    ready: tuple[ReadySymbol, ...]
+    late: bool
+    known_at: datetime | None  # as Signal.known_at
+
+
 @dataclass(frozen=True, slots=True)
 class CycleOutcome:
-    """The result of delivering one part."""
+    """The result of delivering one part. rows: of a cycle that this delivery decided."""
 
     cycle_at: datetime
     state: CycleState  # before this delivery made a decision
     writes: CandleWrites
     signals: tuple[Signal, ...]
     refusals: tuple[SymbolRefusal, ...]
+    rows: CycleRows | None = field(default=None, compare=False, repr=False)
 
     @property
     def duplicate(self) -> bool:
         """Whether the cycle was decided before this delivery."""
         return self.state is CycleState.DECIDED
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    symbol: Symbol
-    window: NDArray[np.float64]  # (window_bars, f), oldest row first
-    price: Decimal
-    market: str | None  # as Signal.market
 
 
 def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limits: SignalLimits = STANDARD) -> CycleOutcome:
@@ -105,11 +130,11 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
             return CycleOutcome(event.cycle_at, state, writes, (), ())
         newest = tx.newest_decided_cycle(event.venue)
         late = newest is not None and event.cycle_at < newest
-        signals, refusals = _decide(tx, event, choice, limits, late=late)
+        signals, refusals, rows = _decide(tx, event, choice, limits, late=late)
         if not late:
             _update_statuses(tx, event, refusals)
         if choice.model is not None:
-            _resolve(tx, event.venue, event.cycle_at, choice.model)
+            resolve_signals(tx, event.venue, event.cycle_at, choice.model)
         if choice.problem is not None:
             problem = choice.problem
             tx.add_event(
@@ -119,7 +144,7 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
         tx.mark_decided(event.venue, event.cycle_at)
         symbols = tuple(item.symbol for item in event.symbols)
         tx.add_event(CycleDecided(venue=event.venue, cycle_at=event.cycle_at, symbols=symbols, late=late), event.cycle_at)
-    return CycleOutcome(event.cycle_at, state, writes, signals, refusals)
+    return CycleOutcome(event.cycle_at, state, writes, signals, refusals, rows)
 
 
 def _market_of(item: SymbolCandles, event: CandlesClosed) -> str:
@@ -129,23 +154,25 @@ def _market_of(item: SymbolCandles, event: CandlesClosed) -> str:
 
 def _decide(
     tx: LedgerTransaction, event: CandlesClosed, choice: ModelChoice, limits: SignalLimits, *, late: bool
-) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
-    ready: list[_Ready] = []
+) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...], CycleRows]:
+    ready: list[ReadySymbol] = []
     refusals: list[SymbolRefusal] = []
     for item in event.symbols:
-        judged = _judge(tx, event, item, choice.model)
-        if isinstance(judged, SymbolRefusal):
-            refusals.append(judged)
+        found = judged(tx, event, item, None if choice.model is None else choice.model.scorer)
+        if isinstance(found, SymbolRefusal):
+            refusals.append(found)
         else:
-            ready.append(judged)
+            ready.append(found)
     signals: tuple[Signal, ...] = ()
     horizon_minutes = 0
+    known_at = event.cycle_at + timedelta(seconds=event.waited_seconds) if event.waited_seconds else None
+    key = None if choice.model is None else rows_key(choice.model.scorer)
+    rows = CycleRows(key, tuple(ready), late, known_at)
     if choice.model is not None:
         tx.add_deployed_model(choice.model, event.cycle_at)
     if ready and choice.model is not None:
         horizon_minutes = choice.model.horizon_minutes
-        known_at = event.cycle_at + timedelta(seconds=event.waited_seconds) if event.waited_seconds else None
-        decided, failed = _score(ready, event.cycle_at, choice.model, late=late, known_at=known_at)
+        decided, failed = score_ready(ready, event.cycle_at, choice.model, late=late, known_at=known_at)
         refusals.extend(failed)
         hour = tx.issued_signals(choice.model.deployment, event.cycle_at - WINDOW, event.cycle_at)
         signals = limit_rate(decided, hour, limits)
@@ -157,7 +184,7 @@ def _decide(
             recorded.append(signal)
             recent = _recent(tx, event.venue, signal) if signal.issued else None
             tx.add_event(announcement(signal, horizon_minutes, recent), event.cycle_at)
-    return tuple(recorded), tuple(refusals)
+    return tuple(recorded), tuple(refusals), rows
 
 
 def _recent(tx: LedgerTransaction, venue: str, signal: Signal) -> RecentCandles | None:
@@ -171,7 +198,7 @@ def _recent(tx: LedgerTransaction, venue: str, signal: Signal) -> RecentCandles 
     return RecentCandles(first=from_ms(first), rows=tuple(zip(minutes, *prices, strict=True)))
 
 
-def _resolve(tx: LedgerTransaction, venue: str, at: datetime, model: DeployedModel) -> None:
+def resolve_signals(tx: LedgerTransaction, venue: str, at: datetime, model: DeployedModel) -> None:
     """Announce the outcome of the signals whose horizon has passed, as soon as the bar that ends it is recorded.
 
     The bar is of the venue that the signal was decided on.
@@ -196,20 +223,21 @@ def _resolution(signal: IssuedSignal, model: DeployedModel, close: Decimal) -> S
         price=signal.price,
         close=close,
         right=was_right(signal.direction, close - signal.price),
+        challenger=model.challenger,
     )
 
 
-def _judge(
-    tx: LedgerTransaction, event: CandlesClosed, item: SymbolCandles, model: DeployedModel | None
-) -> _Ready | SymbolRefusal:
+def judged(
+    tx: LedgerTransaction, event: CandlesClosed, item: SymbolCandles, scorer: Scorer | None
+) -> ReadySymbol | SymbolRefusal:
     """Return the newest feature rows of a symbol, or the reason why no decision may be made on them.
 
     All bars are of one venue, the reference symbol's too: prices of two venues differ by more than what a model looks at.
     """
     at, symbol, problem, venue = event.cycle_at, Symbol(item.symbol), item.problem, _market_of(item, event)
-    if model is None:
+    if scorer is None:
         return SymbolRefusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
-    scorer, schema = model.scorer, model.scorer.schema
+    schema = scorer.schema
     bars = tx.bars(venue, symbol, at, scorer.history_bars)
     expected = newest_closed_open_time(at)
     if not _is_fresh(bars, expected):
@@ -225,18 +253,19 @@ def _judge(
     price = tx.close_price(venue, symbol, expected)
     if price is None:
         return SymbolRefusal(symbol, at, RefusalReason.STALE_DATA, f"no close of the bar of {expected.isoformat()}")
-    return _Ready(symbol, rows, price, item.market)
+    return ReadySymbol(symbol, rows, price, item.market)
 
 
 def _is_fresh(bars: Bars, expected: datetime) -> bool:
     return len(bars) > 0 and from_ms(int(bars.open_time_ms[-1])) == expected
 
 
-def _score(
-    ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool, known_at: datetime | None
+def score_ready(
+    ready: Sequence[ReadySymbol], at: datetime, model: DeployedModel, *, late: bool, known_at: datetime | None
 ) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
+    """Return a model's decisions on these symbols, and the symbols that it could not score."""
     try:
-        probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
+        probabilities = _probabilities(ready, model)
     except Exception as error:  # noqa: BLE001 - a model that fails refuses its symbols; the cycle is decided, for all who wait for it
         detail = readable(f"{type(error).__name__}: {error}")[:DETAIL_LENGTH]
         return (), tuple(SymbolRefusal(item.symbol, at, RefusalReason.MODEL_FAILED, detail) for item in ready)
@@ -266,9 +295,17 @@ def _score(
                 known_at=known_at,
                 market=item.market,
                 overridden=model.overridden,
+                challenger=model.challenger,
             )
         )
     return tuple(signals), tuple(failed)
+
+
+def _probabilities(ready: Sequence[ReadySymbol], model: DeployedModel) -> NDArray[np.float64]:
+    found = model.scorer.predict(np.stack([item.window for item in ready]))
+    if found.shape != (len(ready),):
+        raise ValueError(f"expected {len(ready)} probabilities, got {found.shape}")
+    return found
 
 
 def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | None = None) -> SignalGenerated:
@@ -293,6 +330,7 @@ def announcement(signal: Signal, horizon_minutes: int, recent: RecentCandles | N
         recent=recent,
         market=signal.market,
         overridden=signal.overridden,
+        challenger=signal.challenger,
     )
 
 

@@ -54,6 +54,7 @@ class DeployedModel:
     bundle: str = "unknown"  # the name in the bundle's manifest
     gates: Mapping[str, str] = field(default_factory=_unjudged)
     overridden: bool = False  # as of Signal
+    challenger: bool = False  # as of Signal
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class Signal:
     known_at: datetime | None = None  # when its bars were complete, if the venue published some of them late
     market: str | None = None  # the fallback venue whose bars it was decided on; None if they are the stage's venue's
     overridden: bool = False  # the model was approved by a person although gates did not pass
+    challenger: bool = False  # decided beside the model that serves; only who names the deployment follows it
 
     @property
     def issued(self) -> bool:

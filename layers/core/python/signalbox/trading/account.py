@@ -20,6 +20,7 @@ from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
 from signalbox.trading.errors import AccountNameError
 
 PAPER_VENUE: Final = "paper"
+CHALLENGER: Final = "challenger"  # the stage of a deployment that decided beside the one that served
 ACTIVE: Final = "active"  # the stage "active"; as `follows`: any deployment in that stage
 DeploymentName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -66,16 +67,16 @@ class TradingAccount(FrozenModel):
         """Return the deployment that this account follows, of those that decided one symbol at one instant.
 
         deciders: (name, stage) pairs. `follows` set to a name gives that name. "active" gives the active deployment. None means
-        the one active deployment, or without any the one shadow deployment. Returns None when there is none or more than one.
-        So an account follows at most one decision per symbol and instant, and the id of its entry order (a hash of account,
-        strategy, symbol, instant and leg) identifies that decision.
+        the one active deployment, or without any the one shadow deployment; a challenger is followed by its name only. Returns
+        None when there is none or more than one. So an account follows at most one decision per symbol and instant, and the id
+        of its entry order (a hash of account, strategy, symbol, instant and leg) identifies that decision.
         """
         if self.follows not in {None, ACTIVE}:
             return self.follows
         known = set(deciders)
         found = {name for name, stage in known if stage == ACTIVE}
         if not found and self.follows is None:
-            found = {name for name, _ in known}
+            found = {name for name, stage in known if stage != CHALLENGER}
         return found.pop() if len(found) == 1 else None
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from signalbox.market.candles import Bars, Symbol
 from signalbox.orders.identity import ClientOrderId, client_order_id
 from signalbox.orders.terms import Leg
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.account import TradingMode
+from signalbox.trading.account import CHALLENGER, TradingMode
 from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind, Transition
 from signalbox.trading.draft import AccountDraft
@@ -48,7 +48,8 @@ def enter(
     """
     account, symbol = state.account, Symbol(signal.symbol)
     key = entry_key(state, signal)
-    is_followed = account.followed({*deciders, (signal.deployment, signal.stage)}) == signal.deployment
+    decided_as = CHALLENGER if signal.challenger else signal.stage
+    is_followed = account.followed({*deciders, (signal.deployment, decided_as)}) == signal.deployment
     if signal.direction == "HOLD" or (is_followed and key in state.orders):
         return state, NO_CHANGES
     if not state.is_idle and state.watched_until is None:

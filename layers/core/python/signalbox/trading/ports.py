@@ -71,7 +71,10 @@ class TradingTransaction(Protocol):
         """
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
-        """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, sorted by name."""
+        """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, sorted by name.
+
+        The stage of a challenger is account.CHALLENGER.
+        """
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
         """Store a part of a view, and return its parts so far in order; empty if this or a newer view was compared already."""

@@ -16,13 +16,18 @@ from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.library.catalogue import DeploymentStep
 from signalbox.library.deployments import (
+    RUNNING,
     DeploymentState,
     LibraryDeployment,
     SignalCount,
     Slot,
     deployment_name,
+    ended,
+    is_challenger,
     missed,
     moved,
+    require_room,
+    taken_over,
 )
 from signalbox.library.entries import EntityKey, EntityKind, VersionKey
 from signalbox.library.errors import (
@@ -36,27 +41,40 @@ from signalbox.signals.signal import DeploymentStage
 
 _COLUMNS: Final[LiteralString] = """
 SELECT d.deployment, d.kind, d.name, d.number, v.semantic, d.symbol_group, d.ordinal, d.stage, d.state, d.requested_at,
-    d.changed_at, d.who, d.why, v.bundle_key, v.sha256, d.overridden, d.evaluated_rate, d.replaces, d.restores, d.missed, d.reason
+    d.changed_at, d.who, d.why, v.bundle_key, v.sha256, d.overridden, d.evaluated_rate, d.replaces, d.restores, d.missed,
+    d.reason, d.challenger
 FROM deployments AS d JOIN versions AS v USING (kind, name, number)
 """
-CURRENT: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND d.state = 'healthy' ORDER BY ordinal DESC LIMIT 1"
-INCOMING: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND d.state IN ('pending', 'validating', 'warming')"
+CURRENT: Final[LiteralString] = f"""{_COLUMNS} WHERE symbol_group = %s AND d.state = 'healthy' AND NOT challenger
+ORDER BY ordinal DESC LIMIT 1"""
+INCOMING: Final[LiteralString] = f"""{_COLUMNS}
+WHERE symbol_group = %s AND d.state IN ('pending', 'validating', 'warming') AND NOT challenger"""
+CHALLENGERS: Final[LiteralString] = f"""{_COLUMNS}
+WHERE symbol_group = %s AND challenger AND d.state IN ('pending', 'validating', 'warming', 'healthy') ORDER BY ordinal"""
+NEWEST_CHALLENGER: Final[LiteralString] = f"""{_COLUMNS}
+WHERE symbol_group = %s AND challenger AND (d.kind, d.name, d.number) = (%s, %s, %s) ORDER BY ordinal DESC LIMIT 1"""
 NEWEST: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal < %s ORDER BY ordinal DESC LIMIT %s"
 NAMED: Final[LiteralString] = f"{_COLUMNS} WHERE deployment = %s"
 REQUESTED: Final[LiteralString] = f"{_COLUMNS} WHERE d.request_id = %s"
 WITHDRAWN: Final[LiteralString] = "SELECT deployment FROM deployment_events WHERE request_id = %s"
 STEPS: Final[LiteralString] = "SELECT state, at, who, why FROM deployment_events WHERE deployment = %s ORDER BY step"
 NUMBERED: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal = %s"
-# an earlier deployment of another version that served, was not taken back itself, and was not rejected or retired since
+# an earlier deployment of another version that served, was not taken back itself, was not rejected or retired since, and whose
+# bundle did not fail when it was last restored
 EARLIER: Final[LiteralString] = f"""{_COLUMNS}
-WHERE symbol_group = %s AND ordinal < %s AND d.state = 'superseded' AND (d.name, d.number) <> (%s, %s)
+WHERE symbol_group = %s AND ordinal < %s AND d.state = 'superseded' AND NOT challenger
+    AND (d.name, d.number) <> (%s, %s)
     AND v.bundle_key IS NOT NULL
     AND NOT EXISTS (
         SELECT FROM version_decisions AS r
         WHERE (r.kind, r.name, r.number) = (d.kind, d.name, d.number) AND r.state IN ('rejected', 'retired')
     )
+    AND NOT EXISTS (
+        SELECT FROM deployments AS r
+        WHERE r.restores = d.deployment AND r.state = 'failed' AND NOT starts_with(r.reason, 'withdrawn')
+    )
 ORDER BY ordinal DESC LIMIT 1
-"""
+"""  # noqa: S608 - of constants
 OF_VERSION: Final[LiteralString] = "SELECT count(*) FROM deployments WHERE (kind, name, number) = (%s, %s, %s)"
 NEXT_ORDINAL: Final[LiteralString] = "SELECT coalesce(max(ordinal), 0) + 1 FROM deployments WHERE symbol_group = %s"
 ENDED: Final[LiteralString] = """
@@ -71,8 +89,8 @@ WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND NOT late
 MISSED: Final[LiteralString] = "SELECT EXISTS (SELECT FROM deployment_events WHERE deployment = %s AND missed_cycle = %s)"
 _INSERT: Final = """
 INSERT INTO deployments (deployment, kind, name, number, symbol_group, ordinal, stage, state, requested_at, changed_at, who, why,
-    overridden, evaluated_rate, replaces, restores, request_id)
-VALUES (%s, %s, %s, %s, %s, %s, %s, 'pending', %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+    overridden, evaluated_rate, replaces, restores, request_id, challenger)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'pending', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 INSERT_STEP: Final = """
 INSERT INTO deployment_events (deployment, step, state, at, who, why, missed_cycle, request_id)
@@ -118,6 +136,8 @@ class PostgresDeployments:
         overridden: bool,
         evaluated_rate: float | None,
         only_first: bool = False,
+        beside: bool = False,
+        most: int = 0,
     ) -> LibraryDeployment:
         with self._source.transaction() as connection:
             _lock(connection, group)
@@ -128,6 +148,10 @@ class PostgresDeployments:
             if only_first and (newest := _one(connection, NEWEST, group, _ENDLESS, 1)) is not None:
                 return newest
             slot = _slot(connection, group)
+            if is_challenger(slot, stage, beside=beside):
+                require_room(slot, version, most)
+                alone = (at, who, why, overridden, evaluated_rate, None, None, request_id)
+                return _added(connection, version, group, stage, alone, challenger=True)
             if slot.incoming is not None:
                 raise _on_its_way(slot.incoming)
             replaces = None if slot.current is None else slot.current.name
@@ -148,6 +172,11 @@ class PostgresDeployments:
                 return one
             found = moved(one, DeploymentState.HEALTHY, at)
             before = _slot(connection, one.group).current
+            if one.challenger:
+                return _save(connection, found, ITSELF, why)
+            for rival in _slot(connection, one.group).challengers:
+                if rival.version == one.version:  # it decides no longer beside itself
+                    _save(connection, taken_over(rival, one, at), one.who, f"{one.name} took over: {one.why}")
             if before is not None:
                 ends = DeploymentState.SUPERSEDED if one.restores is None else DeploymentState.ROLLED_BACK
                 reason = None if one.restores is None else one.why
@@ -166,6 +195,36 @@ class PostgresDeployments:
                 return one
             found = missed(one, cycle_at, why)
             return _save(connection, found, ITSELF, found.reason or why, missed_cycle=cycle_at)
+
+    def end(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            one = _locked(connection, name)
+            if not one.challenger:
+                raise DeploymentStateError(
+                    f"deployment {name} is no challenger; `signalbox library rollback` takes back what serves"
+                )
+            return _save(connection, ended(one, at, why), who, why) if one.state in RUNNING else one
+
+    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+        with self._source.transaction() as connection:
+            _lock(connection, group)
+            one = _one(connection, NEWEST_CHALLENGER, group, *_key(version))
+            if one is None:
+                raise DeploymentRefusedError(
+                    f"{version.entity.name}@{version.number} decides beside nothing; `signalbox library history` shows what does"
+                )
+            return _save(connection, ended(one, at, f"withdrawn: {why}"), who, why) if one.state in RUNNING else one
+
+    def fall_back(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment | None:
+        with self._source.transaction() as connection:
+            one = _locked(connection, name)
+            slot = _slot(connection, one.group)
+            if slot.incoming is not None or slot.current is None or slot.current.name != name:
+                return None
+            target = _target(connection, one.group, one, None)
+            request = f"unusable-{one.ordinal}-{target.ordinal}-{at:%Y%m%dT%H%M%S}"
+            facts = (at, who, why, target.overridden, target.evaluated_rate, one.name, target.name, request)
+            return _added(connection, target.version, one.group, target.stage, facts)
 
     def count(self, name: str, since: datetime, until: datetime) -> SignalCount:
         with self._source.snapshot() as connection:
@@ -208,6 +267,8 @@ def _target(connection: Connection, group: str, current: LibraryDeployment | Non
         raise UnknownVersionError(f"the slot {group} has no deployment {to}; `signalbox library history` lists them")
     if found.state not in {DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK}:
         raise DeploymentRefusedError(f"deployment {to} ({found.name}) is {found.state}: expected one that served earlier")
+    if found.challenger:
+        raise DeploymentRefusedError(f"deployment {to} ({found.name}) was a challenger and never served; deploy its version")
     ended = connection.execute(ENDED, _key(found.version)).fetchone()
     if ended is not None and ended[0]:
         raise DeploymentRefusedError(f"deployment {to} ({found.name}) is of a version that was rejected or retired since")
@@ -215,13 +276,20 @@ def _target(connection: Connection, group: str, current: LibraryDeployment | Non
 
 
 def _added(
-    connection: Connection, version: VersionKey, group: str, stage: DeploymentStage, facts: tuple[Any, ...]
+    connection: Connection,
+    version: VersionKey,
+    group: str,
+    stage: DeploymentStage,
+    facts: tuple[Any, ...],
+    *,
+    challenger: bool = False,
 ) -> LibraryDeployment:
     at, who, why, overridden, rate, replaces, restores, request_id = facts
     (before,) = connection.execute(OF_VERSION, _key(version)).fetchone() or (0,)
     (ordinal,) = connection.execute(NEXT_ORDINAL, (group,)).fetchone() or (1,)
     name = deployment_name(version, before)
-    row = (name, *_key(version), group, ordinal, stage.value, at, at, who, why, overridden, rate, replaces, restores, request_id)
+    asked = (at, at, who, why, overridden, rate, replaces, restores, request_id, challenger)
+    row = (name, *_key(version), group, ordinal, stage.value, *asked)
     if connection.execute(_INSERT, row).rowcount != 1:
         raise DeploymentConflictError(f"another deployment of the slot {group} is on its way, or has the name {name}")
     added = _one(connection, NAMED, name)
@@ -309,7 +377,9 @@ def _log(
 
 
 def _slot(connection: Connection, group: str) -> Slot:
-    return Slot(_one(connection, CURRENT, group), _one(connection, INCOMING, group))
+    rows = connection.execute(CHALLENGERS, (group,)).fetchall()
+    challengers = tuple(one for one in map(_readable, rows) if one is not None)
+    return Slot(_one(connection, CURRENT, group), _one(connection, INCOMING, group), challengers)
 
 
 def _one(connection: Connection, query: LiteralString, *values: object) -> LibraryDeployment | None:

@@ -80,8 +80,8 @@ FROM cycles AS c WHERE venue = %s AND cycle_at = %s
 """
 _INSERT_SIGNAL: Final = """
 INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,
-    schema_name, schema_hash, features, held_back, known_at, market, overridden)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+    schema_name, schema_hash, features, held_back, known_at, market, overridden, challenger)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
@@ -198,6 +198,7 @@ class PostgresLedgerTransaction:
             signal.known_at,
             signal.market,
             signal.overridden,
+            signal.challenger,
         )
         return self._connection.execute(_INSERT_SIGNAL, row).rowcount == 1
 

@@ -39,7 +39,7 @@ class FallbackDecisions:
 
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
-    held_back, known_at, market, overridden
+    held_back, known_at, market, overridden, challenger
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
 """
@@ -97,6 +97,7 @@ class LedgerReader:
                 known_at=known_at,
                 market=market,
                 overridden=overridden,
+                challenger=challenger,
             )
             for (
                 symbol,
@@ -115,6 +116,7 @@ class LedgerReader:
                 known_at,
                 market,
                 overridden,
+                challenger,
             ) in rows
         )
 

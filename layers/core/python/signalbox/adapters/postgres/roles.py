@@ -132,7 +132,7 @@ _DUMPED: Final = (  # every table: a dump that lacks one is none, and says so (a
 )
 _DEPLOYED: Final = _names(
     "deployment kind name number symbol_group ordinal stage state requested_at changed_at who why overridden evaluated_rate"
-    " replaces restores request_id"
+    " replaces restores request_id challenger"
 )
 _DEPLOYMENTS: Final = {  # what moves a deployment; a trigger keeps the events as they are
     "deployments": Rights(select=True, insert=_DEPLOYED, update=("state", "changed_at", "missed", "reason")),
@@ -190,6 +190,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 insert=(
                     "symbol", "decided_at", "deployment", "stage", "direction", "tier", "probability_up", "price", "late",
                     "schema_name", "schema_hash", "features", "held_back", "known_at", "market", "overridden",
+                    "challenger",
                 ),
             ),
             **_DEPLOYMENTS,
@@ -285,6 +286,8 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
             "page_keys": Rights(select=True, insert=("number", "secret")),
             "accounts": READ,
             "account_access": READ,
+            "signals": READ,
+            "candles": READ,
             "access_refusals": Rights(insert=("account", "principal", "action", "minute", "needed", "held")),
         },
         {},

@@ -66,9 +66,13 @@ SELECT kind, key, at, code, symbol, limit_amount, limit_text, value_amount, valu
 FROM risk_events WHERE account = %s AND kind = %s AND key = %s
 """
 _NEWEST_DECIDED: Final = """
-SELECT deployment, stage FROM signals WHERE decided_at <= %s ORDER BY decided_at DESC, deployment COLLATE "C" LIMIT 1
+SELECT deployment, stage FROM signals WHERE decided_at <= %s AND NOT challenger
+ORDER BY decided_at DESC, deployment COLLATE "C" LIMIT 1
 """
-_DECIDERS: Final = 'SELECT deployment, stage FROM signals WHERE symbol = %s AND decided_at = %s ORDER BY deployment COLLATE "C"'
+_DECIDERS: Final = """
+SELECT deployment, CASE WHEN challenger THEN 'challenger' ELSE stage END FROM signals
+WHERE symbol = %s AND decided_at = %s ORDER BY deployment COLLATE "C"
+"""
 _KEEP_PART: Final = """
 INSERT INTO venue_view_parts (account, view, asked_at, part, parts, payload)
 SELECT %s, %s, %s, %s, %s, %s FROM accounts
