@@ -55,7 +55,7 @@ def test_the_shipped_configuration_is_of_its_contract(name: str) -> None:
     assert config.walk_forward.purge_ms == 241 * 60_000
 
 
-def test_an_unknown_contract_or_a_network_for_returns_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+def test_an_unknown_contract_or_a_network_for_returns_is_refused(tmp_path: Path) -> None:
     path = small_config(tmp_path)
     path.write_text('contract = "dir61"\n' + path.read_text())
     with pytest.raises(ConfigError, match="contract: expected one of the contracts dir60@1, hit75@1, ret240@1, got dir61"):
