@@ -17,6 +17,7 @@ from pathlib import Path
 from signalbox.bootstrap.training_container import JobContainer, failures_reported, read_container
 from signalbox.inference import load_bundle, pack_bundle
 from signalbox.inference.manifest import REPORT_FILE
+from signalbox.labels import CONTRACTS
 from signalbox.library.artifact import MODEL_ARCHIVE, unpack_artifact
 from signalbox.library.judgements import EVALUATION_FILE, VERDICT_FILE, registers
 from signalbox.library.parameters import EvaluateParameters
@@ -36,7 +37,7 @@ def period(bundle: Path, parameters: EvaluateParameters) -> tuple[datetime | Non
     """Return the requested period, else the bundle's own test period, so that the claims of its training are judged again."""
     if parameters.start is not None or parameters.end is not None:
         return parameters.start, parameters.end
-    load_bundle(bundle)  # verifies the bundle, because its report is read below
+    load_bundle(bundle, contracts=CONTRACTS.values())  # verifies the bundle, because its report is read below
     test = json.loads((bundle / REPORT_FILE).read_text(encoding="utf-8")).get("periods", {}).get("test")
     return (None, None) if test is None else (datetime.fromisoformat(test["start"]), datetime.fromisoformat(test["end"]))
 

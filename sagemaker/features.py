@@ -51,7 +51,7 @@ def freeze(container: JobContainer) -> None:
         folder = candles_folder(container.channel("candles"), Path(scratch) / "lake")
         found = find_candle_files(folder)
         bars = read_all(found, parameters.start, parameters.end, NoProgress())
-        data = build_dataset(get_schema(config.schema_name), bars)
+        data = build_dataset(get_schema(config.schema_name), bars, contract=config.contract)
         spans = config.spans(data.decided_at_ms)
         copied = 0
         for series in found:

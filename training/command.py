@@ -65,7 +65,7 @@ def run_train(
         request = TrainRequest(
             data=data,
             out=out,
-            name=name or f"dir60-{chosen.schema_name}-{config.stem}-{chosen.seed}",
+            name=name or f"{chosen.contract.name}-{chosen.schema_name}-{config.stem}-{chosen.seed}",
             config=chosen,
             created_at=created_at or datetime.now(UTC),
             start=start,

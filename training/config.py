@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signalbox.inference.manifest import MAX_WINDOW_BARS
+from signalbox.labels import LabelKind, SignalContract, UnknownContractError, contract_named
+from signalbox.market.candles import MINUTE_MS
 from training.data.splits import Span, SplitName, split_chronologically
 from training.data.walk_forward import MIN_CALIBRATION_DAYS, MIN_FOLDS, FreshTail, WalkForward
 from training.errors import ConfigError
@@ -73,7 +75,8 @@ class XgboostConfig(_Part):
     members: _Count
     threads: _Count
     max_trees: _Count
-    patience: Annotated[int, Field(ge=0)]  # stop after so many trees without a better log loss; 0: always fit all max_trees
+    patience: Annotated[int, Field(ge=0)]  # stop after so many trees without a better loss; 0: always fit all max_trees
+    stride: _Count = 1  # member k fits every stride-th decision from the k-th on: neighbours share most of a long horizon
     max_depth: Annotated[int, Field(gt=0, le=12)]
     eta: Annotated[float, Field(gt=0, le=1)]
     max_bin: Annotated[int, Field(ge=2)]
@@ -82,12 +85,13 @@ class XgboostConfig(_Part):
     colsample_bytree: Annotated[float, Field(gt=0, le=1)]
     reg_lambda: Annotated[float, Field(ge=0)]
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The parameters that are passed to XGBoost."""
-        own = self.model_dump(exclude={"members", "threads", "max_trees", "patience"})
-        fixed = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "verbosity": 0}
-        return {**fixed, **own, "nthread": self.threads}
+    def parameters(self, label: LabelKind) -> dict[str, Any]:
+        """Return the parameters that are passed to XGBoost for a kind of label."""
+        own = self.model_dump(exclude={"members", "threads", "max_trees", "patience", "stride"})
+        goal: dict[str, Any] = {"objective": "binary:logistic", "eval_metric": "logloss"}
+        if label is LabelKind.SCALED_RETURN:  # a base score of 0: the mean return of the past is no forecast
+            goal = {"objective": "reg:squarederror", "eval_metric": "rmse", "base_score": 0.0}
+        return {**goal, "tree_method": "hist", "verbosity": 0, **own, "nthread": self.threads}
 
 
 class NeuralConfig(_Part):
@@ -166,6 +170,7 @@ class TrainConfig(_Part):
 
     families: Annotated[list[Literal["xgboost", "lstm", "transformer"]], Field(min_length=1)]
     schema_name: Annotated[str, Field(alias="schema")]
+    contract_name: Annotated[str, Field(alias="contract", pattern=r"^[a-z][a-z0-9]{0,15}(@[1-9][0-9]{0,3})?$")] = "dir60"
     seed: Annotated[int, Field(ge=0)]
     folds: Annotated[int, Field(ge=0)]
     fold_families: list[Literal["xgboost", "lstm", "transformer"]] | None = None  # None: all families, which gate G6 needs
@@ -177,6 +182,25 @@ class TrainConfig(_Part):
     lstm: LstmConfig | None = None
     transformer: TransformerConfig | None = None
     variants: Annotated[list[Variant], Field(max_length=4)] = []  # with [xgboost] itself, at most five configurations
+
+    @model_validator(mode="after")
+    def _fits_the_contract(self) -> Self:
+        try:
+            contract = self.contract
+        except UnknownContractError as error:
+            raise ValueError(f"contract: {error}") from error
+        if contract.label is not LabelKind.DIRECTION and self.families != ["xgboost"]:
+            raise ValueError(
+                f"families: expected xgboost alone for contract {contract.title}, got {', '.join(self.families)}: "
+                "networks are fitted to directions only"
+            )
+        return self
+
+    @property
+    def contract(self) -> SignalContract:
+        """The contract that the run is for. Raises UnknownContractError."""
+        name, _, version = self.contract_name.partition("@")
+        return contract_named(name, int(version) if version else None)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -245,7 +269,12 @@ class TrainConfig(_Part):
     @property
     def walk_forward(self) -> WalkForward:
         """The walk-forward's folds. Raises TrainingError if the configuration has none."""
-        return WalkForward(self.folds, None if self.refit is None else self.refit.tail)
+        return WalkForward(self.folds, None if self.refit is None else self.refit.tail, self.purge_ms)
+
+    @property
+    def purge_ms(self) -> int:
+        """Milliseconds from a decision until its outcome is known."""
+        return self.contract.window_minutes * MINUTE_MS
 
     def spans(self, decided_at_ms: NDArray[np.int64]) -> dict[SplitName, Span]:
         """Return the periods of the bundle's own fit. With `refit` they reach the end of the data, and none is a test period.
@@ -253,10 +282,10 @@ class TrainConfig(_Part):
         Raises MarketDataError if the data is too short for them.
         """
         if self.refit is not None:
-            return self.refit.tail.newest(decided_at_ms)
+            return self.refit.tail.newest(decided_at_ms, self.purge_ms)
         if self.periods is None:  # the validator refuses that
             raise ConfigError("expected periods or refit in the configuration")
-        return split_chronologically(decided_at_ms, self.periods.shares)
+        return split_chronologically(decided_at_ms, self.periods.shares, self.purge_ms)
 
     @property
     def for_folds(self) -> TrainConfig:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from signalbox.inference import Workspace, load_bundle
+from signalbox.labels import CONTRACTS
 from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, from_ms, to_ms
 from training.data.candles import CandleSeries, find_candle_files, read_bars
-from training.data.dataset import PURGE_MS, build_dataset
+from training.data.dataset import build_dataset
 from training.data.splits import Span
 from training.judge.assessment import Assessment, assess
 from training.judge.costs import DEFAULT_COSTS, CostModel
@@ -60,7 +61,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
 
     Raises BundleError for an unusable bundle, MarketDataError if the period has no decision.
     """
-    ensemble = load_bundle(request.bundle, Workspace.MACHINE)
+    ensemble = load_bundle(request.bundle, Workspace.MACHINE, contracts=CONTRACTS.values())
     kept = None if request.scores is None else KeptScores(request.scores)
     progress.stage("read candles", 0.10)
     files = find_candle_files(request.data)
@@ -69,12 +70,14 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
     bars = read_all(files, earliest, request.end, progress)
     span = _span(request, bars)
     progress.stage("features and labels", 0.35)
-    data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)), window_bars=ensemble.window_bars)
-    chosen = span.rows(data.decided_at_ms)
+    data = build_dataset(
+        ensemble.schema, bars, each_of(progress, len(bars)), window_bars=ensemble.window_bars, contract=ensemble.contract
+    )
+    chosen = span.rows_of(data)
     if not chosen.any():
         raise MarketDataError(
             f"{request.data}: no decision from {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} has its features and its "
-            f"outcome; features need {ensemble.history_bars} minutes before, the outcome {PURGE_MS // 60_000} after"
+            f"outcome; features need {ensemble.history_bars} minutes before, the outcome {ensemble.contract.window_minutes} after"
         )
     progress.stage("score", 0.20)
     scored = score(ensemble, data.select(chosen), progress.advance, kept)
@@ -83,7 +86,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
     progress.stage("figures and gates", 0.15)
     made = read_history(request.bundle, ensemble.manifest)
     decided = scored.data.decided_at_ms
-    judged = Span(int(decided[0]), int(decided[-1]) + PURGE_MS)
+    judged = Span(int(decided[0]), int(decided[-1]) + data.purge_ms)
     result = assess(
         ensemble.manifest,
         scored,

@@ -15,13 +15,14 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.inference.ensemble import sigmoid
-from signalbox.inference.manifest import FrozenThresholds
+from signalbox.inference.ensemble import calibrated
+from signalbox.inference.manifest import Calibrator, FrozenThresholds
+from signalbox.labels import LabelKind
 from training.config import TrainConfig, XgboostConfig
 from training.data.dataset import Dataset
 from training.data.splits import Span, SplitName
 from training.errors import MissingPackageError
-from training.fit.calibration import fit_temperature, freeze_thresholds
+from training.fit.calibration import fit_calibrator, freeze_thresholds
 from training.fit.members import Family, FamilyName, FitSpeed, FittedMember, Logits, Making, OnProgress
 from training.fit.trees import TreeFamily
 from training.fit.weights import learn_weights, log_loss
@@ -57,7 +58,7 @@ class FrozenRecipe:
     facts: Sequence[dict[str, Any]]
     stopping_loss: float
     equal_loss: float
-    temperature: float
+    calibrator: Calibrator
     thresholds: FrozenThresholds
 
     @property
@@ -76,7 +77,7 @@ class FrozenRecipe:
             if id(member) not in kept:
                 kept[id(member)] = member.logits(data)
             total += weight * kept[id(member)]
-        return sigmoid(total / self.temperature)
+        return calibrated(total, self.calibrator)
 
     def score(self, data: Dataset, heard: dict[int, Logits] | None = None) -> Scored:
         """Return its scores of the decisions."""
@@ -103,7 +104,7 @@ class FoldResults:
 
 def periods_of(data: Dataset, spans: Mapping[SplitName, Span]) -> dict[SplitName, Dataset]:
     """Return the decisions of each period."""
-    return {period: data.select(span.rows(data.decided_at_ms)) for period, span in spans.items()}
+    return {period: data.select(span.rows_of(data)) for period, span in spans.items()}
 
 
 def families_of(config: TrainConfig, data: Dataset) -> list[Job]:
@@ -168,7 +169,7 @@ def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: Cos
     for i, spans in enumerate(folds):
         own = replace(making, place=f"fold-{i}", on_progress=_part_of(making.on_progress, i / len(folds), 1 / len(folds)))
         frozen, _ = freeze_all(fitted, repeated, periods_of(data, spans), own)
-        rows = spans[SplitName.TEST].rows(data.decided_at_ms)
+        rows = spans[SplitName.TEST].rows_of(data)
         test, heard = data.select(rows), dict[int, Logits]()
         scored = {one.name: one.score(test, heard) for one in frozen}
         best = scored[frozen[0].name]
@@ -199,29 +200,36 @@ def _trees_key(candidate: str) -> str:
 
 
 def _freeze(name: str, voices: Sequence[Voice], config: TrainConfig, parts: Mapping[SplitName, Dataset]) -> FrozenRecipe:
-    label = {period: parts[period].label.astype(np.float64) for period in _HEARD}
+    label = parts[SplitName.EARLY_STOPPING].label.astype(np.float64)
     families = sorted({voice.member.family for voice in voices}, key=lambda one: list(_EFFORT).index(one))
     counts = {family: sum(voice.member.family == family for voice in voices) for family in families}
     heard = np.column_stack([_mean(voices, family, SplitName.EARLY_STOPPING) for family in families])
-    learnt = dict(zip(families, _weights(heard, label[SplitName.EARLY_STOPPING], config), strict=True))
+    learnt = dict(zip(families, _weights(heard, label, config), strict=True))
     own = [learnt[voice.member.family] / counts[voice.member.family] for voice in voices]
 
     def together(period: SplitName) -> Logits:
         summed: Logits = np.sum([weight * voice.logits[period] for weight, voice in zip(own, voices, strict=True)], axis=0)
         return summed
 
-    temperature = fit_temperature(together(SplitName.CALIBRATION), label[SplitName.CALIBRATION])
-    margins = sigmoid(together(SplitName.THRESHOLDS) / temperature)
+    calibrator = fit_calibrator(together(SplitName.CALIBRATION), parts[SplitName.CALIBRATION], parts[SplitName.TRAIN])
+    margins = calibrated(together(SplitName.THRESHOLDS), calibrator)
     return FrozenRecipe(
         name=name,
         members=[(voice.member, weight) for weight, voice in zip(own, voices, strict=True) if weight > 0],
         family_weights=learnt,
         facts=[{**voice.member.facts, "weight": weight} for weight, voice in zip(own, voices, strict=True)],
-        stopping_loss=log_loss(together(SplitName.EARLY_STOPPING), label[SplitName.EARLY_STOPPING]),
-        equal_loss=log_loss(heard.mean(axis=1), label[SplitName.EARLY_STOPPING]),
-        temperature=temperature,
+        stopping_loss=_fitted_loss(together(SplitName.EARLY_STOPPING), parts[SplitName.EARLY_STOPPING]),
+        equal_loss=_fitted_loss(heard.mean(axis=1), parts[SplitName.EARLY_STOPPING]),
+        calibrator=calibrator,
         thresholds=freeze_thresholds(margins, config.coverage),
     )
+
+
+def _fitted_loss(score: Logits, data: Dataset) -> float:
+    """Return the loss that members are fitted by: log loss of logits, or mean squared error of returns in volatilities."""
+    if data.contract.label is LabelKind.DIRECTION:
+        return log_loss(score, data.label.astype(np.float64))
+    return float(np.mean((score - data.target) ** 2))
 
 
 def _weights(heard: NDArray[np.float64], label: NDArray[np.float64], config: TrainConfig) -> list[float]:
@@ -235,6 +243,10 @@ def _mean(voices: Sequence[Voice], family: FamilyName, period: SplitName) -> Log
 
 
 def _loss_of(scored: Scored) -> float:
+    """Return the log loss of "up"; of a contract with barriers, of the chosen side's being right."""
+    if scored.data.sides is not None:
+        sure = np.clip(scored.confidence, 1e-12, 1.0 - 1e-12)
+        return float(-np.mean(np.where(scored.hit > 0, np.log(sure), np.log1p(-sure))))
     up = np.clip(scored.probability_up, 1e-12, 1.0 - 1e-12)
     return float(-np.mean(np.where(scored.data.label > 0, np.log(up), np.log1p(-up))))
 

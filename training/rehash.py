@@ -22,6 +22,7 @@ from signalbox.inference import load_bundle
 from signalbox.inference.errors import BundleError, BundleSchemaError
 from signalbox.inference.judged import read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE, BundleManifest, SchemaReference, read_manifest, write_manifest
+from signalbox.labels import CONTRACTS
 from signalbox.market.candles import Bars
 from training.data.candles import find_candle_files, read_bars
 
@@ -90,7 +91,7 @@ def _write(folder: Path, manifest: BundleManifest, schema: FeatureSchema, out: P
     try:
         reference = SchemaReference(name=schema.name, hash=schema.hash)
         write_manifest(partial, manifest.model_copy(update={"feature_schema": reference}))
-        load_bundle(partial)
+        load_bundle(partial, contracts=CONTRACTS.values())
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

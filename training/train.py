@@ -15,12 +15,12 @@ import numpy as np
 
 from signalbox.features import get_schema
 from signalbox.inference import BundleManifest, Ensemble, Gate, Verdict
-from signalbox.inference.ensemble import sigmoid
-from signalbox.inference.manifest import GOLDEN_FILE, REPORT_FILE
+from signalbox.inference.ensemble import calibrated
+from signalbox.inference.manifest import GOLDEN_FILE, REPORT_FILE, LabelContract
 from signalbox.market.candles import Bars, from_ms
 from training.config import TrainConfig
 from training.data.candles import CandleSeries, find_candle_files
-from training.data.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
+from training.data.dataset import Dataset, build_dataset
 from training.data.splits import Span, SplitName
 from training.errors import TrainingError
 from training.evaluate import read_all
@@ -173,7 +173,13 @@ def _train_into(writer: BundleWriter, request: TrainRequest, progress: Progress)
 def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Bars], progress: Progress) -> _Run:
     config, cost = request.config, DEFAULT_COSTS[0]
     progress.stage("features and labels", 0.05)
-    data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)), window_bars=config.window_bars)
+    data = build_dataset(
+        get_schema(config.schema_name),
+        bars,
+        each_of(progress, len(bars)),
+        window_bars=config.window_bars,
+        contract=config.contract,
+    )
     spans = config.spans(data.decided_at_ms)
     if config.folds:
         config.walk_forward.spans(data.decided_at_ms)  # fails now if there are too few days, not after hours of fitting
@@ -219,7 +225,7 @@ def _golden(run: _Run) -> bytes:
         seen = windows[:, -1] if member.window_bars is None else windows[:, -member.window_bars :]
         total += weight * member.logits_of(np.ascontiguousarray(seen))
     given = windows[:, -1] if chosen.window_bars == 1 else windows
-    return array_bytes(features=np.ascontiguousarray(given), probability_up=sigmoid(total / chosen.temperature))
+    return array_bytes(features=np.ascontiguousarray(given), probability_up=calibrated(total, chosen.calibrator))
 
 
 def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], exported: float) -> Assessment:
@@ -270,13 +276,8 @@ def _draft(run: _Run, members: Sequence[str]) -> dict[str, Any]:
             for name, (member, weight) in zip(members, run.chosen.members, strict=True)
         ],
         "ensemble": "averaged_logits",
-        "calibrator": {"kind": "temperature", "temperature": run.chosen.temperature},
-        "label": {
-            "name": "dir60",
-            "horizon_minutes": HORIZON_MINUTES,
-            "entry_lag_bars": ENTRY_LAG_BARS,
-            "decision_minutes": DECISION_MINUTES,
-        },
+        "calibrator": run.chosen.calibrator,
+        "label": LabelContract.of(data.contract),
         "thresholds": run.chosen.thresholds,
         "training": {
             "symbols": data.symbols,
@@ -299,7 +300,7 @@ def _provenance(run: _Run) -> dict[str, Any]:
             for period, span in run.spans.items()
         },
         "train_up_rate": run.train_up_rate,
-        "frozen": {"temperature": run.chosen.temperature, **run.chosen.thresholds.model_dump()},
+        "frozen": {**run.chosen.calibrator.model_dump(exclude={"kind"}), **run.chosen.thresholds.model_dump()},
         "configurations_tried": len(run.tried),
         "tried": [
             {

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from local.library.errors import PackageError
 from signalbox.inference import Ensemble, load_bundle
+from signalbox.labels import CONTRACTS
 
 CODE: Final = Path(__file__).with_name("exported")
 _SCORER: Final = "signalbox_ensemble.py"
@@ -30,7 +31,7 @@ def write_export(form: str, bundle: Path, out: Path) -> None:
     """Write a bundle as a new folder of another server's format. Raises PackageError if the folder is in use; BundleError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise PackageError(f"--out: {out} is in use; name a new folder")
-    ensemble = load_bundle(bundle)
+    ensemble = load_bundle(bundle, contracts=CONTRACTS.values())
     partial = out.with_name(f".{out.name}.exporting")
     shutil.rmtree(partial, ignore_errors=True)
     try:

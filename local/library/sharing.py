@@ -34,6 +34,7 @@ from local.library.publishers import PublisherKey
 from signalbox.frozen import FrozenModel
 from signalbox.inference import load_bundle, pack_bundle
 from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, BundleManifest, Gate, Verdict, read_manifest
+from signalbox.labels import CONTRACTS
 from signalbox.library.card import card_markdown, read_card
 from signalbox.library.entries import (
     TRAINING,
@@ -115,7 +116,7 @@ class ImportedVersion:
 
 def version_of_bundle(folder: Path) -> SharedVersion:
     """Return a bundle folder as version 1 of its model, with the lineage in its manifest. Raises BundleError."""
-    manifest = load_bundle(folder).manifest
+    manifest = load_bundle(folder, contracts=CONTRACTS.values()).manifest
     return SharedVersion(1, f"bundle of {manifest.created_at.isoformat()}", manifest.created_at, folder, (), lineage(manifest))
 
 
@@ -127,7 +128,7 @@ def make_package(
     listed: list[dict[str, Any]] = []
     names = set()
     for one in versions:
-        names.add(load_bundle(one.folder).manifest.name)
+        names.add(load_bundle(one.folder, contracts=CONTRACTS.values()).manifest.name)
         archive = pack_bundle(one.folder)
         top = f"versions/{one.number}"
         files |= {f"{top}/bundle/{path.name}": path.read_bytes() for path in sorted(one.folder.iterdir())}
@@ -169,7 +170,7 @@ def bundles_checked(package: Package) -> Iterator[Mapping[int, Path]]:
 
 
 def _check(package: Package, version: PackagedVersion, folder: Path) -> None:
-    manifest = load_bundle(folder).manifest
+    manifest = load_bundle(folder, contracts=CONTRACTS.values()).manifest
     if manifest.name != package.manifest.name:
         raise PackageError(f"version {version.number}: expected a bundle of {package.manifest.name}, got one of {manifest.name}")
     if (found := hashlib.sha256(pack_bundle(folder)).hexdigest()) != version.sha256:

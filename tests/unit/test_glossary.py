@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "layers/core/python/signalbox"
 DOMAIN = (
-    "market", "alternative", "features", "inference", "signals", "risk", "orders", "portfolio", "trading", "library", "backup",
+    "market", "labels", "alternative", "features", "inference", "signals", "risk", "orders", "portfolio", "trading", "library",
+    "backup",
     "observation", "reports", "alerts", "chat", "events.py", "access.py",
 )  # fmt: skip
 GLOSSARY = ROOT / "docs/glossary.md"

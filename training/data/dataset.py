@@ -1,8 +1,9 @@
-"""Decisions of all symbols together, with features and dir60 labels. docs/labels.md is the contract.
+"""Decisions of all symbols together, with features and the labels of a contract (docs/contracts.md; docs/labels.md for dir60).
 
 A decision at t sees the bars that closed at or before t, enters at the open of the bar that opens at t, and leaves at the open of
-the bar 60 minutes later. A row is left out and counted if its features or its outcome would need an invented bar. Flat outcomes
-are kept. A backtest makes decisions without judging them (`unjudged`), so it also keeps rows whose outcome is unknown.
+the bar that opens when the contract's horizon ends, or at a barrier. A row is left out and counted if its features or its outcome
+would need an invented bar, or a volatility that is not known. Flat outcomes are kept. A backtest makes decisions without judging
+them (`unjudged`), so it also keeps rows whose outcome is unknown.
 Features are stored once per bar, not once per decision, so a window of the newest bars is one gather.
 """
 
@@ -17,13 +18,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference, have_enough_minutes
+from signalbox.labels import DIR60, LabelKind, SignalContract
+from signalbox.labels.settlement import settle_rows
+from signalbox.labels.volatility import volatilities
 from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol
 from training.errors import TrainingError
 
-HORIZON_MINUTES: Final = 60
-ENTRY_LAG_BARS: Final = 1  # entry is at the open of the bar after the newest closed one
-DECISION_MINUTES: Final = 5
-PURGE_MS: Final = (HORIZON_MINUTES + ENTRY_LAG_BARS) * MINUTE_MS
+HORIZON_MINUTES: Final = DIR60.horizon_minutes
+ENTRY_LAG_BARS: Final = DIR60.entry_lag_bars  # entry is at the open of the bar after the newest closed one
+DECISION_MINUTES: Final = DIR60.decision_minutes
+PURGE_MS: Final = DIR60.window_minutes * MINUTE_MS
+MAX_SCALED_RETURN: Final = 3.0  # volatilities; a larger move counts as this, so that no single day decides the fit
 _BLOCK: Final = 8_192  # rows converted to float32 at a time: so many stay in the cache
 
 
@@ -35,10 +40,27 @@ class RowCounts:
     warm_up: int
     gap_in_features: int  # includes rows with features that are not finite
     gap_in_window: int  # the decision's own row is complete, but an older row of its window is not
-    gap_in_label: int
+    gap_in_label: int  # includes rows whose volatility is unknown, if the contract needs it
     beyond_the_end: int
     kept: int
     flats: int  # of the kept rows: entry and exit at the same price
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SideOutcomes:
+    """What each side would have earned, where a barrier makes SELL more than the opposite of BUY.
+
+    buy_right, sell_right: (n,) bool. buy_earned, sell_earned: (n,) float64, simple return of the side before costs.
+    """
+
+    buy_right: NDArray[np.bool_]
+    sell_right: NDArray[np.bool_]
+    buy_earned: NDArray[np.float64]
+    sell_earned: NDArray[np.float64]
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> SideOutcomes:
+        """Return some of the rows."""
+        return SideOutcomes(self.buy_right[rows], self.sell_right[rows], self.buy_earned[rows], self.sell_earned[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +72,11 @@ class Dataset:
     second, and so on. Every selection shares it. Rows in warm-up are NaN.
     bar: (n,) int64, the tensor row of each decision's bar. The `window_bars` rows that end there are complete, one per minute
     but for as many minutes as the schema lets be missing.
-    outcome: (n,) float64, simple return from entry to exit.
+    outcome: (n,) float64, simple return from entry to the end of the horizon.
     label: (n,) float32, 1 where outcome > 0, else 0 (also for flat outcomes).
-    momentum: (n,) float64, return of the 60 bars before the decision, for the base rates.
+    momentum: (n,) float64, return of as many bars before the decision as the horizon has, for the base rates.
+    volatility: (n,) float64, fraction, of the horizon; None if the contract needs none.
+    sides: the outcomes of both sides; None if a SELL is the opposite of a BUY.
     """
 
     schema: FeatureSchema
@@ -66,9 +90,24 @@ class Dataset:
     momentum: NDArray[np.float64]
     counts: dict[Symbol, RowCounts]
     window_bars: int = 1
+    contract: SignalContract = DIR60
+    volatility: NDArray[np.float64] | None = None
+    sides: SideOutcomes | None = None
 
     def __len__(self) -> int:
         return int(self.decided_at_ms.shape[0])
+
+    @property
+    def purge_ms(self) -> int:
+        """Milliseconds from a decision until its outcome is known."""
+        return self.contract.window_minutes * MINUTE_MS
+
+    @property
+    def target(self) -> NDArray[np.float32]:
+        """What models are fitted to, (n,): the label, or the return in volatilities of the horizon, cut at three."""
+        if self.contract.label is LabelKind.DIRECTION or self.volatility is None:
+            return self.label
+        return np.clip(self.outcome / self.volatility, -MAX_SCALED_RETURN, MAX_SCALED_RETURN).astype(np.float32)
 
     @property
     def features(self) -> NDArray[np.float32]:
@@ -103,6 +142,9 @@ class Dataset:
             self.momentum[rows],
             self.counts,
             self.window_bars,
+            self.contract,
+            None if self.volatility is None else self.volatility[rows],
+            None if self.sides is None else self.sides.select(rows),
         )
 
 
@@ -113,6 +155,8 @@ class _Part:
     outcome: NDArray[np.float64]
     momentum: NDArray[np.float64]
     counts: RowCounts
+    volatility: NDArray[np.float64] | None
+    sides: SideOutcomes | None
 
 
 def build_dataset(
@@ -122,12 +166,14 @@ def build_dataset(
     *,
     window_bars: int = 1,
     unjudged: bool = False,
+    contract: SignalContract = DIR60,
 ) -> Dataset:
     """Return every decision whose newest `window_bars` feature rows are complete, for every symbol.
 
     bars: must include the reference symbol of the schema.
     on_symbol: called after each symbol.
-    unjudged: also return decisions whose outcome is unknown, with an outcome of NaN, as a live cycle would have made them.
+    unjudged: also return decisions whose outcome is unknown, with an outcome of NaN and neither side right, as a live cycle would
+    have made them.
     Raises MarketDataError if there is no decision, FeatureSchemaError without the reference symbol.
     """
     reference = find_reference(schema, bars)
@@ -137,7 +183,7 @@ def build_dataset(
     for one in bars:
         own = tensor[first : first + len(one)]
         complete = _fill(own, compute_features(schema, one, reference=reference))
-        parts.append(_decisions(schema, one, complete, window_bars, first, unjudged=unjudged))
+        parts.append(_decisions(schema, one, complete, window_bars, first, contract=contract, unjudged=unjudged))
         first += len(one)
         if on_symbol is not None:
             on_symbol(one.symbol)
@@ -145,7 +191,7 @@ def build_dataset(
     symbol = np.repeat(np.arange(len(parts)), [part.decided_at_ms.shape[0] for part in parts])
     if decided_at.shape[0] == 0:
         found = ", ".join(f"{one.symbol} {len(one):,}" for one in bars)
-        needed = schema.history_bars + window_bars - 1 + HORIZON_MINUTES
+        needed = schema.history_bars + window_bars - 1 + contract.horizon_minutes
         if max(len(one) for one in bars) > needed:
             raise MarketDataError(
                 f"expected a decision with its features and its outcome, got none in {found} candles: too many minutes are"
@@ -168,7 +214,27 @@ def build_dataset(
         np.concatenate([part.momentum for part in parts])[order],
         {one.symbol: part.counts for one, part in zip(bars, parts, strict=True)},
         window_bars,
+        contract,
+        _joined([part.volatility for part in parts], order),
+        _both_sides([part.sides for part in parts], order),
     )
+
+
+def _joined(columns: Sequence[NDArray[np.float64] | None], order: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    found = [column for column in columns if column is not None]
+    return np.concatenate(found)[order] if found else None
+
+
+def _both_sides(parts: Sequence[SideOutcomes | None], order: NDArray[np.int64]) -> SideOutcomes | None:
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    return SideOutcomes(
+        np.concatenate([part.buy_right for part in found]),
+        np.concatenate([part.sell_right for part in found]),
+        np.concatenate([part.buy_earned for part in found]),
+        np.concatenate([part.sell_earned for part in found]),
+    ).select(order)
 
 
 def _fill(own: NDArray[np.float32], matrix: FeatureMatrix) -> NDArray[np.bool_]:
@@ -192,25 +258,35 @@ def rows_in_a_run(complete: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _decisions(
-    schema: FeatureSchema, bars: Bars, complete_rows: NDArray[np.bool_], window_bars: int, first: int, *, unjudged: bool
+    schema: FeatureSchema,
+    bars: Bars,
+    complete_rows: NDArray[np.bool_],
+    window_bars: int,
+    first: int,
+    *,
+    contract: SignalContract,
+    unjudged: bool,
 ) -> _Part:
     """Return the decisions of one symbol. Its rows in the tensor begin at `first`."""
     close_ms = bars.open_time_ms + MINUTE_MS
     at = np.flatnonzero(close_ms % (DECISION_MINUTES * MINUTE_MS) == 0)
-    warm = at >= schema.warmup_bars + window_bars - 2
+    warm = at >= max(schema.warmup_bars + window_bars - 2, contract.horizon_minutes)
     complete = complete_rows[at]
     own = complete & have_enough_minutes(schema, bars.open_time_ms, at, 1)
     run = (
         own & (rows_in_a_run(complete_rows)[at] >= window_bars) & have_enough_minutes(schema, bars.open_time_ms, at, window_bars)
     )
-    exit_ = at + ENTRY_LAG_BARS + HORIZON_MINUTES
+    exit_ = at + contract.window_minutes
     known = exit_ < len(bars)
     exit_in = np.minimum(exit_, len(bars) - 1)
-    whole = bars.open_time_ms[exit_in] - bars.open_time_ms[at] == PURGE_MS
+    whole = bars.open_time_ms[exit_in] - bars.open_time_ms[at] == contract.window_minutes * MINUTE_MS
+    moves = volatilities(bars, at, contract.horizon_minutes) if contract.needs_volatility else None
+    if moves is not None:
+        whole &= np.isfinite(moves)
     judged = known & whole
     kept = warm & run & (judged | unjudged)
     row = at[kept]
-    entry = np.minimum(row + ENTRY_LAG_BARS, len(bars) - 1)
+    entry = np.minimum(row + contract.entry_lag_bars, len(bars) - 1)
     outcome = np.where(judged[kept], bars.open[exit_in[kept]] / bars.open[entry] - 1.0, np.nan)
     counts = RowCounts(
         boundaries=int(at.shape[0]),
@@ -222,5 +298,21 @@ def _decisions(
         kept=int(row.shape[0]),
         flats=int((outcome == 0).sum()),
     )
-    momentum = bars.close[row] / bars.close[row - HORIZON_MINUTES] - 1.0
-    return _Part(close_ms[row], first + row, outcome, momentum, counts)
+    momentum = bars.close[row] / bars.close[row - contract.horizon_minutes] - 1.0
+    move = None if moves is None else moves[kept]
+    sides = None if contract.barriers is None else _sides(bars, row, judged[kept], contract)
+    return _Part(close_ms[row], first + row, outcome, momentum, counts, move, sides)
+
+
+def _sides(bars: Bars, row: NDArray[np.int64], judged: NDArray[np.bool_], contract: SignalContract) -> SideOutcomes:
+    """Return what each side earns of the decisions at these rows; nothing of those whose outcome is unknown."""
+    if contract.barriers is None:
+        raise TrainingError(f"{contract.title}: expected barriers: without them a SELL is the opposite of a BUY")
+    entry = row[judged] + contract.entry_lag_bars
+    moves = volatilities(bars, row[judged], contract.barriers.volatility_minutes)
+    right = np.zeros((2, row.shape[0]), np.bool_)
+    earned = np.full((2, row.shape[0]), np.nan)
+    for place, side in enumerate((1, -1)):
+        found = settle_rows(contract, bars, entry, side, moves)
+        right[place, judged], earned[place, judged] = found.right, found.earned
+    return SideOutcomes(right[0], right[1], earned[0], earned[1])

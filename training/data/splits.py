@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.market.candles import MarketDataError, from_ms
-from training.data.dataset import PURGE_MS
+from training.data.dataset import PURGE_MS, Dataset
 
 DAY_MS: Final = 86_400_000
 EMBARGO_DAYS: Final = 1  # between any two periods
@@ -62,18 +62,25 @@ class Span:
     def days(self) -> float:
         return (self.end_ms - self.start_ms) / DAY_MS
 
-    def rows(self, decided_at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (n,) bool: the decisions in this period, without those whose label window ends after it."""
-        return (decided_at_ms >= self.start_ms) & (decided_at_ms + PURGE_MS <= self.end_ms)
+    def rows(self, decided_at_ms: NDArray[np.int64], purge_ms: int = PURGE_MS) -> NDArray[np.bool_]:
+        """Return (n,) bool: the decisions in this period, without those whose label window ends after it.
+
+        purge_ms: length of a label window. `rows_of` takes it from the data.
+        """
+        return (decided_at_ms >= self.start_ms) & (decided_at_ms + purge_ms <= self.end_ms)
+
+    def rows_of(self, data: Dataset) -> NDArray[np.bool_]:
+        """Return (n,) bool: the decisions of a data set in this period, without those whose label window ends after it."""
+        return self.rows(data.decided_at_ms, data.purge_ms)
 
 
-def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]:
+def whole_days(decided_at_ms: NDArray[np.int64], needed: int, purge_ms: int = PURGE_MS) -> tuple[int, int]:
     """Return the first whole UTC day with decisions and the day after the last one, as days since the epoch.
 
-    Raises MarketDataError for fewer than `needed` days.
+    purge_ms: length of a label window. Raises MarketDataError for fewer than `needed` days.
     """
     first = -(-int(decided_at_ms.min()) // DAY_MS)
-    last = (int(decided_at_ms.max()) + PURGE_MS) // DAY_MS
+    last = (int(decided_at_ms.max()) + purge_ms) // DAY_MS
     if last - first < needed:
         raise MarketDataError(
             f"expected at least {needed} whole days of decisions to split, got {max(last - first, 0)}; give more candles"
@@ -82,10 +89,10 @@ def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]
 
 
 def split_chronologically(
-    decided_at_ms: NDArray[np.int64], shares: Mapping[SplitName, float] = DEFAULT_SHARES
+    decided_at_ms: NDArray[np.int64], shares: Mapping[SplitName, float] = DEFAULT_SHARES, purge_ms: int = PURGE_MS
 ) -> dict[SplitName, Span]:
     """Return the periods, each of whole UTC days. Raises MarketDataError if the data is too short for them."""
-    first, last = whole_days(decided_at_ms, MIN_DAYS)
+    first, last = whole_days(decided_at_ms, MIN_DAYS, purge_ms)
     days = last - first
     spans: dict[SplitName, Span] = {}
     share, start = 0.0, first

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.dataset import PURGE_MS
 from training.data.splits import DAY_MS, EMBARGO_DAYS, Span, SplitName, whole_days
 from training.errors import TrainingError
 
@@ -51,9 +52,9 @@ class FreshTail:
         }
         return {period: Span(start * DAY_MS, stop * DAY_MS) for period, (start, stop) in found.items()}
 
-    def newest(self, decided_at_ms: NDArray[np.int64]) -> dict[SplitName, Span]:
+    def newest(self, decided_at_ms: NDArray[np.int64], purge_ms: int = PURGE_MS) -> dict[SplitName, Span]:
         """Return the periods of the model that is deployed after the last whole day. Raises MarketDataError for too few days."""
-        first, last = whole_days(decided_at_ms, self.days + _MIN_TRAIN_DAYS)
+        first, last = whole_days(decided_at_ms, self.days + _MIN_TRAIN_DAYS, purge_ms)
         return self.spans(first, last)
 
 
@@ -66,6 +67,7 @@ class WalkForward:
 
     folds: int = MIN_FOLDS
     tail: FreshTail | None = None  # None: periods in shares of all days, with one for early stopping
+    purge_ms: int = PURGE_MS  # length of a label window
 
     def __post_init__(self) -> None:
         if self.folds < MIN_FOLDS:
@@ -73,7 +75,7 @@ class WalkForward:
 
     def spans(self, decided_at_ms: NDArray[np.int64]) -> list[dict[SplitName, Span]]:
         """Return the periods of each fold, oldest fold first, on whole UTC days."""
-        first, last = whole_days(decided_at_ms, self._days_needed())
+        first, last = whole_days(decided_at_ms, self._days_needed(), self.purge_ms)
         days = last - first
         test = int(days * TESTED_SHARE) // self.folds
         starts = [last - test * (self.folds - k) for k in range(self.folds)]
@@ -96,7 +98,8 @@ class WalkForward:
             raise TrainingError("expected groups=decided_at_ms: folds are cut by time, never by row")
         times = np.asarray(groups, dtype=np.int64)
         for spans in self.spans(times):
-            yield np.flatnonzero(spans[SplitName.TRAIN].rows(times)), np.flatnonzero(spans[SplitName.TEST].rows(times))
+            train, test = (spans[period].rows(times, self.purge_ms) for period in (SplitName.TRAIN, SplitName.TEST))
+            yield np.flatnonzero(train), np.flatnonzero(test)
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: ARG002, N803 - as above
         """Return the number of folds. scikit-learn calls this."""

@@ -23,10 +23,11 @@ PARITY_BATCHES: Final = (1, 3, 64, 1_000)
 _OPSET: Final = 15
 
 
-def booster_to_onnx(booster: xgb.Booster, features: int, name: str) -> bytes:
+def booster_to_onnx(booster: xgb.Booster, features: int, name: str, output: str = "probability_pair") -> bytes:
     """Return the ONNX graph of a booster.
 
-    Input "features": float32 [batch, features]. Output "probabilities": [batch, 2], (down, up).
+    Input "features": float32 [batch, features]. Output "probabilities": [batch, 2], (down, up). A regression's
+    output is "score": [batch, 1].
     """
     model: Any = onnxmltools.convert_xgboost(
         booster,
@@ -34,6 +35,11 @@ def booster_to_onnx(booster: xgb.Booster, features: int, name: str) -> bytes:
         initial_types=[("features", FloatTensorType([None, features]))],
         target_opset=_OPSET,
     )
+    if output == "score":  # the converter calls it "variable"
+        (found,) = model.graph.output
+        for node in model.graph.node:
+            node.output[:] = ["score" if one == found.name else one for one in node.output]
+        found.name = "score"
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
 
@@ -67,11 +73,11 @@ def parity_difference(member: FittedMember, graph: bytes, data: Dataset, name: s
             (found,) = session.run(["probabilities"], {"features": part})
             shape = (batch, 2)
         else:
-            (found,) = session.run(["logit"], {"features": part})
-            shape = (batch,)
+            (found,) = session.run([member.output], {"features": part})
+            shape = (batch, 1) if member.output == "score" else (batch,)
         if found.shape != shape:
             raise ExportParityError(f"{name}: expected output shape {shape} for {batch} decisions, got {found.shape}")
-        up = sigmoid(logit(found[:, 1].astype(np.float64)) if len(shape) == 2 else found.astype(np.float64))
+        up = sigmoid(logit(found[:, 1].astype(np.float64)) if shape == (batch, 2) else found.reshape(-1).astype(np.float64))
         worst = max(worst, float(np.max(np.abs(up - wanted))))
     if not worst <= PARITY_TOLERANCE:
         raise ExportParityError(

@@ -32,7 +32,7 @@ class FittedMember(Protocol):
         """How many bars it sees, or None for a model that sees only the decision's own row."""
 
     @property
-    def output(self) -> Literal["probability_pair", "logit"]:
+    def output(self) -> Literal["probability_pair", "logit", "score"]:
         """The kind of output its graph has, as the manifest names it."""
 
     @property
@@ -40,7 +40,7 @@ class FittedMember(Protocol):
         """Facts about it for the report."""
 
     def logits(self, data: Dataset) -> Logits:
-        """Return (n,) logits of "up", one per decision."""
+        """Return (n,) logits of "up", one per decision; of a model of returns the predicted returns in volatilities."""
 
     def logits_of(self, given: NDArray[np.float32]) -> Logits:
         """Return (k,) logits for raw features of shape (k, f), or (k, window_bars, f) with the oldest row first."""

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 from xgboost.callback import TrainingCallback
 
+from signalbox.labels import LabelKind
+from signalbox.market.candles import MINUTE_MS
 from training.config import XgboostConfig
-from training.data.dataset import Dataset
+from training.data.dataset import DECISION_MINUTES, Dataset
 from training.fit.export import booster_to_onnx
 from training.fit.members import FamilyName, Fit, FitSpeed, Logits, Making, OnProgress
 from training.fit.uniqueness import uniqueness_weights
@@ -28,7 +30,7 @@ class TreeMember:
     booster: xgb.Booster
     family: FamilyName = "xgboost"
     window_bars: None = None
-    output: Literal["probability_pair", "logit"] = "probability_pair"
+    output: Literal["probability_pair", "logit", "score"] = "probability_pair"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -42,7 +44,7 @@ class TreeMember:
         return margins
 
     def to_onnx(self, name: str) -> bytes:
-        return booster_to_onnx(self.booster, self.booster.num_features(), name)
+        return booster_to_onnx(self.booster, self.booster.num_features(), name, self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,18 @@ class TreeFamily:
         """Return boosters, one per seed derived from the run's seed; with patience, cut after their best tree."""
         config, device = self.config, "cuda" if cuda_is_usable() else "cpu"
         began = time.perf_counter()
-        weights = uniqueness_weights(train)
-        fitted = xgb.QuantileDMatrix(train.features, label=train.label, weight=weights, max_bin=config.max_bin)
-        watched = xgb.QuantileDMatrix(stopping.features, label=stopping.label, ref=fitted, max_bin=config.max_bin)
-        members, grown, computed_on = [], 0, device
+        label = train.contract.label
+        parameters = config.parameters(label)
+        loss = str(parameters["eval_metric"])
+        members, grown, samples, computed_on = [], 0, 0, device
+        phases = range(min(config.stride, config.members))
+        rows = [_rows(_every(train, config.stride, phase), stopping, config) for phase in phases]
         for number in range(config.members):
             making.detail(f"xgboost {number + 1} of {config.members}")
+            own, fitted, watched = rows[number % config.stride]
             history: dict[str, dict[str, list[float]]] = {}
             booster = xgb.train(
-                {**config.parameters, "seed": making.seed * 1_000 + number, "device": device},
+                {**parameters, "seed": making.seed * 1_000 + number, "device": device},
                 fitted,
                 config.max_trees,
                 evals=[(watched, "early_stopping")],
@@ -73,15 +78,31 @@ class TreeFamily:
                 callbacks=[_Report(config, number, making.on_progress)],
             )
             grown += booster.num_boosted_rounds()
+            samples += booster.num_boosted_rounds() * len(own)
             computed_on = trained_on(booster)
             booster.set_param({"device": "cpu"})  # scores and exports are then the same on every machine
-            losses = history["early_stopping"]["logloss"]
+            losses = history["early_stopping"][loss]
             last = int(booster.best_iteration) if config.patience else len(losses) - 1
-            members.append(TreeMember(booster[: last + 1]))
+            output: Literal["probability_pair", "score"] = "probability_pair" if label is LabelKind.DIRECTION else "score"
+            members.append(TreeMember(booster[: last + 1], output=output))
             making.on_epoch(f"{making.place}/xgboost-{number}", last, {"stopping_loss": float(losses[last])})
             making.on_progress((number + 1) / config.members)
         seconds = time.perf_counter() - began
-        return Fit(members, FitSpeed("xgboost", computed_on, "fp32", config.members, grown, grown * len(train), seconds))
+        return Fit(members, FitSpeed("xgboost", computed_on, "fp32", config.members, grown, samples, seconds))
+
+
+def _rows(own: Dataset, stopping: Dataset, config: XgboostConfig) -> tuple[Dataset, xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
+    """Return the rows to fit, binned, and those of the early-stopping period in the same bins."""
+    weights = uniqueness_weights(own)
+    fitted = xgb.QuantileDMatrix(own.features, label=own.target, weight=weights, max_bin=config.max_bin)
+    return own, fitted, xgb.QuantileDMatrix(stopping.features, label=stopping.target, ref=fitted, max_bin=config.max_bin)
+
+
+def _every(data: Dataset, stride: int, member: int) -> Dataset:
+    """Return every stride-th decision time of all symbols, from the member-th on; all with a stride of 1."""
+    if stride == 1:
+        return data
+    return data.select(data.decided_at_ms // (DECISION_MINUTES * MINUTE_MS) % stride == member % stride)
 
 
 def cuda_is_usable() -> bool:

@@ -35,6 +35,6 @@ def uniqueness_weights(data: Dataset) -> NDArray[np.float32]:
     weights = np.ones(len(data))
     for symbol in range(len(data.symbols)):
         own = data.symbol == symbol
-        weights[own] = average_uniqueness(data.decided_at_ms[own])
+        weights[own] = average_uniqueness(data.decided_at_ms[own], data.contract.horizon_minutes)
     scaled: NDArray[np.float32] = (weights / weights.mean()).astype(np.float32)
     return scaled

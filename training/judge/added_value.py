@@ -80,7 +80,7 @@ def measure_added_value(data: Dataset, additional: NDArray[np.float32], *, folds
     rows: list[NDArray[np.int64]] = []
     scores: list[list[NDArray[np.float64]]] = [[], [], []]
     for past, next_days in spans:
-        train, test = np.flatnonzero(past.rows(data.decided_at_ms)), np.flatnonzero(next_days.rows(data.decided_at_ms))
+        train, test = np.flatnonzero(past.rows_of(data)), np.flatnonzero(next_days.rows_of(data))
         rows.append(test)
         for scored, table in zip(scores, tables, strict=True):
             scored.append(_scored(table[train], data.label[train], table[test]))

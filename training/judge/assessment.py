@@ -51,6 +51,7 @@ class Assessment:
             "seen_before": self.overlap.to_json(),
             "name": self.manifest.name,
             "label": self.manifest.label.name,
+            "contract": {"title": data.contract.title, "hash": data.contract.hash, "first_line": data.contract.first_line},
             "feature_schema": self.manifest.feature_schema.model_dump(),
             "period": {"start": self.span.start.isoformat(), "end": self.span.end.isoformat()},
             "symbols": list(data.symbols),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from training.data.dataset import DECISION_MINUTES
 from training.judge.costs import DEFAULT_COSTS, CostModel
 from training.judge.estimates import Estimate, area_under_curve, calibration_error_by_day, calibration_slope, mean_by_day
 from training.judge.scoring import Scored, hits
+
+RANDOM_SIDE: Final = "random side"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[Cos
         majority_side=side,
         accuracy_of_all=mean_by_day(scored.hit, scored.day),
         auc=area_under_curve(scored.probability_up, data.label > 0),
-        slope_of_all=calibration_slope(logit(scored.probability_up), data.label.astype(np.float64), scored.day),
+        slope_of_all=_slope(scored),
         costs={cost.name: cost.side_bps for cost in costs},
         issued=_tier(issued, len(scored), hours, majority, costs),
         high=_tier(scored.select(scored.high), len(scored), hours, majority, costs),
@@ -137,14 +139,14 @@ def months(decided_at_ms: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
 
 
 def rule_hits(scored: Scored, majority: float) -> dict[str, NDArray[np.float64]]:
-    """Return (n,) hits of each rule that needs no model, on the same timestamps."""
+    """Return (n,) hits of each rule that needs no model, on the same timestamps; of the random side the expected ones."""
     data = scored.data
     rules = {
         "majority": np.full(len(data), majority),
         "momentum": np.sign(data.momentum),
         "reversal": -np.sign(data.momentum),
     }
-    return {name: hits(data, side) for name, side in rules.items()}
+    return {**{name: hits(data, side) for name, side in rules.items()}, RANDOM_SIDE: scored.random_hit}
 
 
 class _Groups:
@@ -184,7 +186,7 @@ def _side_name(side: float) -> str:
 
 
 def _tier(part: Scored, decisions: int, hours: float, majority: float, costs: Sequence[CostModel]) -> TierReport:
-    data, day, hit = part.data, part.day, part.hit
+    day, hit = part.day, part.hit
     rates: Mapping[str, NDArray[np.float64]] = rule_hits(part, majority)
     return TierReport(
         precision=mean_by_day(hit, day),
@@ -192,14 +194,21 @@ def _tier(part: Scored, decisions: int, hours: float, majority: float, costs: Se
         signals_an_hour=len(part) / hours,
         buys=int((part.side > 0).sum()),
         days=int(np.unique(day).shape[0]),
-        random_side=float((data.outcome != 0).mean() / 2.0) if len(part) else float("nan"),
+        random_side=float(part.random_hit.mean()) if len(part) else float("nan"),
         base_rates={name: mean_by_day(rate, day) for name, rate in rates.items()},
         lift={name: mean_by_day(hit - rate, day) for name, rate in rates.items()},
         gross_bps=mean_by_day(part.gross_bps, day),
         net_bps=_net(part, costs),
         calibration_error=calibration_error_by_day(part.confidence, hit, day),
-        calibration_slope=calibration_slope(logit(part.probability_up), data.label.astype(np.float64), day),
+        calibration_slope=_slope(part),
     )
+
+
+def _slope(part: Scored) -> Estimate:
+    """Return the calibration slope: of "up" by the price, or, where a side is right by its barriers, of "right" by the side."""
+    if part.data.sides is None:
+        return calibration_slope(logit(part.probability_up), part.data.label.astype(np.float64), part.day)
+    return calibration_slope(logit(part.confidence), part.hit, part.day)
 
 
 def period_of(scored: Scored) -> str:

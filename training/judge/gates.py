@@ -76,7 +76,7 @@ def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResu
         Gate.G2: _judged(
             issued,
             lift,
-            "precision above majority, momentum and reversal on the same timestamps, lower 95 % bound > 0",
+            "precision above majority, momentum, reversal and a random side on the same timestamps, lower 95 % bound > 0",
             0.0,
             f"least over {rule}: {_share(lift)}",
             passed=lift.low > 0,

@@ -110,6 +110,8 @@ def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
 def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept: KeptScores | None = None) -> Estimate:
     """Return the precision of issued signals on sign-flipped bars of the period. Without a leak it is one half.
 
+    For a contract with barriers it is one half plus the lift over a random side, which is 0 without a leak.
+
     A short period is flipped several times, each time with other coins, until there are enough days. The interval is a 99.9 %
     one: it stops a sound model once in two thousand times, and a leak would cost much more than that. Every sixth decision is
     scored, each day beginning at the next one, so that every time of day is.
@@ -124,10 +126,10 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept
             low, high = np.searchsorted(one.open_time_ms, [span.start_ms - warm_up_ms, span.end_ms])
             if high > low:
                 flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
-        data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars)
-        chosen = span.rows(data.decided_at_ms) & scored_by_placebo(data.decided_at_ms, flip)
+        data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars, contract=ensemble.contract)
+        chosen = span.rows_of(data) & scored_by_placebo(data.decided_at_ms, flip)
         scored = score(ensemble, data.select(chosen), kept=kept)
-        hit.append(scored.hit[scored.issued])
+        hit.append(scored.fair_hit[scored.issued])
         day.append(scored.day[scored.issued] + flip * _ANOTHER_CALENDAR)
     return mean_by_day(np.concatenate(hit), np.concatenate(day), _PLACEBO_TAIL)
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.manifest import FrozenThresholds
+from signalbox.labels.settlement import covers_cost
 from signalbox.market.candles import MINUTE_MS
 from signalbox.signals.signal import Direction, Tier
-from training.data.dataset import HORIZON_MINUTES, Dataset
+from training.data.dataset import Dataset
 from training.data.splits import DAY_MS
 from training.judge.costs import CostModel
 from training.judge.kept_scores import KeptScores, days_of, key_of
@@ -42,9 +43,18 @@ class Scored:
 
     @classmethod
     def of(cls, data: Dataset, probability_up: NDArray[np.float64], thresholds: FrozenThresholds) -> Scored:
-        """Apply the thresholds as `signalbox.signals.signal.classify` does, to all rows at once."""
+        """Apply the thresholds as `signalbox.signals.signal.classify` does, to all rows at once.
+
+        A contract whose signals must be expected to cover their cost issues no other.
+        """
         margin = np.abs(probability_up - 0.5)
-        return cls(data, probability_up, margin >= thresholds.issue_margin, margin >= thresholds.high_margin)
+        covered = covers_cost(data.contract, probability_up, data.volatility)
+        return cls(
+            data,
+            probability_up,
+            (margin >= thresholds.issue_margin) & covered,
+            (margin >= thresholds.high_margin) & covered,
+        )
 
     def __len__(self) -> int:
         return len(self.data)
@@ -71,8 +81,21 @@ class Scored:
     @cached_property
     def gross_bps(self) -> NDArray[np.float64]:
         """Return of the side before costs, in basis points."""
+        sides = self.data.sides
+        if sides is not None:
+            return np.where(self.side > 0, sides.buy_earned, sides.sell_earned) * 1e4
         earned: NDArray[np.float64] = self.side * self.data.outcome * 1e4
         return earned
+
+    @cached_property
+    def random_hit(self) -> NDArray[np.float64]:
+        """(n,) expected hit of a random side at the same moments: the mean of BUY and SELL."""
+        return random_hits(self.data)
+
+    @cached_property
+    def fair_hit(self) -> NDArray[np.float64]:
+        """(n,) the hit, with one half as what a random side reaches, whatever the contract."""
+        return self.hit if self.data.sides is None else self.hit - self.random_hit + 0.5
 
     @cached_property
     def day(self) -> NDArray[np.int64]:
@@ -87,7 +110,7 @@ class Scored:
         for symbol in range(len(self.data.symbols)):
             rows = np.flatnonzero(self.issued & (self.data.symbol == symbol))
             times = self.data.decided_at_ms[rows]
-            free, at = np.searchsorted(times, times + HORIZON_MINUTES * MINUTE_MS), 0
+            free, at = np.searchsorted(times, times + self.data.contract.horizon_minutes * MINUTE_MS), 0
             while at < rows.shape[0]:  # one iteration per trade
                 taken[rows[at]] = True
                 at = int(free[at])
@@ -95,8 +118,17 @@ class Scored:
 
 
 def hits(data: Dataset, side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 where the outcome has the direction of the side, else 0. A flat outcome, or a rule without a side, is a miss."""
+    """Return 1 where the side was right by the contract, else 0. A flat outcome, or a rule without a side, is a miss."""
+    if data.sides is not None:
+        right = np.where(side > 0, data.sides.buy_right, data.sides.sell_right) & (side != 0)
+        return np.asarray(right, dtype=np.float64)
     return (side * data.outcome > 0).astype(np.float64)
+
+
+def random_hits(data: Dataset) -> NDArray[np.float64]:
+    """Return (n,) the mean of what BUY and SELL would have been: how often a random side is right at the same moments."""
+    ones = np.ones(len(data))
+    return (hits(data, ones) + hits(data, -ones)) / 2.0
 
 
 def score(

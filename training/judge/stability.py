@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.judge.costs import CostModel
 from training.judge.estimates import Estimate, calibration_error, mean_by_day
-from training.judge.evaluation import months, rule_hits, shifted
+from training.judge.evaluation import RANDOM_SIDE, months, rule_hits, shifted
 from training.judge.scoring import Scored
 
 MIN_PERIODS: Final = 6
@@ -31,11 +31,12 @@ class StabilityPeriod:
     calibration_error: float
     gross_bps: Estimate
     net_bps: Estimate
+    random_side: float = 0.5  # precision of a random side on the same timestamps; of a contract without barriers one half
 
     @property
     def stable(self) -> bool:
-        """Whether it was better than its strongest rule and than chance."""
-        return self.lift.value > 0 and self.precision.value > 0.5
+        """Whether it was better than its strongest rule and than a random side."""
+        return self.lift.value > 0 and self.precision.value > self.random_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def by_period(kind: str, scored: Scored, rows: Mapping[str, NDArray[np.bool_]], 
 
 def _stability_of(name: str, issued: Scored, cost: CostModel) -> StabilityPeriod:
     rates = rule_hits(issued, 1.0 if (issued.data.outcome > 0).sum() * 2 >= len(issued) else -1.0)
+    del rates[RANDOM_SIDE]  # compared on its own below: the strongest rule is one that can be followed
     strongest = max(rates, key=lambda rule: float(rates[rule].sum()))
     gross = mean_by_day(issued.gross_bps, issued.day)
     return StabilityPeriod(
@@ -83,6 +85,7 @@ def _stability_of(name: str, issued: Scored, cost: CostModel) -> StabilityPeriod
         calibration_error(issued.confidence, issued.hit) if len(issued) else float("nan"),
         gross,
         shifted(gross, -cost.round_trip_bps),
+        0.5 if issued.data.sides is None or not len(issued) else float(issued.random_hit.mean()),
     )
 
 

@@ -110,7 +110,6 @@ def _tier_table(assessment: Assessment) -> Table:
         ["right", *(share(t.precision) for t in tiers)],
         ["signals (BUY)", *(f"{t.precision.n:,} ({t.buys:,})" for t in tiers)],
         ["coverage, signals an hour", *(f"{t.coverage:.1%}, {t.signals_an_hour:.1f}" for t in tiers)],
-        ["a coin toss on the same timestamps", *(f"{t.random_side:.1%}" for t in tiers)],
         *([f"{rule} on the same timestamps", *(share(t.base_rates[rule]) for t in tiers)] for rule in figures.issued.base_rates),
         ["lift over the hardest rule to beat", *(_lift(t) for t in tiers)],
         [f"calibration error (at most {MAX_CALIBRATION_ERROR:.0%} allowed)", *(share(t.calibration_error) for t in tiers)],
@@ -149,7 +148,7 @@ def _facts(assessment: Assessment, trained_until: str, candles: Sequence[str]) -
     facts = {
         "bundle": f"{manifest.name}, {len(manifest.members)} members ({families}), made {manifest.created_at:%Y-%m-%d}",
         "figures are of": assessment.judged_by,
-        "label": f"{manifest.label.name}: direction of the next {manifest.label.horizon_minutes} minutes",
+        "contract": f"{assessment.scored.data.contract.title}: {assessment.scored.data.contract.first_line}",
         "feature schema": f"{manifest.feature_schema.name} ({manifest.feature_schema.hash[:12]})",
         "training data": f"{', '.join(manifest.training.symbols)}, until {trained_until}",
         "all decisions": f"right {share(figures.accuracy_of_all)}, area under the curve {figures.auc:.3f}, "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from signalbox import features
 from signalbox.inference import BundleManifest, Ensemble, Workspace, load_bundle, record_of
 from signalbox.inference.manifest import MANIFEST_FILE, write_manifest
+from signalbox.labels import CONTRACTS
 from training.errors import TrainingError
 
 VERSION = "0.1.0"
@@ -58,7 +59,7 @@ class BundleWriter:
         for name, content in contents.items():
             (self._partial / name).write_bytes(content)
         write_manifest(self._partial, manifest)
-        return load_bundle(self._partial, Workspace.MACHINE)
+        return load_bundle(self._partial, Workspace.MACHINE, contracts=CONTRACTS.values())
 
     def publish(self) -> None:
         """Rename the folder to its target. A bundle that was there is replaced as a whole."""
@@ -83,11 +84,16 @@ def array_bytes(**arrays: NDArray[np.float64] | NDArray[np.float32]) -> bytes:
 
 
 def code_version() -> str:
-    """Return the version and a hash of the sources that shape a bundle: features, inference, training without backtest."""
+    """Return the version and a hash of the sources that shape a bundle: all but those of the backtest."""
     library = Path(features.__file__).parents[1]  # found from the installed package, because a job's package has another layout
     digest = hashlib.sha256()
-    for top, folder in ((library, library / "features"), (library, library / "inference"), (TRAINING, TRAINING)):
-        for source in sorted(folder.rglob("*.py")):
+    for top, folder in (
+        (library, library / "features"),
+        (library, library / "inference"),
+        (library, library / "labels"),
+        (TRAINING, TRAINING),
+    ):
+        for source in sorted([*folder.rglob("*.py"), *folder.rglob("documents/*.toml")]):
             name = source.relative_to(top).as_posix()
             if not name.startswith("backtest/"):
                 digest.update(name.encode() + b"\0" + source.read_bytes())

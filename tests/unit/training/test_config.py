@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from signalbox.labels import LabelKind
 from training.config import BASE, QUICK, STANDARD, read_config
 from training.data.walk_forward import MIN_FOLDS
 from training.errors import ConfigError
@@ -24,8 +25,8 @@ def test_quick_configuration_is_whole() -> None:
     config = read_config(QUICK)
     assert list(config.candidates) == [BASE]
     assert config.xgboost is not None
-    assert config.xgboost.parameters["nthread"] == config.xgboost.threads == 2
-    assert "members" not in config.xgboost.parameters
+    assert config.xgboost.parameters(LabelKind.DIRECTION)["nthread"] == config.xgboost.threads == 2
+    assert "members" not in config.xgboost.parameters(LabelKind.DIRECTION)
     assert config.folds == 0
     assert config.families == ["xgboost", "lstm", "transformer"]
     assert config.window_bars == 60

@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold
 
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, get_schema
 from signalbox.inference.manifest import FrozenThresholds
+from signalbox.labels import DIR60
 from signalbox.market.candles import MINUTE_MS, Bars
 from tests.unit.training.synthetic import START_MS, walk
 from training.config import QUICK, XgboostConfig, read_config
@@ -101,6 +102,7 @@ class StandIn:
 
     thresholds = FrozenThresholds(issue_margin=0.05, high_margin=0.1)
     schema = SCHEMA
+    contract = DIR60
     window_bars = 1
     history_bars = SCHEMA.history_bars
 

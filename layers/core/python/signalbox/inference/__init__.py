@@ -5,6 +5,7 @@ from signalbox.inference.bundle import Workspace, load_bundle, record_of
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import (
     BundleArchiveError,
+    BundleContractError,
     BundleError,
     BundleGoldenError,
     BundleIncompleteError,
@@ -16,6 +17,7 @@ from signalbox.inference.manifest import BundleManifest, Gate, Verdict, read_man
 
 __all__ = [
     "BundleArchiveError",
+    "BundleContractError",
     "BundleError",
     "BundleGoldenError",
     "BundleIncompleteError",

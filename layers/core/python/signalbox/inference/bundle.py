@@ -1,7 +1,8 @@
 """Loads a bundle folder as an Ensemble, or raises the error that says why it may not be used.
 
 All checks precede any use, in this order: the manifest; exactly the listed files; their sizes and sha256; the feature schema and
-its hash; the ONNX graphs are plain; they load, and the golden vectors give the probabilities that the writer of the bundle got.
+its hash; the signal contract and its hash; the ONNX graphs are plain; they load, and the golden vectors give the probabilities
+that the writer of the bundle got.
 Loading and running a graph is tried in a child process first (trial.py), because a graph may compute without end or crash.
 Sizes that a file declares are checked before memory is allocated (`signalbox.limits`), and the graphs' memory is bounded.
 """
@@ -9,7 +10,7 @@ Sizes that a file declares are checked before memory is allocated (`signalbox.li
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ import onnxruntime
 from signalbox.features import FeatureSchema, FeatureSchemaError, get_schema, with_hash
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import (
+    BundleContractError,
     BundleError,
     BundleGoldenError,
     BundleIncompleteError,
@@ -30,6 +32,7 @@ from signalbox.inference.errors import (
 from signalbox.inference.judged import GraphBudget, UnfitFileError, judge_graph, read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE, MANIFEST_FILE, BundleManifest, FileRecord, read_manifest
 from signalbox.inference.trial import require_trial
+from signalbox.labels import DIR60, LabelKind, PromisedEvent, SignalContract, UnknownContractError, contract_named
 from signalbox.limits import MAX_GRAPH_TENSOR_BYTES, MAX_SCORING_SECONDS
 
 GOLDEN_TOLERANCE: Final = 1e-5  # largest difference of a probability
@@ -42,35 +45,47 @@ class Workspace(Enum):
     MACHINE = "machine"  # all memory of the machine: for scoring years at once
 
 
-def load_bundle(folder: Path, workspace: Workspace = Workspace.BOUNDED) -> Ensemble:
+def load_bundle(
+    folder: Path, workspace: Workspace = Workspace.BOUNDED, *, contracts: Collection[SignalContract] = (DIR60,)
+) -> Ensemble:
     """Return the verified ensemble of a bundle folder. The folder is not needed afterwards.
 
+    contracts: those that the caller treats as what they are. A bundle of another one is refused, never taken for dir60.
     Raises the BundleError of the first fault, whatever it is. Verification always runs in a bounded workspace.
     """
     try:
-        return _load(folder, workspace)
+        return _load(folder, workspace, contracts)
     except BundleError:
         raise
     except Exception as error:  # too little memory, too deep nesting: no bundle may crash the process that loads it
         raise BundleIncompleteError(f"{folder.name} does not load: {type(error).__name__}: {error}") from error
 
 
-def _load(folder: Path, workspace: Workspace) -> Ensemble:
+def _load(folder: Path, workspace: Workspace, contracts: Collection[SignalContract]) -> Ensemble:
     manifest = read_manifest(folder)
     contents = _verified_contents(folder, manifest)
     schema = _matching_schema(folder.name, manifest)
+    contract = _matching_contract(folder.name, manifest)
+    if contract not in contracts:
+        known = ", ".join(one.title for one in contracts)
+        raise BundleContractError(
+            f"{folder.name}: made for contract {contract.title}; expected {known} here: this part does not know the others yet "
+            "(docs/contracts.md); use train and evaluate"
+        )
     graphs = [(member.file, contents[member.file]) for member in manifest.members]
     _judge(folder.name, graphs)
 
     def verified() -> Ensemble:
-        ensemble = Ensemble(manifest, schema, _sessions(folder.name, graphs, Workspace.BOUNDED), MAX_SCORING_SECONDS)
+        ensemble = Ensemble(
+            manifest, schema, _sessions(folder.name, graphs, Workspace.BOUNDED), MAX_SCORING_SECONDS, contract=contract
+        )
         _check_golden(ensemble, contents[GOLDEN_FILE])
         return ensemble
 
     require_trial(folder.name, verified)
     if workspace is Workspace.BOUNDED:
         return verified()
-    return Ensemble(manifest, schema, _sessions(folder.name, graphs, workspace))
+    return Ensemble(manifest, schema, _sessions(folder.name, graphs, workspace), contract=contract)
 
 
 def record_of(content: bytes) -> FileRecord:
@@ -118,6 +133,39 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
             f"{former}"
         )
     return found
+
+
+def _matching_contract(bundle: str, manifest: BundleManifest) -> SignalContract:
+    """Return the contract that the bundle was made for; of one that records none, dir60@1."""
+    label, recorded = manifest.label, manifest.label.contract
+    version = DIR60.version if recorded is None else recorded.version
+    try:
+        contract = contract_named(label.name, version)
+    except UnknownContractError as error:
+        raise BundleContractError(f"{bundle}: this code cannot settle its signals: {error}") from error
+    if recorded is None and contract is not DIR60:
+        raise BundleContractError(f"{bundle}: expected version and hash of its contract {label.name}, got none; train it again")
+    if recorded is not None and recorded.hash != contract.hash:
+        raise BundleContractError(
+            f"{bundle}: made for contract {contract.title} ({recorded.hash}), this code has {contract.title} ({contract.hash})"
+        )
+    for name in ("horizon_minutes", "entry_lag_bars", "decision_minutes"):
+        if getattr(label, name) != getattr(contract, name):
+            raise BundleContractError(
+                f"{bundle}: label.{name}: expected {getattr(contract, name)} of {contract.title}, got {getattr(label, name)}"
+            )
+    scores = {member.output == "score" for member in manifest.members}
+    if scores != {contract.label is LabelKind.SCALED_RETURN}:
+        outputs = ", ".join(sorted({member.output for member in manifest.members}))
+        raise BundleContractError(
+            f"{bundle}: members.output: expected outputs of a {contract.label} for {contract.title}, got {outputs}"
+        )
+    kind = "anchored" if contract.event is PromisedEvent.TARGET_FIRST else "temperature"
+    if manifest.calibrator.kind != kind:
+        raise BundleContractError(
+            f"{bundle}: calibrator.kind: expected {kind} for {contract.title}, got {manifest.calibrator.kind}"
+        )
+    return contract
 
 
 def _judge(bundle: str, graphs: Sequence[tuple[str, bytes]]) -> None:

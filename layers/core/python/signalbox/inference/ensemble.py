@@ -1,4 +1,4 @@
-"""Ensemble: verified ONNX members behind one `predict`, which averages their logits and divides by one temperature."""
+"""Ensemble: verified ONNX members behind one `predict`, which averages their scores and calibrates the average."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.features import FeatureSchema, FeatureSchemaError
-from signalbox.inference.manifest import BundleManifest, FrozenThresholds, Member
+from signalbox.inference.manifest import BundleManifest, Calibrator, FrozenThresholds, Member
+from signalbox.labels import DIR60, SignalContract
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -33,6 +34,16 @@ def sigmoid(value: NDArray[np.float64]) -> NDArray[np.float64]:
     return probability
 
 
+def calibrated(score: NDArray[np.float64], calibrator: Calibrator) -> NDArray[np.float64]:
+    """Return (n,) probabilities, written as of "up": the probability of the score's side, subtracted from 1 where it is SELL.
+
+    score: (n,) averaged logits or predicted returns; its sign is the side. A score of exactly 0 has no side and gets 1/2.
+    """
+    if calibrator.offset is None:
+        return sigmoid(score / calibrator.temperature)
+    return sigmoid(np.sign(score) * (calibrator.offset + np.abs(score) / calibrator.temperature))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """A bundle that passed every check of `load_bundle`. Safe to use from several threads."""
@@ -41,6 +52,7 @@ class Ensemble:
     schema: FeatureSchema
     sessions: tuple[onnxruntime.InferenceSession, ...]
     seconds: float | None = None  # of one prediction; None: no limit
+    contract: SignalContract = DIR60
 
     @property
     def name(self) -> str:
@@ -71,7 +83,9 @@ class Ensemble:
         return self.schema.history_bars + self.window_bars - 1
 
     def predict(self, features: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (k,) calibrated probabilities of "up" for (k, window_bars, f) features in schema order, oldest row first.
+        """Return (k,) calibrated probabilities, as `calibrated` writes them.
+
+        features: (k, window_bars, f) in schema order, oldest row first.
 
         (k, f) is accepted if window_bars is 1. A member with a shorter window gets the newest rows. Raises FeatureSchemaError
         for another shape, or if any value is not finite (also after conversion to float32): then no row of the call is scored,
@@ -92,7 +106,7 @@ class Ensemble:
         with _deadline(self.seconds) as options:
             for member, session in zip(self.manifest.members, self.sessions, strict=True):
                 total += member.weight * _member_logit(member, session, windows, options)
-        return sigmoid(total / self.manifest.calibrator.temperature)
+        return calibrated(total, self.manifest.calibrator)
 
 
 @contextmanager
@@ -125,6 +139,6 @@ def _member_logit(
     if member.output == "probability_pair":
         (pairs,) = session.run(["probabilities"], given, options)
         return logit(pairs[:, 1].astype(np.float64))
-    (logits,) = session.run(["logit"], given, options)
+    (logits,) = session.run([member.output], given, options)
     flat: NDArray[np.float64] = logits.reshape(-1).astype(np.float64)
     return flat

@@ -5,6 +5,7 @@ BundleError
 ├── BundleIncompleteError    a file is missing, cut short or unreadable
 ├── BundleTamperedError      a file differs from its record in the manifest, or is not listed there
 ├── BundleSchemaError        the model was fitted on other features than this code computes
+├── BundleContractError      the model was made for another signal contract than this code has
 ├── BundleGoldenError        the model does not reproduce its golden probabilities
 └── BundleArchiveError       the bundle's archive is broken or unsafe to unpack
 """
@@ -32,6 +33,10 @@ class BundleTamperedError(BundleError):
 
 class BundleSchemaError(BundleError):
     """The model was fitted on other features than this code computes."""
+
+
+class BundleContractError(BundleError):
+    """The model was made for another signal contract than this code has."""
 
 
 class BundleGoldenError(BundleError):

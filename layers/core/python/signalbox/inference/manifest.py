@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signalbox.inference.errors import BundleIncompleteError, BundleManifestError
+from signalbox.labels import SignalContract
 from signalbox.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_FILES, MAX_MANIFEST_BYTES, MAX_REPORT_BYTES
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -73,7 +74,8 @@ class Member(_ManifestPart):
     input: Literal["row", "window"]
     # not written for a row, so that the manifest of a bundle of rows is the same as before windows existed
     window_bars: Annotated[int | None, Field(ge=2, le=MAX_WINDOW_BARS, exclude_if=lambda bars: bars is None)] = None
-    output: Literal["probability_pair", "logit"]  # [batch, 2] of (down, up) named "probabilities"; [batch] named "logit"
+    # [batch, 2] of (down, up) named "probabilities"; [batch] named "logit"; [batch, 1] named "score", a return in volatilities
+    output: Literal["probability_pair", "logit", "score"]
 
     @model_validator(mode="after")
     def _window_fits_the_input(self) -> Self:
@@ -85,19 +87,50 @@ class Member(_ManifestPart):
 
 
 class Calibrator(_ManifestPart):
-    """Temperature scaling: the averaged logit is divided by `temperature`."""
+    """How the averaged score becomes a probability of its side: the log-odds are |score| / temperature, plus an offset.
 
-    kind: Literal["temperature"]
+    Kind "temperature" has no offset. Kind "anchored" has the log-odds of a random side of the contract: what a score of 0 means.
+    """
+
+    kind: Literal["temperature", "anchored"]
     temperature: Annotated[float, Field(gt=0)]
+    # not written without one, so that the manifest of a bundle of directions is the same as before there were offsets
+    offset: Annotated[float | None, Field(ge=-5, le=5, exclude_if=lambda offset: offset is None)] = None
+
+    @model_validator(mode="after")
+    def _offset_fits_the_kind(self) -> Self:
+        if (self.offset is not None) != (self.kind == "anchored"):
+            raise ValueError(f"expected an offset exactly for kind anchored, got {self.offset} with kind {self.kind}")
+        return self
+
+
+class ContractReference(_ManifestPart):
+    """The signal contract that the model was made for (docs/contracts.md)."""
+
+    version: Annotated[int, Field(ge=1)]
+    hash: Sha256
 
 
 class LabelContract(_ManifestPart):
     """Which event the probability is about (docs/labels.md)."""
 
-    name: Literal["dir60"]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,15}$")]
     horizon_minutes: Annotated[int, Field(gt=0)]
     entry_lag_bars: Annotated[int, Field(gt=0)]  # 1: entry at the open of the bar after the newest closed one
     decision_minutes: Annotated[int, Field(gt=0)]
+    # absent in bundles from before there were contract documents; those are of dir60@1
+    contract: Annotated[ContractReference | None, Field(exclude_if=lambda contract: contract is None)] = None
+
+    @classmethod
+    def of(cls, contract: SignalContract) -> LabelContract:
+        """Return what a manifest says about its contract."""
+        return cls(
+            name=contract.name,
+            horizon_minutes=contract.horizon_minutes,
+            entry_lag_bars=contract.entry_lag_bars,
+            decision_minutes=contract.decision_minutes,
+            contract=ContractReference(version=contract.version, hash=contract.hash),
+        )
 
 
 class FrozenThresholds(_ManifestPart):

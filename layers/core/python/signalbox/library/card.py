@@ -20,9 +20,11 @@ from signalbox.inference.manifest import (
     REPORT_FILE,
     BundleManifest,
     Gate,
+    LabelContract,
     Verdict,
     read_manifest,
 )
+from signalbox.labels import DIR60, PromisedEvent, UnknownContractError, contract_named
 from signalbox.library.judgements import read_object
 from signalbox.wire import in_one_line, readable
 
@@ -141,8 +143,7 @@ def _facts(manifest: BundleManifest, report: Mapping[str, Any]) -> Iterable[tupl
     label = manifest.label
     yield (
         "output",
-        f"calibrated probability that the price rises over the next {label.horizon_minutes} minutes ({label.name}), "
-        f"every {label.decision_minutes} minutes",
+        f"calibrated probability {_event(label)} ({label.name}), every {label.decision_minutes} minutes",
     )
     thresholds = manifest.thresholds
     yield "thresholds", f"issued at |P - 1/2| >= {thresholds.issue_margin:.4f}, HIGH at >= {thresholds.high_margin:.4f}"
@@ -162,6 +163,18 @@ def _facts(manifest: BundleManifest, report: Mapping[str, Any]) -> Iterable[tupl
         yield "figures are of", judged
     yield "made", f"{manifest.created_at:%Y-%m-%d} by {_text(manifest.code_version)}, seed {training.seed}"
     yield "size", f"{sum(record.size for record in manifest.files.values()) / 1e6:.1f} MB in {len(manifest.files)} files"
+
+
+def _event(label: LabelContract) -> str:
+    """Return the event that the probability is about; of a contract that this code does not have, that it is unknown."""
+    version = DIR60.version if label.contract is None else label.contract.version
+    try:
+        contract = contract_named(label.name, version)
+    except UnknownContractError:
+        return f"of an event that this release does not know, contract {label.name}@{version}"
+    if contract.event is PromisedEvent.TARGET_FIRST:
+        return f"that the target of the chosen side is reached before its stop within {label.horizon_minutes} minutes"
+    return f"that the price rises over the next {label.horizon_minutes} minutes"
 
 
 def _gates(manifest: BundleManifest, report: Mapping[str, Any]) -> Iterable[GateLine]:

@@ -26,6 +26,7 @@ from signalbox.inference import BundleManifest, load_bundle
 from signalbox.inference.archive import pack_bundle, unpack_bundle
 from signalbox.inference.errors import BundleError, BundleManifestError
 from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, Gate, Verdict
+from signalbox.labels import CONTRACTS
 from signalbox.library.artifact import MAX_PACKED_BYTES, unpack_artifact
 from signalbox.library.entries import (
     TRAINING,
@@ -162,7 +163,7 @@ def register_bundle(
     Nothing is recorded of a bundle that does not verify. Raises BundleError. workspace: as of `register`.
     """
     folder = unpack_bundle(upload.archive, workspace / "bundle")
-    manifest = load_bundle(folder).manifest
+    manifest = load_bundle(folder, contracts=CONTRACTS.values()).manifest
     if upload.model not in {None, manifest.name}:
         raise BundleManifestError(f"expected a bundle of {upload.model}, got one of {manifest.name}")
     archive = pack_bundle(folder)  # as this code packs it, whatever packed the upload
@@ -198,7 +199,7 @@ def _report_of(folder: Path) -> dict[str, Any]:
 
 def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _Model:
     folder = unpack_artifact(artifacts.fetch(job.artifact_uri, at_most=MAX_PACKED_BYTES), workspace / "bundle")
-    manifest = load_bundle(folder).manifest
+    manifest = load_bundle(folder, contracts=CONTRACTS.values()).manifest
     if manifest.name != job.model:
         raise BundleManifestError(f"expected a bundle of {job.model}, the job's model, got {manifest.name}")
     archive = pack_bundle(folder)

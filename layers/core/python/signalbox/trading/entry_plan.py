@@ -1,32 +1,34 @@
 """Plans the order that follows a signal: volatility, exits and size, or the reason why no order follows.
 
-Volatility is computed in floats and then rounded to six decimals of a fraction, so that every price and quantity derived from
-it is an exact decimal, and the same in a backtest as in the ledger.
+The volatility is that of signalbox.labels: an exact decimal, and the same in training, in a backtest and in the ledger.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
 
 from signalbox.events import SignalGenerated
 from signalbox.exact import exactly, ratio, to_step
-from signalbox.market.candles import MINUTE_MS, Bars, to_ms
+from signalbox.labels.volatility import ENTRY_BARS, LEAST_RETURNS, volatility
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
 from signalbox.risk.numbers import exact
 from signalbox.risk.order import Instrument
 from signalbox.trading.account import SEND_WITHIN, EntryPolicy, TradingAccount, TradingMode
 from signalbox.trading.paper import ROUND_TRIP
 
-ENTRY_BARS: Final = 241  # 241 bars give the 240 returns of a volatility
-LEAST_RETURNS: Final = 120
-VOLATILITY_PLACES: Final = 6  # of a fraction: a hundredth of a basis point
-_ONE_MINUTE_MS: Final = MINUTE_MS
-_VOLATILITY_UNIT: Final = Decimal(1).scaleb(-VOLATILITY_PLACES)
+__all__ = [
+    "ENTRY_BARS",
+    "LEAST_RETURNS",
+    "EntryPlan",
+    "SignalSkipReason",
+    "edge_is_below_cost",
+    "first_objection",
+    "plan",
+    "volatility",
+]
 
 
 class SignalSkipReason(StrEnum):
@@ -59,30 +61,6 @@ class EntryPlan:
     stop_loss: Decimal
     take_profit: Decimal | None
     deadline: datetime
-
-
-def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decimal | None:
-    """Return the standard deviation of the log return over the horizon as a fraction, None with fewer than LEAST_RETURNS returns.
-
-    It is the standard deviation of the one-minute returns in the last 240 minutes before `decided_at`, times the square root of
-    the horizon in minutes. Returns across a missing minute are left out.
-    """
-    import numpy as np  # noqa: PLC0415 - a sixth of a cold start of functions that plan no entry
-
-    until, times = to_ms(decided_at), bars.open_time_ms
-    start, stop = times.searchsorted(until - ENTRY_BARS * _ONE_MINUTE_MS), times.searchsorted(until - _ONE_MINUTE_MS + 1)
-    times, logs = times[start:stop], np.log(bars.close[start:stop])
-    returns = logs[1:] - logs[:-1]
-    count = returns.shape[0]
-    if count and times.item(-1) - times.item(0) != count * _ONE_MINUTE_MS:  # a minute is missing
-        returns = returns[times[1:] - times[:-1] == _ONE_MINUTE_MS]
-        count = returns.shape[0]
-    if count < LEAST_RETURNS:
-        return None
-    returns -= np.add.reduce(returns) / count  # as returns.std(ddof=1) does it, without asking for types and axes
-    returns *= returns
-    found = math.sqrt(np.add.reduce(returns) / (count - 1)) * math.sqrt(horizon_minutes)
-    return Decimal(repr(round(found, VOLATILITY_PLACES))).quantize(_VOLATILITY_UNIT)
 
 
 def first_objection(  # noqa: PLR0911 - a reason each
