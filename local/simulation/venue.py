@@ -401,7 +401,9 @@ class SimulatedVenue:
             self.owed -= min(self.owed, quantity)
         elif purpose is Purpose.APP:
             self.foreign += signed
-        if self.side is not None and self.owed:  # a trade of others first reduces their own part
+        elif purpose is Purpose.PERSON and self.side is not None and side is not self.side:
+            self.owed -= min(self.owed, quantity)  # of whose part a person sold is not decided; at worst it is the trade's
+        if self.side is not None and self.owed:  # a trade in the app first reduces what was traded there
             self.owed = min(self.owed, max(self.position * self.side.sign, ZERO))
         trade = VenueTrade(
             trade_id=f"t{len(self.trades) + 1:05}",

@@ -180,6 +180,17 @@ def test_an_answer_to_another_request_is_refused() -> None:
         apply(cancel_requested(accepted()), answer)
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_refused_cancel_says_nothing_of_a_send_without_an_answer(*, answered: bool) -> None:
+    """Else an order that never arrived would count as one that is merely slow, and nobody would look for it."""
+    order = applied(submitted(), order_events.OrderUnconfirmed(client_order_id=KEY, at=seconds(5), attempt="submit"))
+    if answered:
+        order = applied(order, order_events.OrderAccepted(client_order_id=KEY, at=seconds(5), venue_order_id="v-1"))
+    order = applied(order, order_events.OrderCancelRequested(client_order_id=KEY, at=seconds(6), request_id="c-1"))
+    order = applied(order, order_events.OrderCancelRejected(client_order_id=KEY, at=seconds(7), request_id="c-1", reason="BUSY"))
+    assert (order.is_ambiguous, order.pending_cancel) == (not answered, None)
+
+
 def test_a_second_cancel_is_possible_after_the_first_was_refused() -> None:
     refused = order_events.OrderCancelRejected(client_order_id=KEY, at=seconds(5), request_id="c-1", reason="BUSY")
     again = cancel_requested(applied(cancel_requested(accepted()), refused), "c-2", seconds(6))

@@ -7,6 +7,7 @@ changes nothing; the caller records the refusal and raises the alarm.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
 from signalbox.exact import exactly
@@ -187,7 +188,7 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             return {}  # nothing is left to cancel
         case OrderCancelRejected():
             _check_request(order, event, order.pending_cancel)
-            return {"pending_cancel": None, "unconfirmed_since": None}
+            return {"pending_cancel": None, "unconfirmed_since": _send_unanswered(order)}
         case OrderUpdateRequested():
             return {"pending_update": _wanted(order, event)}
         case OrderUpdated():
@@ -270,7 +271,12 @@ def _update_rejected(order: Order, event: OrderUpdateRejected) -> Facts:
     update = _check_request(order, event, order.pending_update)
     # a view did not show the update, but the request may still reach the venue; a late answer then counts
     given_up = (*order.given_up, update) if event.reason == RECONCILED else order.given_up
-    return {"pending_update": None, "given_up": given_up, "unconfirmed_since": None}
+    return {"pending_update": None, "given_up": given_up, "unconfirmed_since": _send_unanswered(order)}
+
+
+def _send_unanswered(order: Order) -> datetime | None:
+    """Return since when the send is unanswered: a venue that refuses another request does not say that it has the order."""
+    return order.unconfirmed_since if order.accepted_at is None and not order.trades else None
 
 
 def _check_request(order: Order, event: _Answer, pending: Pending | None) -> Pending:
