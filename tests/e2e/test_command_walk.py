@@ -143,7 +143,7 @@ WALKS: Final[dict[str, Walk]] = {
     "library retire": Walk(f"library retire {STARTER_MODEL}@2 --why walked", answers=(0, 2), once=True),
     "library deploy": Walk(f"library deploy {STARTER_MODEL}@1 --why walked", once=True),
     "library promote": Walk("library promote --why walked", answers=(0, 2), once=True),
-    "library withdraw": Walk(f"library withdraw {STARTER_MODEL}@1 --why walked", answers=(0, 2)),
+    "library withdraw": Walk(f"library withdraw {STARTER_MODEL}@1 --why walked", answers=(0, 2), once=True),
     "library rollback": Walk("library rollback --why walked", answers=(0, 2), once=True),
     "observe start": Walk(
         "observe start --why walked", also=("observe start --why walked --dry-run",), answers=(0, 2), once=True
