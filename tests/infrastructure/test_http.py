@@ -7,6 +7,7 @@ import json
 import pytest
 
 from cdk.stacks.chat import BURST, REQUESTS_PER_SECOND, WEBHOOK_ROUTE
+from cdk.stacks.library import SCORING_ROUTES
 from cdk.stacks.trading import HALT_ROUTE, ROUTES
 from local.cli.cost.estimate import load
 from signalbox.library.routes import LIBRARY_ROUTES
@@ -51,14 +52,19 @@ def test_every_deployed_route_is_in_the_openapi_document() -> None:
     assert {f"{method.upper()} {path}" for method, path in (route.split(" ") for route in DESCRIBED)} == set(ROUTES)
 
 
-def test_every_route_of_the_library_is_signed_and_throttled_and_there_is_no_other(assembly: Assembly) -> None:
+def test_each_route_of_library_and_scoring_is_signed_and_throttled_and_no_other_is(assembly: Assembly) -> None:
     routes = [r for r in assembly.resources("AWS::ApiGatewayV2::Route") if r.stack == "library"]
-    assert sorted(r.properties["RouteKey"] for r in routes) == sorted(route.key for route in LIBRARY_ROUTES)
+    by_api: dict[str, set[str]] = {}
+    for route in routes:
+        by_api.setdefault(route.properties["ApiId"]["Ref"], set()).add(route.properties["RouteKey"])
+    assert sorted(by_api.values(), key=len) == [set(SCORING_ROUTES), {route.key for route in LIBRARY_ROUTES}]
     assert {r.properties["AuthorizationType"] for r in routes} == {"AWS_IAM"}
-    (stage,) = (s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "library")
-    assert 0 < stage.properties["DefaultRouteSettings"]["ThrottlingRateLimit"] <= 100
-    fields = json.loads(stage.properties["AccessLogSettings"]["Format"]).values()
-    assert all(field.startswith("$context.") for field in fields)
+    stages = [s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "library"]
+    assert {s.properties["ApiId"]["Ref"] for s in stages} == set(by_api)
+    for stage in stages:
+        assert 0 < stage.properties["DefaultRouteSettings"]["ThrottlingRateLimit"] <= 100
+        fields = json.loads(stage.properties["AccessLogSettings"]["Format"]).values()
+        assert all(field.startswith("$context.") for field in fields)
 
 
 def test_the_webhook_is_one_throttled_route_that_logs_no_body(assembly: Assembly) -> None:
