@@ -132,7 +132,7 @@ def test_each_ledger_function_verifies_the_databases_certificate_by_its_region(a
         assert database.properties["CACertificateIdentifier"] == "rds-ca-rsa2048-g1"
         environments = [f.properties["Environment"]["Variables"] for f in assemblies[stage].functions()]
         ledger = [one for one in environments if Env.DATABASE_HOST in one]
-        assert len(ledger) == 12
+        assert len(ledger) == 13
         folder = "/opt/python/signalbox/adapters/postgres/certificates/"
         for one in ledger:
             assert one["DATABASE_SSLMODE"] == "verify-full"

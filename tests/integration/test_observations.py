@@ -11,7 +11,7 @@ import pytest
 
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.contracts import SYMBOLS, Function, database_user
-from signalbox.library.errors import LibraryAccessError
+from signalbox.library.errors import LibraryAccessError, RequestReusedError
 from signalbox.observation.errors import ObservationRulesError, ObservationStateError, UnknownObservationError
 from signalbox.observation.ports import ObservationState
 from signalbox.observation.rules import ObservationRules, ObservedModel, preset
@@ -83,7 +83,9 @@ def test_ended_observation_is_never_ended_differently_or_begun_again(world: Worl
     one = rules(world)
     world.change("observe", rules=one.text)
     first = end(world, one.observation, request_id="end-1")
-    assert end(world, one.observation, request_id="end-1", verdict="GO") == first
+    assert end(world, one.observation, request_id="end-1") == first
+    with pytest.raises(RequestReusedError, match="another request"):
+        end(world, one.observation, request_id="end-1", verdict="GO")
     with pytest.raises(ObservationStateError, match="ended at"):
         end(world, one.observation, request_id="end-2", verdict="GO")
     with pytest.raises(ObservationStateError, match="has ended"):

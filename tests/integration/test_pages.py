@@ -93,7 +93,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_nothing_runs_over_or_is_cut_and_every_text_can_be_read(
     pages: dict[str, Path], chromium: Browser, width: int, *, dark: bool
 ) -> None:
-    assert len(pages) == 14
+    assert len(pages) == 15
     wrong = {}
     for name, page in pages.items():
         assert page.stat().st_size < MAX_BYTES
