@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from signalbox.adapters.aws.library_api import library_api
 from signalbox.adapters.aws.library_problems import LIBRARY_PROBLEMS
 from signalbox.library.routes import LIBRARY_ROUTES, LibraryRoute
+from signalbox.observation.rules import ID_LENGTH
 from tests.examples import examples
 from tests.integration.test_manage_library import INJECTIONS, OWNER, World, archives, world
 from tests.unit.lambdas.test_library_handler import http
@@ -47,6 +48,12 @@ GOOD: Final[dict[str, st.SearchStrategy[Any]]] = {  # by the field's name: value
     "stage": st.sampled_from(("shadow", "active")),
     "why": st.text("ab é'&|<>:*!()\\%-", min_size=1, max_size=60),
     "description": st.text("ab é'&|<>:*!()\\%-", min_size=1, max_size=60),
+    "beside": st.booleans(),
+    "action": st.sampled_from(("deploy", "promote", "rollback")),
+    "rules": st.sampled_from(("{}", "[]", "{", '{"version": 1}')),
+    "observation": st.sampled_from(("0" * ID_LENGTH, "nothing")),
+    "verdict": st.sampled_from(("GO", "NO-GO", "EXTEND")),
+    "reasons": st.lists(st.sampled_from(("all hold", "too few")), min_size=1, max_size=2),
     "cursor": st.sampled_from(("abc", "abc.def", "W10=." + "0" * 64)),
 }
 
