@@ -146,9 +146,12 @@ class MemoryDeployments:
             self.rows[name] = ended(one, at, why)
         return self.rows[name]
 
-    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+    def withdraw(
+        self, version: VersionKey, group: str, *, at: datetime, who: str, why: str, request_id: str
+    ) -> LibraryDeployment:
         assert group == self.group
-        own = [one for one in self.rows.values() if one.challenger and one.version == version]
+        assert request_id
+        own = [one for one in self.rows.values() if one.challenger and one.version == version and one.state in RUNNING]
         if not own:
             raise DeploymentRefusedError("it decides beside nothing")
         return self.end(own[-1].name, at, who, f"withdrawn: {why}")

@@ -210,12 +210,16 @@ def test_what_is_promoted_no_longer_decides_beside_itself(world: World) -> None:
 def test_a_challenger_is_withdrawn_by_its_version_as_often_as_it_is_asked(world: World) -> None:
     world.serve(1)
     challenge(world, 2)
-    facts: dict[str, Any] = {"at": AT, "who": "anna", "why": "seen enough"}
+    facts: dict[str, Any] = {"at": AT, "who": "anna", "why": "seen enough", "request_id": "req-out"}
     found = world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts)
     assert (found.state, found.reason) == (DeploymentState.ROLLED_BACK, "withdrawn: seen enough")
     assert world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts) == found
-    with pytest.raises(DeploymentRefusedError, match="dir60@1 decides beside nothing"):
-        world.book.withdraw(VersionKey(MODEL, 1), ALL_SYMBOLS, **facts)
+    for number in (1, 2):  # what serves, and what has ended
+        with pytest.raises(DeploymentRefusedError, match=f"dir60@{number} decides beside nothing"):
+            world.book.withdraw(VersionKey(MODEL, number), ALL_SYMBOLS, **{**facts, "request_id": "req-other"})
+    challenge(world, 2)
+    assert world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts) == found
+    assert world.states()["dir60-v2-2"] == "healthy"
     with pytest.raises(DeploymentStateError, match="is no challenger"):
         world.book.end("dir60-v1", AT, "f", "no")
 

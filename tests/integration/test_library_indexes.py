@@ -107,6 +107,7 @@ ALSO: Final[dict[str, tuple[Any, Any]]] = {
     "newest of a name": (registry.NEWEST, ("model", "model-7")),
     "newest bundle": (library.NEWEST_BUNDLE, ("model", "model-7")),
     "decisions": (registry.DECISIONS, ONE),
+    "what a request decided": (library.DECIDED_BY, ("r-model-73", "model", "model-7")),
     "decisions of one": (registry.DECISIONS_OF, (*ONE, 50)),
     "later page of a name": (registry.OF_NAME, LATER),
     "later page of a kind": (registry.OF_KIND, LATER),

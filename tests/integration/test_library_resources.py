@@ -131,6 +131,40 @@ def test_a_withdrawal_that_is_repeated_goes_back_no_further(world: World) -> Non
     assert world.change("rollback", request_id="req-further")["restores"] == f"{MODEL}-v1"
 
 
+def test_a_change_that_is_repeated_is_about_what_it_was_about_whatever_came_meanwhile(world: World) -> None:
+    world.serve(world.app.start(AT)["deployment"]["deployment"])
+    rejected: dict[str, Any] = {"version": MODEL, "request_id": "req-reject"}
+    deployed: dict[str, Any] = {"version": MODEL, "request_id": "req-deploy"}
+    assert world.change("deploy", **deployed)["version"] == f"{MODEL}@1"
+    assert world.change("reject", **rejected)["version"] == f"{MODEL}@1"
+    world.register("passing")
+    assert world.change("deploy", **deployed)["version"] == f"{MODEL}@1"
+    assert world.change("reject", **rejected)["version"] == f"{MODEL}@1"
+    assert world.ask("show", version=f"{MODEL}@2")["lifecycle"] == "candidate"
+
+    world.change("rollback")
+    world.serve(world.change("deploy", version=f"{MODEL}@2")["deployment"])
+    world.change("approve", version=f"{MODEL}@2")
+    promoted = world.change("promote", request_id="req-promote")
+    world.serve(promoted["deployment"])
+    again = world.change("promote", request_id="req-promote")
+    assert (again["deployment"], again["state"]) == (promoted["deployment"], "healthy")
+
+
+def test_a_challenger_that_was_asked_for_again_outlives_a_repeated_withdrawal(world: World) -> None:
+    world.serve(world.app.start(AT)["deployment"]["deployment"])
+    world.register("passing")
+    world.change("deploy", version=f"{MODEL}@2", beside=True)
+    first = world.change("withdraw", version=f"{MODEL}@2", request_id="req-out")
+    later = world.change("deploy", version=f"{MODEL}@2", beside=True)
+    assert world.change("withdraw", version=MODEL, request_id="req-out-2")["deployment"] == later["deployment"]
+    later = world.change("deploy", version=f"{MODEL}@2", beside=True)
+    assert world.change("withdraw", version=f"{MODEL}@2", request_id="req-out") == first
+    assert [one["deployment"] for one in world.ask("deployments")["slot"]["challengers"]] == [later["deployment"]]
+    with pytest.raises(DeploymentRefusedError, match="@1 decides beside nothing"):
+        world.change("withdraw", version=f"{MODEL}@1")
+
+
 def test_pages_hold_every_entity_and_version_once_in_order(world: World) -> None:
     names = [f"m{n}" for n in (3, 1, 2, 10)]
     for name in names:

@@ -205,15 +205,23 @@ class PostgresDeployments:
                 )
             return _save(connection, ended(one, at, why), who, why) if one.state in RUNNING else one
 
-    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+    def requested(self, request_id: str) -> LibraryDeployment | None:
+        with self._source.snapshot() as connection:
+            return _one(connection, REQUESTED, request_id)
+
+    def withdraw(
+        self, version: VersionKey, group: str, *, at: datetime, who: str, why: str, request_id: str
+    ) -> LibraryDeployment:
         with self._source.transaction() as connection:
             _lock(connection, group)
+            if (gone := connection.execute(WITHDRAWN, (request_id,)).fetchone()) is not None:
+                return _named(connection, gone[0])  # asked again, it takes back no later challenger of the version
             one = _one(connection, NEWEST_CHALLENGER, group, *_key(version))
-            if one is None:
+            if one is None or one.state not in RUNNING:
                 raise DeploymentRefusedError(
                     f"{version.entity.name}@{version.number} decides beside nothing; `signalbox library history` shows what does"
                 )
-            return _save(connection, ended(one, at, f"withdrawn: {why}"), who, why) if one.state in RUNNING else one
+            return _save(connection, ended(one, at, f"withdrawn: {why}"), who, why, request_id=request_id)
 
     def fall_back(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment | None:
         with self._source.transaction() as connection:
