@@ -17,7 +17,7 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.contracts import Function, database_user, emitted_by
 from signalbox.events import parse_event
-from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState, LibraryDeployment, SignalCount
+from signalbox.library.deployments import ALL_SYMBOLS, DECIDER, DeploymentState, LibraryDeployment, SignalCount
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import (
     DeploymentConflictError,
@@ -314,6 +314,22 @@ def test_rollback_withdraws_what_is_on_its_way(world: World) -> None:
     world.ask(2)
     assert world.back().name == "dir60-v1"
     assert world.states() == {"dir60-v2": "failed", "dir60-v1": "healthy"}
+
+
+def test_the_watch_over_signals_withdraws_nothing_and_goes_back_once_nothing_is_on_its_way(world: World) -> None:
+    world.serve(1)
+    current = world.serve(2)
+    remedy = world.ask(3)
+
+    def watch() -> LibraryDeployment:
+        facts = {"at": AT, "who": DECIDER, "why": "too many signals", "request_id": f"rate-{current.name}"}
+        return world.book.roll_back(ALL_SYMBOLS, to=None, **facts)
+
+    assert watch() == remedy == world.book.slot(ALL_SYMBOLS).incoming
+    world.book.move(remedy.name, DeploymentState.FAILED, AT, "f", "corrupt")
+    back = watch()
+    assert (back.restores, back.is_incoming) == ("dir60-v1", True)
+    assert watch() == back
 
 
 def test_rollback_of_the_very_first_deployment_withdraws_it(world: World) -> None:

@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Final
 
 from signalbox.application.model_loading import AT_FAULT, REASON_LENGTH, ModelLoader, reason_of
-from signalbox.library.deployments import DeploymentState, LibraryDeployment
+from signalbox.library.deployments import DECIDER, DeploymentState, LibraryDeployment
 from signalbox.library.errors import DeploymentStateError
 from signalbox.library.ports import SlotBook
 from signalbox.limits import MAX_SCORING_SECONDS, MAX_TRIAL_SECONDS
 from signalbox.signals.model import DeployedModel, ModelProblem
 
-ITSELF: Final = "generate_signals"  # recorded as `who` of what no person did
+ITSELF: Final = DECIDER
 MAX_CHALLENGER_SECONDS: Final = 2.0  # of one decision; the starter takes 0.002 s
 LOADING_SECONDS: Final = MAX_TRIAL_SECONDS + 10.0  # that have to be left before a bundle is loaded
 DECIDING_SECONDS: Final = MAX_SCORING_SECONDS + 5.0  # that have to be left before a model decides

@@ -139,8 +139,8 @@ class SlotBook(Protocol):
     def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
         """Withdraw what is on its way, or ask for an earlier deployment that served (to: its ordinal). Reads no bundle.
 
-        Returns what serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to
-        go back to.
+        The same request gives the same one. A cycle (who: DECIDER) withdraws nothing, and gets what is on its way. Returns what
+        serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to go back to.
         """
 
 

@@ -16,6 +16,7 @@ from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.library.catalogue import DeploymentStep
 from signalbox.library.deployments import (
+    DECIDER,
     RUNNING,
     DeploymentState,
     LibraryDeployment,
@@ -230,7 +231,7 @@ class PostgresDeployments:
             if slot.incoming is not None or slot.current is None or slot.current.name != name:
                 return None
             target = _target(connection, one.group, one, None)
-            request = f"unusable-{one.ordinal}-{target.ordinal}-{at:%Y%m%dT%H%M%S}"
+            request = f"unusable-{one.name}-{target.name}-{at:%Y%m%dT%H%M%S}"
             facts = (at, who, why, target.overridden, target.evaluated_rate, one.name, target.name, request)
             return _added(connection, target.version, one.group, target.stage, facts)
 
@@ -248,12 +249,12 @@ class PostgresDeployments:
             if (gone := connection.execute(WITHDRAWN, (request_id,)).fetchone()) is not None:
                 # the same request withdrew it: asked again, it goes back no further
                 return slot.current or _named(connection, gone[0])
+            if slot.incoming is not None and who == DECIDER:
+                return slot.incoming  # it may be the remedy; the watch over signals asks again once nothing is on its way
             if slot.incoming is not None:
                 reason = f"withdrawn: {why}"
                 failed = moved(slot.incoming, DeploymentState.FAILED, at, reason)
-                # the watch over signals asks by the same id each cycle, and has to go back once nothing is on its way
-                once = None if who == ITSELF else request_id
-                withdrawn = _save(connection, failed, who, reason, request_id=once)
+                withdrawn = _save(connection, failed, who, reason, request_id=request_id)
                 if to is None or (slot.current is not None and to == slot.current.ordinal):
                     return slot.current or withdrawn
             target = _target(connection, group, slot.current, to)

@@ -36,9 +36,7 @@ SELECT semantic, manifest FROM versions WHERE kind = %s AND name = %s AND semant
 NEWEST_DECISION: Final = """
 SELECT state FROM version_decisions WHERE (kind, name, number) = (%s, %s, %s) ORDER BY step DESC LIMIT 1
 """
-DECIDED_BY: Final[LiteralString] = (
-    "SELECT number FROM version_decisions WHERE (request_id, kind, name) = (%s, %s, %s) ORDER BY number LIMIT 1"
-)
+DECIDED_BY: Final = "SELECT number FROM version_decisions WHERE (request_id, kind, name) = (%s, %s, %s) ORDER BY number LIMIT 1"
 SAME_DECISION: Final = """
 SELECT EXISTS (SELECT FROM version_decisions WHERE (request_id, kind, name, number) = (%s, %s, %s, %s))
 """
