@@ -119,6 +119,17 @@ def test_a_request_id_belongs_to_one_request_and_repeating_that_changes_nothing(
     assert rows == [("req-change", "change", OWNER, "to see it"), ("req-same", "create", OWNER, "to see it")]
 
 
+def test_a_retry_from_another_session_of_the_same_role_is_the_same_request(world: World) -> None:
+    role = "arn:aws:iam::123456789012:role/library"
+    world.app.owners = (role,)
+    facts: dict[str, Any] = {"kind": "model", "name": "dir90", "request_id": "req-session"}
+    sessions = [f"arn:aws:sts::123456789012:assumed-role/library/botocore-session-{number}" for number in (1, 2)]
+    assert world.change("create", sessions[0], **facts) == world.change("create", sessions[1], **facts)
+    world.app.owners = (role, OWNER)
+    with pytest.raises(RequestReusedError):
+        world.change("create", OWNER, **facts)
+
+
 def test_a_withdrawal_that_is_repeated_goes_back_no_further(world: World) -> None:
     world.serve(world.app.start(AT)["deployment"]["deployment"])
     world.register("passing")

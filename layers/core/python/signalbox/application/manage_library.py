@@ -371,8 +371,11 @@ def _facts(asked: LibraryChange, who: str, at: datetime) -> _Asked:
 
 
 def _digest(asked: LibraryChange, who: str) -> str:
-    """Return the hash of a request's caller and content, which its request id belongs to."""
-    facts = {"who": who, **asked.model_dump(mode="json")}
+    """Return the hash of a request's caller and content, which its request id belongs to.
+
+    The caller is the narrowest name that identifies one: whoever assumes a role has another session at each retry.
+    """
+    facts = {"who": next(iter(names_of(who)), who), **asked.model_dump(mode="json")}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
