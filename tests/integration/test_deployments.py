@@ -316,13 +316,13 @@ def test_rollback_withdraws_what_is_on_its_way(world: World) -> None:
     assert world.states() == {"dir60-v2": "failed", "dir60-v1": "healthy"}
 
 
-def test_the_watch_over_signals_withdraws_nothing_and_goes_back_once_nothing_is_on_its_way(world: World) -> None:
+def test_the_watch_over_signals_withdraws_nothing_and_asks_again(world: World) -> None:
     world.serve(1)
     current = world.serve(2)
     remedy = world.ask(3)
 
     def watch() -> LibraryDeployment:
-        facts = {"at": AT, "who": DECIDER, "why": "too many signals", "request_id": f"rate-{current.name}"}
+        facts: dict[str, Any] = {"at": AT, "who": DECIDER, "why": "too many signals", "request_id": f"rate-{current.name}"}
         return world.book.roll_back(ALL_SYMBOLS, to=None, **facts)
 
     assert watch() == remedy == world.book.slot(ALL_SYMBOLS).incoming

@@ -142,7 +142,7 @@ def test_a_withdrawal_that_is_repeated_goes_back_no_further(world: World) -> Non
     assert world.change("rollback", request_id="req-further")["restores"] == f"{MODEL}-v1"
 
 
-def test_a_change_that_is_repeated_is_about_what_it_was_about_whatever_came_meanwhile(world: World) -> None:
+def test_a_change_that_is_repeated_is_about_what_it_was_about(world: World) -> None:
     world.serve(world.app.start(AT)["deployment"]["deployment"])
     rejected: dict[str, Any] = {"version": MODEL, "request_id": "req-reject"}
     deployed: dict[str, Any] = {"version": MODEL, "request_id": "req-deploy"}
