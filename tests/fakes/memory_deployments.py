@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from signalbox.library.deployments import (
     ALL_SYMBOLS,
+    DECIDER,
     RUNNING,
     DeploymentState,
     LibraryDeployment,
@@ -66,6 +67,7 @@ class MemoryDeployments:
     counts: dict[str, SignalCount] = field(default_factory=dict)
     seen: set[tuple[str, datetime]] = field(default_factory=set)
     fault: Exception | None = None
+    rolled_back: dict[str, str] = field(default_factory=dict)  # deployment by request
 
     def slot(self, group: str) -> Slot:
         if self.fault is not None:
@@ -146,9 +148,12 @@ class MemoryDeployments:
             self.rows[name] = ended(one, at, why)
         return self.rows[name]
 
-    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+    def withdraw(
+        self, version: VersionKey, group: str, *, at: datetime, who: str, why: str, request_id: str
+    ) -> LibraryDeployment:
         assert group == self.group
-        own = [one for one in self.rows.values() if one.challenger and one.version == version]
+        assert request_id
+        own = [one for one in self.rows.values() if one.challenger and one.version == version and one.state in RUNNING]
         if not own:
             raise DeploymentRefusedError("it decides beside nothing")
         return self.end(own[-1].name, at, who, f"withdrawn: {why}")
@@ -172,8 +177,11 @@ class MemoryDeployments:
     def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
         assert group == self.group
         assert who
-        assert request_id
+        if request_id in self.rolled_back:
+            return self.rows[self.rolled_back[request_id]]
         slot = self.slot(group)
+        if slot.incoming is not None and who == DECIDER:
+            return slot.incoming
         current, withdrawn = slot.current, None
         if slot.incoming is not None:
             withdrawn = moved(slot.incoming, DeploymentState.FAILED, at, f"withdrawn: {why}")
@@ -183,10 +191,12 @@ class MemoryDeployments:
         one = self._target(current, to)  # a refusal leaves what is on its way, as a transaction does
         if withdrawn is not None:
             self.rows[withdrawn.name] = withdrawn
-        return self.ask(
+        back = self.ask(
             one.version, one.stage, one.bundle_key, one.sha256, at=at, overridden=one.overridden, rate=one.evaluated_rate,
             restores=one.name,
         )  # fmt: skip
+        self.rolled_back[request_id] = back.name
+        return back
 
     def _target(self, current: LibraryDeployment | None, to: int | None) -> LibraryDeployment:
         if to is not None:

@@ -80,6 +80,11 @@ class MemoryLibraryTransaction:
         self._tables.decisions[version] = (*steps, decision)
         return True
 
+    def decided_by(self, request_id: str, entity: EntityKey) -> VersionKey | None:
+        decided = self._tables.decisions.items()
+        found = (key for key, steps in decided if key.entity == entity and any(one.request_id == request_id for one in steps))
+        return min(found, default=None)
+
     def add_tag(self, version: VersionKey, tag: str) -> bool:
         known = (version, tag) in self._tables.tags
         self._tables.tags.add((version, tag))

@@ -377,6 +377,7 @@ def library_api(ledger: Ledger) -> None:
         serving.move(beside["deployment"], state, NIGHT, "generate_signals", "next")
     serving.confirm(beside["deployment"], NIGHT, "decided")
     serving.end(beside["deployment"], NIGHT, "generate_signals", "it cannot score")
+    change("deploy", 3, version=name, beside=True)
     change("withdraw", 1, version=name)
     with suppress(DeploymentRefusedError):
         serving.fall_back(back["deployment"], NIGHT, "generate_signals", "its bundle is corrupt")

@@ -17,7 +17,7 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.contracts import Function, database_user, emitted_by
 from signalbox.events import parse_event
-from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState, LibraryDeployment, SignalCount
+from signalbox.library.deployments import ALL_SYMBOLS, DECIDER, DeploymentState, LibraryDeployment, SignalCount
 from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import (
     DeploymentConflictError,
@@ -210,12 +210,16 @@ def test_what_is_promoted_no_longer_decides_beside_itself(world: World) -> None:
 def test_a_challenger_is_withdrawn_by_its_version_as_often_as_it_is_asked(world: World) -> None:
     world.serve(1)
     challenge(world, 2)
-    facts: dict[str, Any] = {"at": AT, "who": "anna", "why": "seen enough"}
+    facts: dict[str, Any] = {"at": AT, "who": "anna", "why": "seen enough", "request_id": "req-out"}
     found = world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts)
     assert (found.state, found.reason) == (DeploymentState.ROLLED_BACK, "withdrawn: seen enough")
     assert world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts) == found
-    with pytest.raises(DeploymentRefusedError, match="dir60@1 decides beside nothing"):
-        world.book.withdraw(VersionKey(MODEL, 1), ALL_SYMBOLS, **facts)
+    for number in (1, 2):  # what serves, and what has ended
+        with pytest.raises(DeploymentRefusedError, match=f"dir60@{number} decides beside nothing"):
+            world.book.withdraw(VersionKey(MODEL, number), ALL_SYMBOLS, **{**facts, "request_id": "req-other"})
+    challenge(world, 2)
+    assert world.book.withdraw(VersionKey(MODEL, 2), ALL_SYMBOLS, **facts) == found
+    assert world.states()["dir60-v2-2"] == "healthy"
     with pytest.raises(DeploymentStateError, match="is no challenger"):
         world.book.end("dir60-v1", AT, "f", "no")
 
@@ -310,6 +314,22 @@ def test_rollback_withdraws_what_is_on_its_way(world: World) -> None:
     world.ask(2)
     assert world.back().name == "dir60-v1"
     assert world.states() == {"dir60-v2": "failed", "dir60-v1": "healthy"}
+
+
+def test_the_watch_over_signals_withdraws_nothing_and_asks_again(world: World) -> None:
+    world.serve(1)
+    current = world.serve(2)
+    remedy = world.ask(3)
+
+    def watch() -> LibraryDeployment:
+        facts: dict[str, Any] = {"at": AT, "who": DECIDER, "why": "too many signals", "request_id": f"rate-{current.name}"}
+        return world.book.roll_back(ALL_SYMBOLS, to=None, **facts)
+
+    assert watch() == remedy == world.book.slot(ALL_SYMBOLS).incoming
+    world.book.move(remedy.name, DeploymentState.FAILED, AT, "f", "corrupt")
+    back = watch()
+    assert (back.restores, back.is_incoming) == ("dir60-v1", True)
+    assert watch() == back
 
 
 def test_rollback_of_the_very_first_deployment_withdraws_it(world: World) -> None:

@@ -107,6 +107,7 @@ ALSO: Final[dict[str, tuple[Any, Any]]] = {
     "newest of a name": (registry.NEWEST, ("model", "model-7")),
     "newest bundle": (library.NEWEST_BUNDLE, ("model", "model-7")),
     "decisions": (registry.DECISIONS, ONE),
+    "what a request decided": (library.DECIDED_BY, ("r-model-73", "model", "model-7")),
     "decisions of one": (registry.DECISIONS_OF, (*ONE, 50)),
     "later page of a name": (registry.OF_NAME, LATER),
     "later page of a kind": (registry.OF_KIND, LATER),
@@ -132,7 +133,8 @@ TABLES: Final = (
     "version_decisions", "deployments", "deployment_events",
 )  # fmt: skip
 MODULES: Final = (deployments, entities, library, library_requests, registry)
-ELSEWHERE: Final = {"COUNTED", "PAGE_KEY"}  # of signals, which have their own index; and of the one row that page_keys has
+# of signals, which have their own index; the begin of others; and of the one row that page_keys has
+ELSEWHERE: Final = {"COUNTED", "DEPLOYED", "PAGE_KEY"}
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,17 @@ def test_a_request_id_belongs_to_one_request_and_repeating_that_changes_nothing(
     assert rows == [("req-change", "change", OWNER, "to see it"), ("req-same", "create", OWNER, "to see it")]
 
 
+def test_a_retry_from_another_session_of_the_same_role_is_the_same_request(world: World) -> None:
+    role = "arn:aws:iam::123456789012:role/library"
+    world.app.owners = (role,)
+    facts: dict[str, Any] = {"kind": "model", "name": "dir90", "request_id": "req-session"}
+    sessions = [f"arn:aws:sts::123456789012:assumed-role/library/botocore-session-{number}" for number in (1, 2)]
+    assert world.change("create", sessions[0], **facts) == world.change("create", sessions[1], **facts)
+    world.app.owners = (role, OWNER)
+    with pytest.raises(RequestReusedError):
+        world.change("create", OWNER, **facts)
+
+
 def test_a_withdrawal_that_is_repeated_goes_back_no_further(world: World) -> None:
     world.serve(world.app.start(AT)["deployment"]["deployment"])
     world.register("passing")
@@ -129,6 +140,40 @@ def test_a_withdrawal_that_is_repeated_goes_back_no_further(world: World) -> Non
     assert world.change("rollback", request_id="req-back") == first
     assert world.ask("deployments")["slot"]["incoming"] is None
     assert world.change("rollback", request_id="req-further")["restores"] == f"{MODEL}-v1"
+
+
+def test_a_change_that_is_repeated_is_about_what_it_was_about(world: World) -> None:
+    world.serve(world.app.start(AT)["deployment"]["deployment"])
+    rejected: dict[str, Any] = {"version": MODEL, "request_id": "req-reject"}
+    deployed: dict[str, Any] = {"version": MODEL, "request_id": "req-deploy"}
+    assert world.change("deploy", **deployed)["version"] == f"{MODEL}@1"
+    assert world.change("reject", **rejected)["version"] == f"{MODEL}@1"
+    world.register("passing")
+    assert world.change("deploy", **deployed)["version"] == f"{MODEL}@1"
+    assert world.change("reject", **rejected)["version"] == f"{MODEL}@1"
+    assert world.ask("show", version=f"{MODEL}@2")["lifecycle"] == "candidate"
+
+    world.change("rollback")
+    world.serve(world.change("deploy", version=f"{MODEL}@2")["deployment"])
+    world.change("approve", version=f"{MODEL}@2")
+    promoted = world.change("promote", request_id="req-promote")
+    world.serve(promoted["deployment"])
+    again = world.change("promote", request_id="req-promote")
+    assert (again["deployment"], again["state"]) == (promoted["deployment"], "healthy")
+
+
+def test_a_challenger_that_was_asked_for_again_outlives_a_repeated_withdrawal(world: World) -> None:
+    world.serve(world.app.start(AT)["deployment"]["deployment"])
+    world.register("passing")
+    world.change("deploy", version=f"{MODEL}@2", beside=True)
+    first = world.change("withdraw", version=f"{MODEL}@2", request_id="req-out")
+    later = world.change("deploy", version=f"{MODEL}@2", beside=True)
+    assert world.change("withdraw", version=MODEL, request_id="req-out-2")["deployment"] == later["deployment"]
+    later = world.change("deploy", version=f"{MODEL}@2", beside=True)
+    assert world.change("withdraw", version=f"{MODEL}@2", request_id="req-out") == first
+    assert [one["deployment"] for one in world.ask("deployments")["slot"]["challengers"]] == [later["deployment"]]
+    with pytest.raises(DeploymentRefusedError, match="@1 decides beside nothing"):
+        world.change("withdraw", version=f"{MODEL}@1")
 
 
 def test_pages_hold_every_entity_and_version_once_in_order(world: World) -> None:

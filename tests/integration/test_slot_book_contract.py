@@ -96,7 +96,7 @@ class Pair:
                 self.ask(value, beside=True)
             case "withdraw":
                 version = VersionKey(self.model, value)
-                self.on_both(lambda book: book.withdraw(version, self.group, at=AT, who="anna", why="enough"))
+                self.on_both(lambda book: book.withdraw(version, self.group, at=AT, who="anna", why="enough", request_id=request))
             case "end":
                 self.on_both(lambda book: book.end(name, AT, "f", "it does not score"))
             case "fall_back":

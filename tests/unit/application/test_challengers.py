@@ -21,7 +21,7 @@ from signalbox.contracts import EventType
 from signalbox.events import parse_event
 from signalbox.inference.archive import pack_bundle
 from signalbox.ledger_errors import LedgerUnavailableError
-from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState
+from signalbox.library.deployments import ALL_SYMBOLS, DeploymentState, LibraryDeployment
 from signalbox.library.errors import DeploymentConflictError
 from signalbox.signals.cycle import CycleOutcome
 from signalbox.signals.ports import CycleState
@@ -357,3 +357,31 @@ def test_the_book_refuses_a_challenger_over_the_limit(stage: Stage) -> None:
         stage.deploy("four", beside=True)
     assert len(stage.book.slot(ALL_SYMBOLS).challengers) == 3
     assert stage.book.rows["one-v1"].state is DeploymentState.HEALTHY
+
+
+def test_a_challenger_whose_version_is_promoted_before_it_decided_is_no_fault(stage: Stage) -> None:
+    rival = stage.book.rows[stage.deploy("two", beside=True)]
+    promoted = stage.book.ask(rival.version, DeploymentStage.ACTIVE, rival.bundle_key, rival.sha256, overridden=True)
+    outcome, beside = stage.cycle()
+    assert {one.deployment for one in outcome.signals} == {promoted.name}
+    assert stage.states()[rival.name] == "failed"
+    assert (beside.problems, beside.signals) == ((), ())
+    assert stage.refusals() == {}
+
+
+def test_a_challenger_that_a_person_takes_back_while_it_decides_is_no_fault(stage: Stage) -> None:
+    name = stage.deploy("two", beside=True)
+
+    class Late(MemoryDeployments):
+        @override
+        def confirm(self, name: str, at: datetime, why: str) -> LibraryDeployment:
+            self.end(name, at, "anna", "withdrawn: enough")
+            return super().confirm(name, at, why)
+
+    stage.book = Late(rows=stage.book.rows)
+    stage.start()
+    _, beside = stage.cycle()
+    assert beside.problems == ()
+    assert {one.deployment for one in beside.signals} == {name}  # they are committed
+    assert stage.refusals() == {}
+    assert stage.cycle()[1].signals == ()

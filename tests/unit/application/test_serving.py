@@ -365,6 +365,49 @@ def test_a_share_of_signals_far_from_the_evaluated_one_takes_the_deployment_back
     assert stage.states()["two-v2"] == "rolled_back"
 
 
+def test_if_what_would_take_its_place_is_corrupt_the_watch_goes_further_back(stage: Stage) -> None:
+    for name in ("one", "two"):
+        serving(stage, name)
+    serving(stage, "three", rate=0.2)
+    stage.book.counts["three-v3"] = SignalCount(600, 590)
+    _, ended = stage.cycle()
+    assert ended is not None
+    assert ended.kept == "two-v2-2"
+    del stage.bundles.objects[stage.book.rows["two-v2"].bundle_key]
+    stage.serving = ServingModels(stage.book, stage.bundles)
+    seen = [stage.cycle() for _ in range(3)]
+    assert (stage.states()["two-v2-2"], stage.states()["one-v1-2"]) == ("failed", "healthy")
+    assert stage.states()["three-v3"] == "rolled_back"
+    assert [ended.kept for _, ended in seen if ended is not None] == ["one-v1-2"]
+
+
+def test_a_person_who_takes_back_what_the_watch_asked_for_has_the_last_word(stage: Stage) -> None:
+    serving(stage)
+    serving(stage, "two", rate=0.2)
+    stage.book.counts["two-v2"] = SignalCount(600, 590)
+    stage.cycle()
+    stage.book.roll_back(ALL_SYMBOLS, to=None, at=stage.at, who="anna", why="it may stay", request_id="req-stay")
+    _, ended = stage.cycle()
+    assert ended is not None
+    assert "it stays in use, because somebody took back one-v1-2" in ended.reason
+    assert stage.cycle()[1] is None
+    assert stage.states()["two-v2"] == "healthy"
+
+
+def test_the_watch_leaves_what_a_person_asked_for_in_the_same_cycle(stage: Stage) -> None:
+    serving(stage)
+    serving(stage, "two", rate=0.2)
+    stage.book.counts["two-v2"] = SignalCount(600, 590)
+    stage.at += timedelta(minutes=5)
+    choice = stage.serving.choose(stage.at)
+    remedy = stage.deploy("three")
+    signal = decided_signal(stage.at, "two-v2")
+    outcome = CycleOutcome(stage.at, CycleState.READY, NO_WRITES, (signal,), ())
+    assert stage.serving.decided(outcome, choice) is None
+    stage.cycle()
+    assert stage.states() == {"one-v1": "superseded", "two-v2": "superseded", remedy: "healthy"}
+
+
 def test_with_nothing_to_go_back_to_the_first_deployment_stays_and_it_is_said_once(stage: Stage) -> None:
     serving(stage, rate=0.2)
     stage.book.counts["one-v1"] = SignalCount(600, 590)

@@ -127,8 +127,9 @@ def test_a_symbol_that_cannot_be_decided_is_refused_with_the_reason(row_model: S
     assert service.score(ScoreRequest(symbols=[BTC], at=NOON), NOON).scores[0].refused == "INSUFFICIENT_HISTORY"
     stale = service.score(ScoreRequest(symbols=[BTC]), late).scores[0]
     assert (stale.refused, stale.detail) == ("STALE_DATA", "the newest bar is 7 minutes old")
-    status, problem = asked(service, {"symbols": [BTC], "at": "2999-01-01T00:00:00Z"})
-    assert (status, problem["type"]) == (422, "urn:signalbox:problem:invalid-request")
+    for at in ("2999-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"):
+        status, problem = asked(service, {"symbols": [BTC], "at": at})
+        assert (status, problem["type"]) == (422, "urn:signalbox:problem:invalid-request")
 
 
 def test_without_candles_symbols_are_refused(window_model: ScoreSignals) -> None:

@@ -144,7 +144,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "deployment": {"deployment": "dir60-v3"},
     "history": {"version": "dir60@2", "limit": 9},
     "search": {"words": "two words & a 'quote'"},
-    "permission": {"action": "promote"},
+    "permission": {"action": "promote", "live": True},
     "observe": {"rules": "{}"},
     "end-observation": {"observation": "0" * ID_LENGTH, "verdict": "GO", "reasons": ["all hold"]},
 }
@@ -219,6 +219,8 @@ def test_a_refusal_is_a_problem_document(ask: Ask, error: Exception, status: int
         (f"POST {MODEL}/versions", {"why": "x", "sha256": "0" * 64, "name": "dir60"}, 422),
         ("POST /v1/entities", {"kind": "robot", "name": "dir60", "why": "x"}, 422),
         ("POST /v1/entities", {"kind": "model", "name": "../dir60", "why": "x"}, 422),
+        (f"{DEPLOY}?stage=active", GOOD, 422),
+        ("POST /v1/deployments/rollback?to=4", {"why": "x"}, 422),
         ("GET /v1/entities?limit=0", None, 422),
         ("GET /v1/entities?limit=1e3", None, 422),
         ("GET /v1/entities?limit=501", None, 422),

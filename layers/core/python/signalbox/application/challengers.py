@@ -8,17 +8,19 @@ it is tried again, as long as for what serves.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from signalbox.application.model_loading import AT_FAULT, REASON_LENGTH, ModelLoader, reason_of
-from signalbox.library.deployments import DeploymentState, LibraryDeployment
+from signalbox.library.deployments import DECIDER, DeploymentState, LibraryDeployment
+from signalbox.library.errors import DeploymentStateError
 from signalbox.library.ports import SlotBook
 from signalbox.limits import MAX_SCORING_SECONDS, MAX_TRIAL_SECONDS
 from signalbox.signals.model import DeployedModel, ModelProblem
 
-ITSELF: Final = "generate_signals"  # recorded as `who` of what no person did
+ITSELF: Final = DECIDER
 MAX_CHALLENGER_SECONDS: Final = 2.0  # of one decision; the starter takes 0.002 s
 LOADING_SECONDS: Final = MAX_TRIAL_SECONDS + 10.0  # that have to be left before a bundle is loaded
 DECIDING_SECONDS: Final = MAX_SCORING_SECONDS + 5.0  # that have to be left before a model decides
@@ -71,6 +73,8 @@ class Challengers:
                 self._book.move(one.name, DeploymentState.WARMING, at, ITSELF, "verified and warm; decides its first cycle")
         except AT_FAULT as error:
             return self.failed(one.name, at, reason_of(error))
+        except DeploymentStateError:
+            return None  # another function was faster, or somebody took it back: the next cycle sees what the ledger says
         except Exception as error:  # noqa: BLE001 - S3 or the ledger did not answer, or the disk is full: tried again
             return self._missed(one, at, reason_of(error))
         self._loaded[one.name] = model
@@ -85,9 +89,10 @@ class Challengers:
         return ModelProblem(one.name, reason, None)
 
     def decided(self, name: str, at: datetime) -> None:
-        """Record that a challenger decided a cycle, which confirms one on its way. Raises LedgerError, LibraryError."""
+        """Record that a challenger decided a cycle, which confirms one on its way. Raises LedgerError."""
         if any(one.name == name and one.is_incoming for one in self.wanted):
-            self._book.confirm(name, at, f"decided the cycle of {at.isoformat()}")
+            with suppress(DeploymentStateError):  # somebody took it back meanwhile
+                self._book.confirm(name, at, f"decided the cycle of {at.isoformat()}")
 
     def failed(self, name: str, at: datetime, reason: str) -> ModelProblem:
         """Take a challenger back, so that the next cycle leaves it out, and return why. Never raises."""

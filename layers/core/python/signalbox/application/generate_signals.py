@@ -46,7 +46,7 @@ class ChallengingModels(Protocol):
         """Return the models for a cycle, and why others cannot decide. Never raises. seconds: how long the function may run."""
 
     def decided(self, name: str, at: datetime) -> None:
-        """Record that one decided a cycle. Raises LedgerError, LibraryError."""
+        """Record that one decided a cycle. Raises LedgerError."""
 
     def failed(self, name: str, at: datetime, reason: str) -> ModelProblem:
         """Take one back. Never raises."""

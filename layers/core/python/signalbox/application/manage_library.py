@@ -158,12 +158,14 @@ class ManageLibrary:
                 return self._step(asked, Lifecycle.REJECTED, who, at)
             case RetireVersion():
                 return self._step(asked, Lifecycle.RETIRED, who, at)
+            case DeployVersion() | PromoteVersion() if (found := self.book.requested(asked.request_id)) is not None:
+                return deployment_view(found)  # whatever is newest, serves or may be deployed by now
             case DeployVersion():
                 record = self._questions.record(asked.version, EntityKind.MODEL)
                 return deployment_view(self._deployed(record, asked.stage, beside=asked.beside, **_facts(asked, who, at)))
             case WithdrawVersion():
                 version = self._questions.record(asked.version, EntityKind.MODEL).version
-                return deployment_view(self.book.withdraw(version, ALL_SYMBOLS, at=at, who=who, why=asked.why))
+                return deployment_view(self.book.withdraw(version, ALL_SYMBOLS, **_facts(asked, who, at)))
             case PromoteVersion():
                 return deployment_view(self._promoted(asked, who, at))
             case RollBackDeployment():
@@ -227,7 +229,10 @@ class ManageLibrary:
     ) -> VersionDocument:
         reference = VersionReference.parse(asked.version)
         with self.library.transaction() as tx:
-            tx.lock(EntityKey(asked.kind, reference.name))
+            entity = EntityKey(asked.kind, reference.name)
+            tx.lock(entity)
+            if (stepped_before := tx.decided_by(asked.request_id, entity)) is not None:
+                reference = VersionReference.parse(_name(stepped_before))  # the newest may be another one by now
             record = tx.record(reference, asked.kind)
             decision = VersionDecision(to, who, at, asked.why, asked.request_id)
             if all(one.request_id != asked.request_id for one in record.decisions):
@@ -366,8 +371,11 @@ def _facts(asked: LibraryChange, who: str, at: datetime) -> _Asked:
 
 
 def _digest(asked: LibraryChange, who: str) -> str:
-    """Return the hash of a request's caller and content, which its request id belongs to."""
-    facts = {"who": who, **asked.model_dump(mode="json")}
+    """Return the hash of a request's caller and content, which its request id belongs to.
+
+    The caller is the narrowest name that identifies one: whoever assumes a role has another session at each retry.
+    """
+    facts = {"who": next(iter(names_of(who)), who), **asked.model_dump(mode="json")}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

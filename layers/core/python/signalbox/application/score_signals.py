@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Protocol, Self
 
 import numpy as np
@@ -30,6 +30,7 @@ MAX_SCORES: Final = 1_000  # of one request
 MAX_SYMBOLS: Final = 50
 MAX_WIDTH: Final = 512  # features of a row
 MAX_AHEAD: Final = timedelta(minutes=1)  # how far `at` may be in the future: the caller's clock
+_EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)  # no candle is older, and the bars before it have an open time
 
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Row = Annotated[list[Number], Field(min_length=1, max_length=MAX_WIDTH)]
@@ -181,6 +182,8 @@ class ScoreSignals:
             raise NoBarsError("no candles are at hand here, so only windows or rows of features can be scored")
         if request.at is not None and request.at > now + MAX_AHEAD:
             raise ScoringInputError(f"at: expected an instant that is not in the future, got {request.at.isoformat()}")
+        if request.at is not None and request.at < _EARLIEST:
+            raise ScoringInputError(f"at: expected an instant since {_EARLIEST.isoformat()}, got {request.at.isoformat()}")
         until = request.at or now
         newest_ms = to_ms(newest_closed_open_time(until))
         ensemble, schema = self.ensemble, self.ensemble.schema

@@ -192,14 +192,27 @@ class ServingModels:
         since = max(one.changed_at - _INSTANT, at - RATE_WINDOW)
         overlap = max(1, model.horizon_minutes // CYCLE_MINUTES)
         fault = signal_rate_fault(self._book.count(one.name, since, at), one.evaluated_rate, overlap)
-        if fault is None:
-            return None
-        request = f"rate-{one.name}"
+        return None if fault is None else self._taken_back(one, at, fault)
+
+    def _taken_back(self, one: LibraryDeployment, at: datetime, fault: str) -> ModelProblem | None:
+        """Ask for the previous healthy deployment in place of one whose signals are not as evaluated; return what came of it."""
+        request = f"rate-{one.name}"  # the same each cycle, so what a person took back is not asked for again
         try:
             back = self._book.roll_back(self._group, to=None, at=at, who=ITSELF, why=fault, request_id=request)
+            if back.state is DeploymentState.FAILED and not back.is_withdrawn:  # its bundle could not be used: further back
+                further = self._book.fall_back(one.name, at, ITSELF, fault)
+                if further is None:
+                    return None  # another function was faster: the next cycle sees what the ledger says
+                back = further
         except LibraryError as error:
             self._rate_reported = one.name
             return ModelProblem(one.name, f"{fault}; it stays in use: {error}"[:REASON_LENGTH], one.name)
+        if back.is_withdrawn:
+            self._rate_reported = one.name
+            reason = f"{fault}; it stays in use, because somebody took back {back.name}, which was to take its place"
+            return ModelProblem(one.name, reason[:REASON_LENGTH], one.name)
+        if back.restores is None:
+            return None  # somebody asked for it meanwhile: it may be the remedy
         return ModelProblem(one.name, f"rolled back: {fault}"[:REASON_LENGTH], back.name)
 
     def _problem(self, deployment: str, error: Exception) -> ModelProblem:

@@ -25,6 +25,7 @@ RATE_WINDOW: Final = timedelta(hours=48)
 RATE_FACTOR: Final = 2.0  # the share of signals may be half to twice the evaluated one
 _Z: Final = 3.2905  # two-sided 99.9 %: the share is looked at every cycle, so 95 % would be left by chance within a day
 MAX_NAME: Final = 100
+DECIDER: Final = "generate_signals"  # recorded as `who` of what the cycle did by itself
 
 
 class DeploymentState(StrEnum):
@@ -82,6 +83,11 @@ class LibraryDeployment:
     def is_incoming(self) -> bool:
         """Whether it is on its way."""
         return self.state in INCOMING
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether somebody took it back before it served."""
+        return self.state is DeploymentState.FAILED and (self.reason or "").startswith("withdrawn")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ class LibraryTransaction(Protocol):
     def add_decision(self, version: VersionKey, decision: VersionDecision) -> bool:
         """Add the next step; return False if this request added one before. The caller holds the entity's lock."""
 
+    def decided_by(self, request_id: str, entity: EntityKey) -> VersionKey | None:
+        """Return the version of an entity that a request took a step of; None: of none yet."""
+
     def add_tag(self, version: VersionKey, tag: str) -> bool:
         """Add a tag; return False if the version has it."""
 
@@ -136,8 +139,8 @@ class SlotBook(Protocol):
     def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
         """Withdraw what is on its way, or ask for an earlier deployment that served (to: its ordinal). Reads no bundle.
 
-        Returns what serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to
-        go back to.
+        The same request gives the same one. A cycle (who: DECIDER) withdraws nothing, and gets what is on its way. Returns what
+        serves next; the withdrawn one if nothing served before. Raises DeploymentRefusedError if there is nothing to go back to.
         """
 
 
@@ -173,8 +176,16 @@ class DeploymentBook(SlotBook, Protocol):
         DeploymentConflictError, and one beside nothing with DeploymentRefusedError.
         """
 
-    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
-        """Take the challenger of a version back; the newest one that has ended if none decides. Raises DeploymentRefusedError."""
+    def requested(self, request_id: str) -> LibraryDeployment | None:
+        """Return the deployment that a request asked for; None: it asked for none yet."""
+
+    def withdraw(
+        self, version: VersionKey, group: str, *, at: datetime, who: str, why: str, request_id: str
+    ) -> LibraryDeployment:
+        """Take the challenger of a version back; the same request gives the same one.
+
+        Raises DeploymentRefusedError if no model of this version decides beside what serves.
+        """
 
 
 class LiveDecisions(Protocol):

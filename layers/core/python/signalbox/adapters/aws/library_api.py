@@ -123,6 +123,9 @@ def _request(api: APIGatewayHttpResolver, route: LibraryRoute, in_path: Mapping[
             key: _typed(key, value) for key, value in (api.current_event.query_string_parameters or {}).items()
         }
     else:
+        if asked := sorted(api.current_event.query_string_parameters or {}):
+            words = "expected a change in the body alone, got a parameter of a query"
+            raise InvalidRequestError(tuple(InvalidValue(pointer=pointer_to(key[:100]), detail=words) for key in asked[:20]))
         text = body_text(api)
         given = parse_object(text, max_bytes=MAX_LIBRARY_BODY) if text else {}
         fixed |= _in_headers(api, route)
@@ -153,7 +156,7 @@ def _typed(key: str, value: str) -> Any:
     """Return a value of a query in the type of its field; any other text stays text, which the model refuses."""
     if key == "limit" and _DIGITS.fullmatch(value):
         return int(value)
-    return _BOOLEANS.get(value, value) if key == "archived" else value
+    return _BOOLEANS.get(value, value) if key in {"archived", "live"} else value
 
 
 def _answered(route: LibraryRoute, found: Any) -> Response[str]:

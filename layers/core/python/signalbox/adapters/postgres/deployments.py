@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.adapters.postgres.deployment_rows import DEPLOYED, one_deployment, readable_deployment
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.library.catalogue import DeploymentStep
 from signalbox.library.deployments import (
+    DECIDER,
     RUNNING,
     DeploymentState,
     LibraryDeployment,
@@ -29,7 +31,7 @@ from signalbox.library.deployments import (
     require_room,
     taken_over,
 )
-from signalbox.library.entries import EntityKey, EntityKind, VersionKey
+from signalbox.library.entries import VersionKey
 from signalbox.library.errors import (
     DeploymentConflictError,
     DeploymentRefusedError,
@@ -39,29 +41,23 @@ from signalbox.library.errors import (
 from signalbox.library.events import DeploymentChanged
 from signalbox.signals.signal import DeploymentStage
 
-_COLUMNS: Final[LiteralString] = """
-SELECT d.deployment, d.kind, d.name, d.number, v.semantic, d.symbol_group, d.ordinal, d.stage, d.state, d.requested_at,
-    d.changed_at, d.who, d.why, v.bundle_key, v.sha256, d.overridden, d.evaluated_rate, d.replaces, d.restores, d.missed,
-    d.reason, d.challenger
-FROM deployments AS d JOIN versions AS v USING (kind, name, number)
-"""
-CURRENT: Final[LiteralString] = f"""{_COLUMNS} WHERE symbol_group = %s AND d.state = 'healthy' AND NOT challenger
+CURRENT: Final[LiteralString] = f"""{DEPLOYED} WHERE symbol_group = %s AND d.state = 'healthy' AND NOT challenger
 ORDER BY ordinal DESC LIMIT 1"""
-INCOMING: Final[LiteralString] = f"""{_COLUMNS}
+INCOMING: Final[LiteralString] = f"""{DEPLOYED}
 WHERE symbol_group = %s AND d.state IN ('pending', 'validating', 'warming') AND NOT challenger"""
-CHALLENGERS: Final[LiteralString] = f"""{_COLUMNS}
+CHALLENGERS: Final[LiteralString] = f"""{DEPLOYED}
 WHERE symbol_group = %s AND challenger AND d.state IN ('pending', 'validating', 'warming', 'healthy') ORDER BY ordinal"""
-NEWEST_CHALLENGER: Final[LiteralString] = f"""{_COLUMNS}
+NEWEST_CHALLENGER: Final[LiteralString] = f"""{DEPLOYED}
 WHERE symbol_group = %s AND challenger AND (d.kind, d.name, d.number) = (%s, %s, %s) ORDER BY ordinal DESC LIMIT 1"""
-NEWEST: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal < %s ORDER BY ordinal DESC LIMIT %s"
-NAMED: Final[LiteralString] = f"{_COLUMNS} WHERE deployment = %s"
-REQUESTED: Final[LiteralString] = f"{_COLUMNS} WHERE d.request_id = %s"
+NEWEST: Final[LiteralString] = f"{DEPLOYED} WHERE symbol_group = %s AND ordinal < %s ORDER BY ordinal DESC LIMIT %s"
+NAMED: Final[LiteralString] = f"{DEPLOYED} WHERE deployment = %s"
+REQUESTED: Final[LiteralString] = f"{DEPLOYED} WHERE d.request_id = %s"
 WITHDRAWN: Final[LiteralString] = "SELECT deployment FROM deployment_events WHERE request_id = %s"
 STEPS: Final[LiteralString] = "SELECT state, at, who, why FROM deployment_events WHERE deployment = %s ORDER BY step"
-NUMBERED: Final[LiteralString] = f"{_COLUMNS} WHERE symbol_group = %s AND ordinal = %s"
+NUMBERED: Final[LiteralString] = f"{DEPLOYED} WHERE symbol_group = %s AND ordinal = %s"
 # an earlier deployment of another version that served, was not taken back itself, was not rejected or retired since, and whose
 # bundle did not fail when it was last restored
-EARLIER: Final[LiteralString] = f"""{_COLUMNS}
+EARLIER: Final[LiteralString] = f"""{DEPLOYED}
 WHERE symbol_group = %s AND ordinal < %s AND d.state = 'superseded' AND NOT challenger
     AND (d.name, d.number) <> (%s, %s)
     AND v.bundle_key IS NOT NULL
@@ -115,7 +111,7 @@ class PostgresDeployments:
     def deployments(self, group: str, limit: int, before: int | None = None) -> Sequence[LibraryDeployment]:
         with self._source.snapshot() as connection:
             rows = connection.execute(NEWEST, (group, _ENDLESS if before is None else before, limit)).fetchall()
-        return tuple(one for one in map(_readable, rows) if one is not None)
+        return tuple(one for one in map(readable_deployment, rows) if one is not None)
 
     def deployment(self, name: str) -> tuple[LibraryDeployment, Sequence[DeploymentStep]]:
         with self._source.snapshot() as connection:
@@ -141,11 +137,11 @@ class PostgresDeployments:
     ) -> LibraryDeployment:
         with self._source.transaction() as connection:
             _lock(connection, group)
-            if (same := _one(connection, REQUESTED, request_id)) is not None:
+            if (same := one_deployment(connection, REQUESTED, request_id)) is not None:
                 if (same.version, same.stage) != (version, stage):
                     raise DeploymentConflictError(f"request {request_id} asked for {same.name} before; use another request id")
                 return same
-            if only_first and (newest := _one(connection, NEWEST, group, _ENDLESS, 1)) is not None:
+            if only_first and (newest := one_deployment(connection, NEWEST, group, _ENDLESS, 1)) is not None:
                 return newest
             slot = _slot(connection, group)
             if is_challenger(slot, stage, beside=beside):
@@ -205,15 +201,23 @@ class PostgresDeployments:
                 )
             return _save(connection, ended(one, at, why), who, why) if one.state in RUNNING else one
 
-    def withdraw(self, version: VersionKey, group: str, *, at: datetime, who: str, why: str) -> LibraryDeployment:
+    def requested(self, request_id: str) -> LibraryDeployment | None:
+        with self._source.snapshot() as connection:
+            return one_deployment(connection, REQUESTED, request_id)
+
+    def withdraw(
+        self, version: VersionKey, group: str, *, at: datetime, who: str, why: str, request_id: str
+    ) -> LibraryDeployment:
         with self._source.transaction() as connection:
             _lock(connection, group)
-            one = _one(connection, NEWEST_CHALLENGER, group, *_key(version))
-            if one is None:
+            if (gone := connection.execute(WITHDRAWN, (request_id,)).fetchone()) is not None:
+                return _named(connection, gone[0])  # asked again, it takes back no later challenger of the version
+            one = one_deployment(connection, NEWEST_CHALLENGER, group, *_key(version))
+            if one is None or one.state not in RUNNING:
                 raise DeploymentRefusedError(
                     f"{version.entity.name}@{version.number} decides beside nothing; `signalbox library history` shows what does"
                 )
-            return _save(connection, ended(one, at, f"withdrawn: {why}"), who, why) if one.state in RUNNING else one
+            return _save(connection, ended(one, at, f"withdrawn: {why}"), who, why, request_id=request_id)
 
     def fall_back(self, name: str, at: datetime, who: str, why: str) -> LibraryDeployment | None:
         with self._source.transaction() as connection:
@@ -222,7 +226,7 @@ class PostgresDeployments:
             if slot.incoming is not None or slot.current is None or slot.current.name != name:
                 return None
             target = _target(connection, one.group, one, None)
-            request = f"unusable-{one.ordinal}-{target.ordinal}-{at:%Y%m%dT%H%M%S}"
+            request = f"unusable-{one.name}-{target.name}-{at:%Y%m%dT%H%M%S}"
             facts = (at, who, why, target.overridden, target.evaluated_rate, one.name, target.name, request)
             return _added(connection, target.version, one.group, target.stage, facts)
 
@@ -234,18 +238,18 @@ class PostgresDeployments:
     def roll_back(self, group: str, *, to: int | None, at: datetime, who: str, why: str, request_id: str) -> LibraryDeployment:
         with self._source.transaction() as connection:
             _lock(connection, group)
-            if (same := _one(connection, REQUESTED, request_id)) is not None:
+            if (same := one_deployment(connection, REQUESTED, request_id)) is not None:
                 return same
             slot = _slot(connection, group)
             if (gone := connection.execute(WITHDRAWN, (request_id,)).fetchone()) is not None:
                 # the same request withdrew it: asked again, it goes back no further
                 return slot.current or _named(connection, gone[0])
+            if slot.incoming is not None and who == DECIDER:
+                return slot.incoming  # it may be the remedy; the watch over signals asks again once nothing is on its way
             if slot.incoming is not None:
                 reason = f"withdrawn: {why}"
                 failed = moved(slot.incoming, DeploymentState.FAILED, at, reason)
-                # the watch over signals asks by the same id each cycle, and has to go back once nothing is on its way
-                once = None if who == ITSELF else request_id
-                withdrawn = _save(connection, failed, who, reason, request_id=once)
+                withdrawn = _save(connection, failed, who, reason, request_id=request_id)
                 if to is None or (slot.current is not None and to == slot.current.ordinal):
                     return slot.current or withdrawn
             target = _target(connection, group, slot.current, to)
@@ -258,11 +262,11 @@ def _target(connection: Connection, group: str, current: LibraryDeployment | Non
     if to is None:
         name, number = ("", 0) if current is None else (current.version.entity.name, current.version.number)
         before = _ENDLESS if current is None else current.ordinal
-        found = _one(connection, EARLIER, group, before, name, number)
+        found = one_deployment(connection, EARLIER, group, before, name, number)
         if found is None:
             raise DeploymentRefusedError("there is no earlier healthy deployment of another version to go back to")
         return found
-    found = _one(connection, NUMBERED, group, to)
+    found = one_deployment(connection, NUMBERED, group, to)
     if found is None:
         raise UnknownVersionError(f"the slot {group} has no deployment {to}; `signalbox library history` lists them")
     if found.state not in {DeploymentState.SUPERSEDED, DeploymentState.ROLLED_BACK}:
@@ -292,7 +296,7 @@ def _added(
     row = (name, *_key(version), group, ordinal, stage.value, *asked)
     if connection.execute(_INSERT, row).rowcount != 1:
         raise DeploymentConflictError(f"another deployment of the slot {group} is on its way, or has the name {name}")
-    added = _one(connection, NAMED, name)
+    added = one_deployment(connection, NAMED, name)
     if added is None:  # its version has no bundle
         raise DeploymentRefusedError(f"{version.entity.name}@{version.number} has no verified bundle")
     _log(connection, added, at, who, why)
@@ -316,7 +320,7 @@ def _locked(connection: Connection, name: str) -> LibraryDeployment:
 
 
 def _named(connection: Connection, name: str) -> LibraryDeployment:
-    found = _one(connection, NAMED, name)
+    found = one_deployment(connection, NAMED, name)
     if found is None:
         raise UnknownVersionError(f"no deployment {name}; `signalbox library history` lists them")
     return found
@@ -349,17 +353,11 @@ def _announce(
     serves: str | None,
 ) -> None:
     version = f"{one.version.entity.name}@{one.version.number}"
+    stage, at = one.stage.value, one.changed_at
     event = DeploymentChanged(
-        deployment=one.name,
-        version=version,
-        stage=one.stage.value,
-        state=state,
-        at=one.changed_at,
-        who=who,
-        why=why,
-        serves=serves,
+        deployment=one.name, version=version, stage=stage, state=state, at=at, who=who, why=why, serves=serves
     )
-    insert_event(connection, event, one.changed_at)
+    insert_event(connection, event, at)
 
 
 def _log(
@@ -378,41 +376,8 @@ def _log(
 
 def _slot(connection: Connection, group: str) -> Slot:
     rows = connection.execute(CHALLENGERS, (group,)).fetchall()
-    challengers = tuple(one for one in map(_readable, rows) if one is not None)
-    return Slot(_one(connection, CURRENT, group), _one(connection, INCOMING, group), challengers)
-
-
-def _one(connection: Connection, query: LiteralString, *values: object) -> LibraryDeployment | None:
-    row = connection.execute(query, values).fetchone()
-    return None if row is None else _deployment(row)
-
-
-def _readable(row: Sequence[Any]) -> LibraryDeployment | None:
-    try:
-        return _deployment(row)
-    except (ValueError, DeploymentStateError):
-        return None
-
-
-def _deployment(row: Sequence[Any]) -> LibraryDeployment:
-    name, kind, entity, number, semantic, group, ordinal, stage, state, *rest = row
-    requested_at, changed_at, who, why, bundle_key, sha256, *tail = rest
-    return LibraryDeployment(
-        name,
-        VersionKey(EntityKey(EntityKind(kind), entity), number),
-        semantic or "",
-        group,
-        ordinal,
-        DeploymentStage(stage),
-        DeploymentState(state),
-        requested_at,
-        changed_at,
-        who,
-        why,
-        bundle_key or "",
-        sha256 or "",
-        *tail,
-    )
+    challengers = tuple(one for one in map(readable_deployment, rows) if one is not None)
+    return Slot(one_deployment(connection, CURRENT, group), one_deployment(connection, INCOMING, group), challengers)
 
 
 def _key(version: VersionKey) -> tuple[str, str, int]:

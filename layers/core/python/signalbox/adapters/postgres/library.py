@@ -36,6 +36,7 @@ SELECT semantic, manifest FROM versions WHERE kind = %s AND name = %s AND semant
 NEWEST_DECISION: Final = """
 SELECT state FROM version_decisions WHERE (kind, name, number) = (%s, %s, %s) ORDER BY step DESC LIMIT 1
 """
+DECIDED_BY: Final = "SELECT number FROM version_decisions WHERE (request_id, kind, name) = (%s, %s, %s) ORDER BY number LIMIT 1"
 SAME_DECISION: Final = """
 SELECT EXISTS (SELECT FROM version_decisions WHERE (request_id, kind, name, number) = (%s, %s, %s, %s))
 """
@@ -128,6 +129,10 @@ class PostgresLibraryTransaction:
         of = {"kind": kind, "name": name, "number": number}
         row = {**of, **facts, "request_id": decision.request_id, "overridden": decision.overridden}
         return self._connection.execute(INSERT_DECISION, row).rowcount == 1
+
+    def decided_by(self, request_id: str, entity: EntityKey) -> VersionKey | None:
+        found = self._connection.execute(DECIDED_BY, (request_id, entity.kind.value, entity.name)).fetchone()
+        return None if found is None else VersionKey(entity, found[0])
 
     def add_tag(self, version: VersionKey, tag: str) -> bool:
         cursor = self._connection.execute(
