@@ -540,8 +540,12 @@ def test_halt_goes_on_cancelling_new_risk_when_a_cancel_was_refused() -> None:
     assert [e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)] == [key]
 
 
-def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
-    """A venue that had confirmed the cancel of the stop tells of its fill after the exit was filled."""
+@pytest.mark.parametrize("account", [MT5, LIVE], ids=["margin", "spot"])
+def test_exits_that_crossed_and_closed_too_much_are_made_good_where_one_can_be_short(account: TradingAccount) -> None:
+    """A venue that had confirmed the cancel of the stop tells of its fill after the exit was filled.
+
+    Nobody can be short of coins: what was sold there was somebody's, and to buy it would open a position.
+    """
     state, entry, stop = opened()
     at = START + timedelta(minutes=60)
     state, _ = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
@@ -552,11 +556,13 @@ def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
         state, out.client_order_id, at, *accepted(out.client_order_id, at), fill(out.client_order_id, at, quantity, trade="t8")
     )
     assert state.is_idle
-    state, changes = reported(state, key, at, fill(key, at, quantity, "59000", "t9"))
+    state, changes = reported(state.after(account=account), key, at, fill(key, at, quantity, "59000", "t9"))
     assert state.books.position(BTC).quantity == -quantity
-    (back,) = asked(changes)
-    assert (back.terms.side, back.terms.quantity, back.terms.reduce_only) == (Side.BUY, quantity, True)
     assert [risk.kind for risk in changes.risk] == [RiskEventKind.LATE_FILL]
+    bought = [(back.terms.side, back.terms.quantity, back.terms.reduce_only) for back in asked(changes)]
+    assert bought == ([(Side.BUY, quantity, True)] if account is MT5 else [])
+    state, changes = apply_bars(state, {BTC: flat(BTC, START, 62, "60000")}, at + timedelta(minutes=2))
+    assert RiskEventKind.EXIT_FAILED in {risk.kind for risk in changes.risk}  # nothing came of it yet: a person has to look
 
 
 # What the venue and people have beside it

@@ -163,6 +163,7 @@ def test_an_overfilled_entry_is_booked_protected_and_stops_the_account() -> None
 
 def test_a_stop_made_larger_in_the_app_is_booked_and_its_excess_closed() -> None:
     state, entry, stop = opened()
+    state = state.after(account=state.account.model_copy(update={"venue": "mt5"}))  # where one can be short
     at, key = START + ONE_MINUTE, stop.client_order_id
     more = entry.terms.quantity + Decimal("0.25")
     state, changes = reported(state, key, at, fill(key, at, more, trade="t7"))

@@ -181,7 +181,6 @@ class AskMayChange(LibraryRequest):
 
     verb: Literal["permission"]
     action: Literal["deploy", "promote", "rollback"]
-    live: StrictBool = False
 
 
 class RegisterVersion(LibraryChange):

@@ -156,7 +156,7 @@ def _typed(key: str, value: str) -> Any:
     """Return a value of a query in the type of its field; any other text stays text, which the model refuses."""
     if key == "limit" and _DIGITS.fullmatch(value):
         return int(value)
-    return _BOOLEANS.get(value, value) if key in {"archived", "live"} else value
+    return _BOOLEANS.get(value, value) if key == "archived" else value
 
 
 def _answered(route: LibraryRoute, found: Any) -> Response[str]:
