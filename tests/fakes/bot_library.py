@@ -28,6 +28,8 @@ class BotLibrary:
 
     roles: dict[str, Role] = field(default_factory=dict)
     changes: dict[str, tuple[str, DeployVersion | RollBackDeployment]] = field(default_factory=dict)
+    current: dict[str, Any] | None = field(default_factory=lambda: deployment("dir60@2", 2))
+    incoming: dict[str, Any] | None = None
 
     def ask(self, who: str, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to a request. Raises BotLedgerError without the role."""
@@ -37,18 +39,20 @@ class BotLibrary:
             raise BotLedgerError(f"`library {verb}` needs the role {needed.value} on every account of the stage")
         if isinstance(asked, DeployVersion | RollBackDeployment):
             self.changes.setdefault(asked.request_id, (who, asked))
+            if isinstance(asked, RollBackDeployment) and self.incoming is not None and asked.to is None:  # as PostgresDeployments
+                withdrawn, self.incoming = {**self.incoming, "state": "failed"}, None
+                return self.current or withdrawn
             version = asked.version if isinstance(asked, DeployVersion) else "dir60@1"
             stage = asked.stage.value if isinstance(asked, DeployVersion) else "active"
             return deployment(version, 3, stage, "pending")
         return self._answer(verb, facts)
 
-    @staticmethod
-    def _answer(verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _answer(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         match verb:
             case "permission":
                 return {"may": True}
             case "history":
-                return {"history": [], "slot": {"current": deployment("dir60@2", 2), "incoming": None}, "deployments": []}
+                return {"history": [], "slot": {"current": self.current, "incoming": self.incoming}, "deployments": []}
             case "compare":
                 differs = [{"what": "evaluation.figures.hit_rate", "values": [0.51, 0.53]}]
                 return {"versions": [facts["version"], facts["other"]], "differences": differs}

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from signalbox.access import Role
 from signalbox.adapters.aws.chat_table import _pending_item, _pending_of
 from signalbox.chat.bot.confirmation import MODELS, two_people_of
-from signalbox.chat.bot.models import facts_of
+from signalbox.chat.bot.models import DECIDES, ON_ITS_WAY, facts_of
 from signalbox.chat.bot.ports import DeployModel, PendingCommand, RollBackModel, change_of, role_for
 from signalbox.library.commands import DeployVersion, RollBackDeployment, needed_role, parse_library_request
+from signalbox.library.deployments import INCOMING, DeploymentState
 from signalbox.signals.signal import DeploymentStage
 from signalbox.trading.commands import HaltTrading
+from tests.fakes.bot_library import deployment
 from tests.unit.chat.bot.test_bot import ANNA, BEN, CHAT, World, text_of, yes
 from tests.unit.trading.market import START
 
@@ -49,6 +51,48 @@ def test_a_rollback_names_where_it_goes_and_reads_no_version(world: World, typed
     ((_, change),) = world.models.changes.values()
     assert isinstance(change, RollBackDeployment)
     assert (change.to, change.why) == (to, "too many signals")
+
+
+def test_a_rollback_of_what_is_on_its_way_says_that_nothing_else_changes(world: World) -> None:
+    world.models.incoming = deployment("dir60@3", 3, "shadow", "warming")
+    asked = world.type("/rollback not yet")
+    assert text_of(asked).splitlines()[:2] == [
+        "Take back dir60-v3 (dir60@3, shadow), which is on its way: not yet",
+        "dir60-v2 (dir60@2, active) goes on deciding",
+    ]
+    assert text_of(world.press(yes(asked))) == "✅ Done. dir60-v2 (dir60@2, active) decides."
+
+
+def test_a_withdrawal_where_nothing_decides_promises_no_cycle(world: World) -> None:
+    world.models.current, world.models.incoming = None, deployment("dir60@3", 3, "shadow", "pending")
+    asked = world.type("/rollback not yet")
+    assert "no model decides now" in text_of(asked)
+    assert text_of(world.press(yes(asked))) == "✅ Done. dir60-v3 (dir60@3, shadow) is failed. It does not decide."
+
+
+@pytest.mark.parametrize(
+    ("stage", "incoming", "typed", "two"),
+    [
+        ("shadow", None, "/rollback 1 it was better", True),
+        ("shadow", None, "/rollback it was better", True),
+        ("shadow", "warming", "/rollback it was better", False),  # only takes back what is on its way
+        ("active", None, "/rollback it was better", False),  # a model is traded already
+    ],
+)
+def test_going_back_from_a_shadow_may_start_trading_so_it_takes_two(
+    world: World, stage: str, incoming: str | None, typed: str, two: bool
+) -> None:
+    world.two_people.add(MODELS)
+    world.models.current = deployment("dir60@2", 2, stage)
+    world.models.incoming = None if incoming is None else deployment("dir60@3", 3, "shadow", incoming)
+    pressed = text_of(world.press(yes(world.type(typed))))
+    assert ("Nothing has happened yet" in pressed) is two
+    assert (world.models.changes == {}) is two
+
+
+def test_the_states_are_the_librarys() -> None:
+    assert {one.value for one in INCOMING} == ON_ITS_WAY
+    assert DeploymentState.HEALTHY.value == DECIDES
 
 
 def test_who_may_not_deploy_is_told_and_nothing_is_asked_for(world: World) -> None:
@@ -118,7 +162,7 @@ _PROSE = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size
 
 _MODEL_CHANGES = st.one_of(
     st.builds(DeployModel, request_id=_IDS, why=_PROSE, version=st.just("dir60@3"), stage=st.sampled_from(list(DeploymentStage))),
-    st.builds(RollBackModel, request_id=_IDS, why=_PROSE, to=st.none() | st.integers(1, 10**9)),
+    st.builds(RollBackModel, request_id=_IDS, why=_PROSE, to=st.none() | st.integers(1, 10**9), may_start=st.booleans()),
 )
 _HALTS = st.builds(
     HaltTrading, account=st.just("paper-25k"), request_id=_IDS, requested_at=st.just(START), why=st.just("news"),
@@ -137,4 +181,7 @@ def test_a_waiting_change_is_kept_as_it_is(change: DeployModel | RollBackModel |
 def test_a_change_is_the_request_that_the_library_reads_and_judges(change: DeployModel | RollBackModel) -> None:
     asked = parse_library_request(change.verb, facts_of(change))
     assert needed_role(asked) is role_for(change)
-    assert {**asked.model_dump(mode="json", exclude_none=True)} == {"verb": change.verb, **facts_of(change)}
+    read, sent = asked.model_dump(mode="json", exclude_none=True), {"verb": change.verb, **facts_of(change)}
+    assert {key: read[key] for key in sent} == sent
+    left_out = {key: type(asked).model_fields[key].default for key in read.keys() - sent.keys()}
+    assert left_out == {key: read[key] for key in left_out}  # the library's defaults

@@ -107,6 +107,8 @@ def starts_trading(command: BotChange) -> bool:
             return command.what == LIVE
         case DeployModel():
             return command.stage is DeploymentStage.ACTIVE
+        case RollBackModel():
+            return command.may_start
         case _:
             return False
 

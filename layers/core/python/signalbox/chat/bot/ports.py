@@ -35,12 +35,16 @@ class DeployModel(FrozenModel):
 
 
 class RollBackModel(FrozenModel):
-    """Goes back to an earlier deployment: the previous one, or the one with this number."""
+    """Goes back to an earlier deployment: the previous one, or the one with this number.
+
+    may_start: no active model decides now, so what comes back may start trading. It is the bot's own, and not sent.
+    """
 
     verb: Literal["rollback"] = "rollback"
     request_id: str
     why: str
     to: int | None = None
+    may_start: bool = False
 
 
 ModelChange: TypeAlias = DeployModel | RollBackModel
