@@ -55,7 +55,7 @@ def summarise(scheduled_at: datetime, *, source: ReportSource, put: Callable[[Ac
 
 
 def due_summaries(account: TradingAccount, at: datetime) -> tuple[ReportPeriod, ...]:
-    """Return the days of the account's zone that ended in the LOOKS_BACK before `at`, each followed by a week that ended with it."""
+    """Return the days of the account's zone that ended in LOOKS_BACK before `at`, each followed by its week if that ended too."""
     zone = zone_of(account)
     found: list[ReportPeriod] = []
     for day in periods_ended(at - LOOKS_BACK, at, zone):
