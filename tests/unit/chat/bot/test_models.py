@@ -114,6 +114,15 @@ def test_a_lost_answer_leaves_the_button_and_the_same_request(world: World) -> N
     assert len(world.models.changes) == 1
 
 
+@pytest.mark.parametrize(("language", "part"), [("de", "Das Hauptbuch antwortet nicht"), ("cs", "Účetní kniha neodpovídá")])
+def test_silence_after_a_button_is_said_in_the_persons_language(world: World, language: str, part: str) -> None:
+    world.bot.language = language
+    asked = world.type("/rollback too many signals")
+    assert asked is not None
+    world.ledgers[ANNA].is_silent = True
+    assert text_of(world.press(asked.buttons[0].data)).startswith(f"⚠️ {part}")
+
+
 def test_an_active_model_takes_two_owners_if_any_account_does(world: World) -> None:
     world.two_people.add(MODELS)
     world.roles[BEN] = Role.OWNER

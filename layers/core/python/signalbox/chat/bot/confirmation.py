@@ -187,7 +187,7 @@ class Confirmations:
         try:
             _require(self.ledger_for(user), command)
         except BotLedgerError as error:
-            return f"⛔ {error}"
+            return f"⛔ {answers.refusal_text(error, words)}"
         return ""
 
     def _second_asked(self, waiting: PendingCommand, press: ButtonPress, words: BotWords) -> Answer:
@@ -216,10 +216,10 @@ class Confirmations:
             self.pending.put_again(
                 replace(waiting, was_sent=True)
             )  # the same button sends the same request id, so it is carried out once at most
-            text = f"⚠️ {error}\n{words.say('confirm.unknown')}"
+            text = f"⚠️ {answers.refusal_text(error, words)}\n{words.say('confirm.unknown')}"
             return answer_of(text, buttons=_choice(waiting.token, words), replaces=True, approval=approval)
         except BotLedgerError as error:
-            return answer_of(f"⛔ {error}", replaces=True, approval=approval)
+            return answer_of(f"⛔ {answers.refusal_text(error, words)}", replaces=True, approval=approval)
         if approval is not None:
             done += "\n" + words.say("confirm.both", user=str(approval.asked_by), other=str(approval.approved_by))
         return answer_of(done, replaces=True, approval=approval)
