@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from signalbox.access import Role
 from signalbox.adapters.aws.chat_table import _pending_item, _pending_of
 from signalbox.chat.bot.confirmation import MODELS, two_people_of
-from signalbox.chat.bot.models import DECIDES, ON_ITS_WAY, facts_of
+from signalbox.chat.bot.models import DECIDES, ON_ITS_WAY, decides_beside, facts_of
 from signalbox.chat.bot.ports import DeployModel, PendingCommand, RollBackModel, change_of, role_for
 from signalbox.library.commands import DeployVersion, RollBackDeployment, needed_role, parse_library_request
-from signalbox.library.deployments import INCOMING, DeploymentState
+from signalbox.library.deployments import INCOMING, DeploymentState, is_challenger
 from signalbox.signals.signal import DeploymentStage
 from signalbox.trading.commands import HaltTrading
 from tests.fakes.bot_library import deployment
@@ -33,16 +33,34 @@ def test_a_deployment_is_shown_before_it_is_asked_for_and_asked_for_once(world: 
     asked = world.type("/deploy dir60 better on the holdout")
     shown = text_of(asked)
     assert "Deploy dir60@3 as shadow: better on the holdout" in shown  # the newest version, by its number
-    assert "dir60-v2 (dir60@2, active) decides until the new one has decided a cycle" in shown
+    assert "dir60-v2 (dir60@2, active) goes on deciding\nthe new one decides beside it and is not traded" in shown
     assert "its gates did not pass: G3 fail: 0.08" in shown
     assert world.models.changes == {}
     done = text_of(world.press(yes(asked)))
-    assert done == "✅ Asked for: dir60-v3 (dir60@3, shadow) is pending. It decides after the next cycle."
+    assert done == "✅ Asked for: dir60-v3 (dir60@3, shadow) is pending. It decides beside what serves after the next cycle."
     assert "used up or expired" in text_of(world.press(yes(asked)))
     ((who, change),) = world.models.changes.values()
     assert (who, change.why) == (f"telegram:{ANNA}", "better on the holdout")
     assert isinstance(change, DeployVersion)
     assert (change.version, change.stage) == ("dir60@3", DeploymentStage.SHADOW)
+
+
+@pytest.mark.parametrize(
+    ("typed", "stage"), [("/deploy dir60@3 shadow better", "shadow"), ("/deploy dir60@3 active better", "active")]
+)
+def test_what_takes_over_is_shown_to_take_over(world: World, typed: str, stage: str) -> None:
+    world.models.current = deployment("dir60@2", 2, stage)
+    asked = world.type(typed)
+    assert f"dir60-v2 (dir60@2, {stage}) decides until the new one has decided a cycle" in text_of(asked)
+    done = text_of(world.press(yes(asked)))
+    assert done == f"✅ Asked for: dir60-v3 (dir60@3, {stage}) is pending. It decides after the next cycle."
+
+
+@pytest.mark.parametrize("stage", list(DeploymentStage))
+@pytest.mark.parametrize("current", [None, "shadow", "active"])
+def test_who_decides_beside_is_judged_as_the_library_does(world: World, stage: DeploymentStage, current: str | None) -> None:
+    world.models.current = None if current is None else deployment("dir60@2", 2, current)
+    assert decides_beside(stage, {"current": world.models.current}) is is_challenger(world.models.slot, stage, beside=False)
 
 
 @pytest.mark.parametrize(("typed", "to"), [("/rollback too many signals", None), ("/rollback 2 too many signals", 2)])

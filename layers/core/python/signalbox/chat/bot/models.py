@@ -55,6 +55,10 @@ def effect_text(change: ModelChange, ledger: BotLedger, words: BotWords) -> str:
         lines = [words.say("effect.deploy", version=record["version"], stage=change.stage.value, reason=change.why)]
         if shortfalls := record["shortfalls"]:
             lines.append(words.say("effect.not_passed", shortfalls="; ".join(shortfalls)))
+        if decides_beside(change.stage, slot):
+            lines.append(words.say("effect.goes_on", **_named(current)))
+            lines.append(words.say("effect.beside", others=str(len(slot["challengers"]))))
+            return "\n".join(lines)
     elif change.to is None:
         lines = [words.say("effect.rollback", reason=change.why)]
     else:
@@ -69,9 +73,11 @@ def effect_text(change: ModelChange, ledger: BotLedger, words: BotWords) -> str:
 def deployed_text(found: Mapping[str, Any], words: BotWords) -> str:
     """Return what the library made of a change: a new deployment, what decides after a withdrawal, what a repeated one became."""
     if found["state"] in ON_ITS_WAY:
-        return words.say("effect.deployed", state=found["state"], **_named(found))
+        return words.say(
+            "effect.deployed_beside" if found["challenger"] else "effect.deployed", state=found["state"], **_named(found)
+        )
     if found["state"] == DECIDES:
-        return words.say("effect.decides", **_named(found))
+        return words.say("effect.decides_beside" if found["challenger"] else "effect.decides", **_named(found))
     return words.say("effect.decides_not", state=found["state"], **_named(found))
 
 
@@ -128,6 +134,12 @@ def compared_text(ledger: BotLedger, version: str, other: str, words: BotWords) 
             *([words.say("library.more", number=str(more))] if more > 0 else []),
         ]
     )
+
+
+def decides_beside(stage: DeploymentStage, slot: Mapping[str, Any]) -> bool:
+    """Return whether a deployment decides beside what serves, as library.deployments judges it: a shadow beside an active one."""
+    current = slot["current"]
+    return stage is DeploymentStage.SHADOW and current is not None and current["stage"] == DeploymentStage.ACTIVE
 
 
 def _only_withdraws(to: int | None, slot: Mapping[str, Any]) -> bool:
