@@ -175,8 +175,7 @@ class PostgresDeployments:
             if one.challenger:
                 return _save(connection, found, ITSELF, why)
             for rival in _slot(connection, one.group).challengers:
-                if rival.version == one.version:  # it decides no longer beside itself
-                    # its version is deployed, and the alert of that says so
+                if rival.version == one.version:  # it decides no longer beside itself; its version's alert says so
                     _save(connection, taken_over(rival, one, at), one.who, f"{one.name} took over: {one.why}", announce=False)
             if before is not None:
                 ends = DeploymentState.SUPERSEDED if one.restores is None else DeploymentState.ROLLED_BACK
