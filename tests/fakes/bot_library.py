@@ -67,7 +67,8 @@ class BotLibrary:
     @property
     def slot(self) -> Slot:
         """The slot as the library has it."""
-        return Slot(*(None if one is None else _deployment(one) for one in (self.current, self.incoming)))
+        current, incoming = (None if one is None else _deployment(one) for one in (self.current, self.incoming))
+        return Slot(current, incoming)
 
     def _answer(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         match verb:

@@ -81,6 +81,24 @@ def test_a_rollback_of_what_is_on_its_way_says_that_nothing_else_changes(world: 
     assert text_of(world.press(yes(asked))) == "✅ Done. dir60-v2 (dir60@2, active) decides."
 
 
+def test_two_people_who_roll_back_at_once_do_not_undo_each_other(world: World) -> None:
+    """The library takes back what is on its way: the second rollback would withdraw the first."""
+    asked = world.type("/rollback too many signals")
+    world.models.incoming = deployment("dir60@1", 3, "active", "pending")  # what somebody else's rollback brings back
+    assert "not what was shown any more" in text_of(world.press(yes(asked)))
+    assert world.models.changes == {}
+
+
+def test_an_unanswered_rollback_is_sent_again_whatever_serves_meanwhile(world: World) -> None:
+    asked = world.type("/rollback too many signals")
+    world.ledgers[ANNA].is_silent = True
+    unknown = world.press(yes(asked))
+    world.ledgers[ANNA].is_silent = False
+    world.models.incoming = deployment("dir60@1", 3, "active", "pending")  # its own, so the same request answers what it made
+    assert "✅" in text_of(world.press(yes(unknown)))
+    assert len(world.models.changes) == 1
+
+
 def test_a_withdrawal_where_nothing_decides_promises_no_cycle(world: World) -> None:
     world.models.current, world.models.incoming = None, deployment("dir60@3", 3, "shadow", "pending")
     asked = world.type("/rollback not yet")
@@ -189,7 +207,14 @@ _PROSE = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size
 
 _MODEL_CHANGES = st.one_of(
     st.builds(DeployModel, request_id=_IDS, why=_PROSE, version=st.just("dir60@3"), stage=st.sampled_from(list(DeploymentStage))),
-    st.builds(RollBackModel, request_id=_IDS, why=_PROSE, to=st.none() | st.integers(1, 10**9), may_start=st.booleans()),
+    st.builds(
+        RollBackModel,
+        request_id=_IDS,
+        why=_PROSE,
+        to=st.none() | st.integers(1, 10**9),
+        may_start=st.booleans(),
+        shown=st.none() | st.tuples(_IDS, _IDS),
+    ),
 )
 _HALTS = st.builds(
     HaltTrading, account=st.just("paper-25k"), request_id=_IDS, requested_at=st.just(START), why=st.just("news"),

@@ -211,7 +211,7 @@ class Confirmations:
             account = _account_of(command) or MODELS
             approval = Approval(account, _kind_of(command), command.request_id, waiting.user, waiting.approved_by)
         try:
-            done = _sent(command, self.ledger_for(waiting.user), words)
+            done = _sent(waiting, self.ledger_for(waiting.user), words)
         except BotLedgerSilentError as error:
             self.pending.put_again(
                 replace(waiting, was_sent=True)
@@ -225,9 +225,12 @@ class Confirmations:
         return answer_of(done, replaces=True, approval=approval)
 
 
-def _sent(command: BotChange, ledger: BotLedger, words: BotWords) -> str:
+def _sent(waiting: PendingCommand, ledger: BotLedger, words: BotWords) -> str:
     """Send a change and return what is true after it."""
+    command = waiting.command
     if isinstance(command, DeployModel | RollBackModel):
+        if not waiting.was_sent and not models.is_as_shown(command, ledger):  # sent before, it may itself have changed the slot
+            raise BotLedgerError(words.say("confirm.changed"))
         return models.deployed_text(ledger.library(command.verb, models.facts_of(command)), words)
     return answers.done_text(ledger.command(command), words)
 

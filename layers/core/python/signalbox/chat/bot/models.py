@@ -31,7 +31,7 @@ def change_asked(found: Invocation, ledger: BotLedger, request_id: str) -> Model
         current = slot["current"]
         is_traded = current is not None and current["stage"] == DeploymentStage.ACTIVE
         may_start = not is_traded and not _only_withdraws(found.number, slot)
-        return RollBackModel(request_id=request_id, why=found.reason, to=found.number, may_start=may_start)
+        return RollBackModel(request_id=request_id, why=found.reason, to=found.number, may_start=may_start, shown=_names(slot))
     version = ledger.library("show", {"version": found.model})["version"]
     stage = DeploymentStage(found.stage) if found.stage else DeploymentStage.SHADOW
     return DeployModel(request_id=request_id, why=found.reason, version=version, stage=stage)
@@ -39,8 +39,17 @@ def change_asked(found: Invocation, ledger: BotLedger, request_id: str) -> Model
 
 def facts_of(change: ModelChange) -> dict[str, Any]:
     """Return the body of the request for a change."""
-    facts: dict[str, Any] = change.model_dump(mode="json", exclude={"verb", "may_start"}, exclude_none=True)
+    facts: dict[str, Any] = change.model_dump(mode="json", exclude={"verb", "may_start", "shown"}, exclude_none=True)
     return facts
+
+
+def is_as_shown(change: ModelChange, ledger: BotLedger) -> bool:
+    """Return whether the slot is as it was when the effect was shown. Raises BotLedgerError.
+
+    A rollback takes back whatever is on its way, so a second one would undo the first instead of what was shown. A deployment
+    needs no such question: the library refuses it while another is on its way.
+    """
+    return not isinstance(change, RollBackModel) or change.shown is None or change.shown == _names(_slot(ledger))
 
 
 def effect_text(change: ModelChange, ledger: BotLedger, words: BotWords) -> str:
@@ -147,6 +156,11 @@ def _only_withdraws(to: int | None, slot: Mapping[str, Any]) -> bool:
     if slot["incoming"] is None:
         return False
     return to is None or (slot["current"] is not None and to == slot["current"]["ordinal"])
+
+
+def _names(slot: Mapping[str, Any]) -> tuple[str, str]:
+    current, incoming = ("" if one is None else str(one["deployment"]) for one in (slot["current"], slot["incoming"]))
+    return current, incoming
 
 
 def _slot(ledger: BotLedger) -> dict[str, Any]:

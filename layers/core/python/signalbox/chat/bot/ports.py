@@ -37,7 +37,8 @@ class DeployModel(FrozenModel):
 class RollBackModel(FrozenModel):
     """Goes back to an earlier deployment: the previous one, or the one with this number.
 
-    may_start: no active model decides now, so what comes back may start trading. It is the bot's own, and not sent.
+    may_start: no active model decides now, so what comes back may start trading. shown: the deployments that decided and were on
+    their way when the effect was shown. Both are the bot's own, and not sent.
     """
 
     verb: Literal["rollback"] = "rollback"
@@ -45,6 +46,7 @@ class RollBackModel(FrozenModel):
     why: str
     to: int | None = None
     may_start: bool = False
+    shown: tuple[str, str] | None = None  # empty names: none
 
 
 ModelChange: TypeAlias = DeployModel | RollBackModel
