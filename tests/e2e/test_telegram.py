@@ -129,8 +129,14 @@ def test_the_library_answers_in_the_chat_and_shows_what_a_rollback_does(market: 
     asked = answer_to(cloud, "/rollback too many signals", "Confirm within 60 seconds")
     assert "Roll back what decides: too many signals" in asked.text
     assert cloud.telegram.press(YOU, asked.message_id, "Yes") == 200
+    waiting = wait_until(  # a shadow serves, so what comes back may be active
+        lambda: m if "/approve " in (m := cloud.telegram.messages[asked.message_id - 1]).text else None,
+        what="the wait for a second person", seconds=60,
+    )  # fmt: skip
+    shown = answer_to(cloud, waiting.text.rpartition("\n")[2], "Asked for by telegram:1", user=BEN, chat=BEN)
+    assert cloud.telegram.press(BEN, shown.message_id, "Approve") == 200
     refused = wait_until(
-        lambda: m if "⛔" in (m := cloud.telegram.messages[asked.message_id - 1]).text else None, what="a refusal", seconds=60
+        lambda: m if "⛔" in (m := cloud.telegram.messages[shown.message_id - 1]).text else None, what="a refusal", seconds=60
     )
     assert "no earlier healthy deployment" in refused.text  # the library's own words: it was asked, in this person's name
 

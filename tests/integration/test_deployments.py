@@ -207,6 +207,14 @@ def test_what_is_promoted_no_longer_decides_beside_itself(world: World) -> None:
     assert world.back().version.number == 1
 
 
+def test_a_challenger_on_its_way_whose_version_takes_over_alerts_nobody_of_a_failure(world: World) -> None:
+    world.serve(1)
+    world.ask(2, beside=True, most=2)
+    promoted = world.serve(2, DeploymentStage.ACTIVE)
+    assert world.states()["dir60-v2"] == "failed"
+    assert world.told() == ["dir60-v1 healthy dir60-v1", f"{promoted.name} healthy {promoted.name}"]
+
+
 def test_a_challenger_is_withdrawn_by_its_version_as_often_as_it_is_asked(world: World) -> None:
     world.serve(1)
     challenge(world, 2)

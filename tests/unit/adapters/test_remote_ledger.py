@@ -139,3 +139,26 @@ def test_a_late_question_is_not_asked_but_a_command_is_sent(aws: None) -> None:
         assert server.requests == []
         assert late.command(COMMAND)["account"] == "paper-25k"
         assert len(server.requests) == 1
+
+
+def test_a_late_question_to_the_library_is_not_asked_but_a_change_is_sent(aws: None) -> None:
+    """As of the ledger: three slow answers one after the other would outlast the function."""
+    with ledger(lambda _: Reply(200, {"state": "pending"})) as (one, server):
+        late = replace(one, is_late=lambda: True)
+        for verb, facts in (("show", {"version": "dir60"}), ("history", {"limit": 1}), ("permission", {"action": "promote"})):
+            with pytest.raises(BotLedgerSilentError):
+                late.library(verb, facts)
+        assert server.requests == []
+        assert late.library("rollback", {"request_id": "tg-0123", "why": "too many"}) == {"state": "pending"}
+
+
+@pytest.mark.parametrize("reply", [Reply(200, b"<html>"), Reply(200, b""), Reply(200, [1])])
+def test_a_success_that_cannot_be_read_is_silence(aws: None, reply: Reply) -> None:
+    with ledger(lambda _: reply) as (one, _):
+        for ask in (
+            lambda: one.command(COMMAND),
+            lambda: one.library("history", {"limit": 1}),
+            lambda: one.library("rollback", {"request_id": "tg-0123", "why": "too many"}),
+        ):
+            with pytest.raises(BotLedgerSilentError):
+                ask()

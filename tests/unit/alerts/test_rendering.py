@@ -108,7 +108,7 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
         SUMMARY,
         (
             "📈 a (paper): 2024-03-01, +1,250.50", "Equity 101,250.50 USD, +1.25% since 2024-03-01 00:00 UTC",
-            "2 trades closed, 1 with a profit; 3 opened", "Fees -12.30, funding +0.50",
+            "Trades: 2 closed, 1 with a profit, 3 opened", "Fees -12.30, funding +0.50",
             "Largest fall -300.00, at 2024-03-01 12:00",
         ),
     ),
@@ -120,7 +120,8 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
             }
         ),
         (
-            "📉 a: week of 2024-03-01, -1.00", "No trade was closed; 3 opened", "No fall from a peak",
+            "📉 a: week of 2024-03-01, -1.00", "Trades: none closed, 3 opened", "101,250.50 USD, +0.00% since",
+            "No fall from a peak",
             "Deposits and withdrawals: +500.00", "Trading is stopped: halted",
         ),
     ),

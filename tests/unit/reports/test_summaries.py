@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports.curve import CurvePoint, EquityCurve
 from signalbox.reports.errors import PeriodError
-from signalbox.reports.period import ReportPeriod, finished_week
+from signalbox.reports.period import PeriodKind, ReportPeriod, finished_week, zone_of
 from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.source import AccountPeriod
 from signalbox.reports.summaries import SummaryRun, curve_of, due_summaries, summarise, summary_of
@@ -53,35 +54,59 @@ class Ledger:
         return summarise(scheduled_at, source=self, put=self.put)
 
 
-def test_a_monday_tells_the_day_and_the_week_of_every_account_once() -> None:
+def test_a_monday_tells_the_days_and_the_week_of_every_account_once() -> None:
     ledger = Ledger()
-    assert ledger.morning() == SummaryRun(4, ())
+    assert ledger.morning() == SummaryRun(6, ())
     assert ledger.morning(MORNING + timedelta(hours=2)) == SummaryRun(0, ())  # the same day, delivered again
     assert ledger.morning(MORNING + timedelta(days=1)) == SummaryRun(2, ())
     assert [name.removeprefix("AccountSummarised:") for name in ledger.kept if PAPER.account in name] == [
-        "paper-100k:day:2024-03-03", "paper-100k:week:2024-02-26", "paper-100k:day:2024-03-04",
+        "paper-100k:day:2024-03-02", "paper-100k:day:2024-03-03", "paper-100k:week:2024-02-26", "paper-100k:day:2024-03-04",
     ]  # fmt: skip
+
+
+def test_a_morning_without_a_run_is_made_good_on_the_next() -> None:
+    ledger = Ledger()
+    ledger.morning(MORNING - timedelta(days=1))
+    ledger.morning(MORNING + timedelta(days=1))  # none on the Monday
+    names = [name.removeprefix("AccountSummarised:") for name in ledger.kept if PAPER.account in name]
+    assert {"paper-100k:day:2024-03-03", "paper-100k:week:2024-02-26", "paper-100k:day:2024-03-04"} <= set(names)
+
+
+@given(
+    clock=st.times(), of_stage=st.sampled_from(["UTC", "Europe/Prague", "America/New_York", "Australia/Lord_Howe"]),
+    account=st.sampled_from([FTMO, PAPER]), start=st.dates(date(2023, 1, 1), date(2027, 1, 1)), missed=st.integers(0, 6),
+)  # fmt: skip
+def test_no_day_is_left_out_whatever_the_clocks_do_and_with_one_run_missing(
+    clock: time, of_stage: str, account: TradingAccount, start: date, missed: int
+) -> None:
+    mornings = [datetime.combine(start + timedelta(days=place), clock, ZoneInfo(of_stage)) for place in range(7)]
+    runs = [one.astimezone(UTC) for place, one in enumerate(mornings) if place != missed]
+    days = [one.first for run in runs for one in due_summaries(account, run) if one.kind is PeriodKind.DAY]
+    assert sorted(set(days)) == [min(days) + timedelta(days=place) for place in range(len(set(days)))]
+    if missed != 6:
+        assert max(days) == runs[-1].astimezone(ZoneInfo(zone_of(account))).date() - timedelta(days=1)
 
 
 def test_an_account_whose_facts_contradict_each_other_leaves_the_others_alone() -> None:
     ledger = Ledger(facts={FTMO.account: PortfolioError("0 and 1 differ")})
     run = ledger.morning()
-    assert run.new == 2
+    assert run.new == 3
     assert [(one.account, one.what, one.reason) for one in run.failures] == [
+        (FTMO.account, "summary of 2024-03-02", "0 and 1 differ"),
         (FTMO.account, "summary of 2024-03-03", "0 and 1 differ"), (FTMO.account, "summary of 2024-W09", "0 and 1 differ"),
     ]  # fmt: skip
 
 
 def test_an_account_that_did_not_exist_yet_has_no_summary() -> None:
-    assert Ledger(facts={FTMO.account: PeriodError("opened later")}).morning() == SummaryRun(2, ())
+    assert Ledger(facts={FTMO.account: PeriodError("opened later")}).morning() == SummaryRun(3, ())
 
 
 @pytest.mark.parametrize("instant", [at(3, 4, 0), at(3, 4, 23) - timedelta(seconds=1)])
 def test_the_day_is_that_of_the_accounts_zone(instant: datetime) -> None:
     of_rules = due_summaries(FTMO, at(3, 3, 23))  # 00:00 in Prague
-    assert [(one.name, one.zone) for one in of_rules] == [("2024-03-03", "Europe/Prague"), ("2024-W09", "Europe/Prague")]
-    assert [one.name for one in due_summaries(PAPER, instant)] == ["2024-03-03", "2024-W09"]
-    assert [one.name for one in due_summaries(PAPER, at(3, 3, 23))] == ["2024-03-02"]
+    assert [(one.name, one.zone) for one in of_rules][1:] == [("2024-03-03", "Europe/Prague"), ("2024-W09", "Europe/Prague")]
+    assert [one.name for one in due_summaries(PAPER, instant)][-2:] == ["2024-03-03", "2024-W09"]
+    assert [one.name for one in due_summaries(PAPER, at(3, 3, 23))] == ["2024-03-01", "2024-03-02"]
 
 
 @given(days=st.integers(0, 4000), hour=st.integers(0, 23), zone=st.sampled_from(["UTC", "Europe/Prague", "America/New_York"]))

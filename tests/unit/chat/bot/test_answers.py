@@ -66,7 +66,7 @@ def test_flatten_says_what_it_closes_and_what_that_realises_about() -> None:
     assert f"closes {position['quantity']} BTC-USD at about 60,000" in effect
     assert "realises about -210.00 before fees" in effect
     assert "all are cancelled" in effect
-    assert "stay open" in effect_text("halt", account, reason="news")
+    assert "stays open, with stops and targets: 1 position" in effect_text("halt", account, reason="news")
 
 
 def test_position_has_its_stop_and_deadline() -> None:

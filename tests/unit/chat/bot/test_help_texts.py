@@ -38,6 +38,7 @@ def test_every_language_has_every_text_with_the_same_fields(language: str) -> No
     assert words <= {
         "account.trades",
         "alerts.change",
+        "costs.funding",
         "count.position",
         "models.title",
         "risk.halt",
@@ -54,6 +55,17 @@ def test_counted_things_have_the_forms_of_their_language(language: str) -> None:
     for number in (0, 1, 2, 4, 5, 21):
         assert words.counted(number, "trade").startswith(f"{number} ")
     assert [BotWords("cs").counted(number, "trade") for number in (1, 3, 5)] == ["1 obchod", "3 obchody", "5 obchodů"]
+
+
+@pytest.mark.parametrize("language", [ENGLISH, *TRANSLATED])
+def test_no_sentence_has_to_agree_with_a_counted_thing(language: str) -> None:
+    """`1 position stay open`, `in 7 Tage`: a count stands where neither its number nor its case changes the words around it."""
+    verb_after = re.compile(r"\{(positions|orders|trades)\} (stay|bleib|zůst|are|is|sind|ist|je|jsou)")
+    case_before = re.compile(r"\b([Ii]n|[Aa]us|[Vv]or|von|mit|seit) \{(positions|orders|trades|span|issued|minutes)\}")
+    wrong = {key for key, text in own(language).items() if verb_after.search(text)}
+    if language == "de":
+        wrong |= {key for key, text in own(language).items() if case_before.search(text)}
+    assert wrong <= {"health.decided", "price.line", "models.title"}  # of 24 hours at most: minutes or hours, as signs
 
 
 def test_every_text_that_the_code_names_exists_and_every_text_is_used() -> None:

@@ -78,12 +78,12 @@ class Words:
 
     def money(self, value: Decimal, *, signed: bool = False) -> str:
         """Return an amount rounded to cents, half to even, whatever the caller's decimal context."""
-        rounded = value.quantize(_CENT, rounding=ROUND_HALF_EVEN)
+        rounded = _unsigned_zero(value.quantize(_CENT, rounding=ROUND_HALF_EVEN))
         return self._number(f"{rounded:+,f}" if signed else f"{rounded:,f}")
 
     def percent(self, share: Decimal, places: int = 0, *, signed: bool = False) -> str:
         """Return a share of one as a percentage, rounded half to even."""
-        number = (share * 100).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+        number = _unsigned_zero((share * 100).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN))
         return self._text("form.percent").replace("{number}", self._number(f"{number:+,f}" if signed else f"{number:,f}"))
 
     def time(self, instant: datetime) -> str:
@@ -114,6 +114,11 @@ class Words:
         """Return a number written with `,` and `.` in the language's own signs."""
         point, comma = self.signs
         return english.translate({ord(","): comma, ord("."): point})
+
+
+def _unsigned_zero(value: Decimal) -> Decimal:
+    """Return a value, without the sign of a zero that something negative was rounded to."""
+    return value or abs(value)
 
 
 def bullets(facts: Iterable[str]) -> StyledText:

@@ -25,7 +25,8 @@ def price(value: Decimal) -> str:
 
 def money(value: Decimal) -> str:
     """Return an amount rounded to cents for display, half to even, whatever the caller's decimal context."""
-    return f"{value.quantize(_CENT, rounding=ROUND_HALF_EVEN):,f}"
+    rounded = value.quantize(_CENT, rounding=ROUND_HALF_EVEN)
+    return f"{rounded or abs(rounded):,f}"  # not -0.00
 
 
 def clock(instant: datetime) -> str:

@@ -1,9 +1,8 @@
-"""Summaries of accounts as events: of the day that ended, and on a Monday of the week too. Pure but for its ports.
+"""Summaries of accounts as events: of the days that ended, and of the week that ended with one. Pure but for its ports.
 
 The figures are those of the profit and loss report of the same days (`pnl.py`). A summary has one name for each account and day,
-so a run that is repeated puts nothing again. If one account's facts contradict each other, all others are still summarised, and
-the run fails at its end.
-
+so a run that is repeated puts nothing again, and each run looks back far enough to make good one that did not happen. If one
+account's facts contradict each other, all others are still summarised, and the run fails at its end.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from signalbox.orders.errors import OrderError
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports.curve import CurvePoint
 from signalbox.reports.errors import PeriodError, ReportError
-from signalbox.reports.period import PeriodKind, ReportPeriod, finished_periods, finished_week, zone_of
+from signalbox.reports.period import PeriodKind, ReportPeriod, finished_week, periods_ended, zone_of
 from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.publishing import PublishFailure
 from signalbox.reports.source import AccountPeriod, ReportSource
@@ -26,6 +25,8 @@ from signalbox.trading.account import TradingAccount
 from signalbox.trading.events import MAX_CURVE_POINTS, AccountSummarised
 
 _CONTRADICTIONS: Final = (ReportError, PortfolioError, OrderError, DecimalException)
+# A run may be missing (an outage, an hour that the clocks skip), and where clocks change two runs may be 25 hours apart
+LOOKS_BACK: Final = timedelta(days=2)
 _SPANS: Final[dict[PeriodKind, Literal["day", "week"]]] = {PeriodKind.DAY: "day", PeriodKind.WEEK: "week"}
 
 
@@ -54,11 +55,14 @@ def summarise(scheduled_at: datetime, *, source: ReportSource, put: Callable[[Ac
 
 
 def due_summaries(account: TradingAccount, at: datetime) -> tuple[ReportPeriod, ...]:
-    """Return the day that ended before `at` in the account's zone, and the week if one ended with it."""
+    """Return the days of the account's zone that ended in LOOKS_BACK before `at`, each followed by its week if that ended too."""
     zone = zone_of(account)
-    day = next(one for one in finished_periods(at, zone) if one.kind is PeriodKind.DAY)
-    week = finished_week(at, zone)
-    return (day,) if week is None else (day, week)
+    found: list[ReportPeriod] = []
+    for day in periods_ended(at - LOOKS_BACK, at, zone):
+        if day.kind is PeriodKind.DAY:
+            week = finished_week(day.end, zone)
+            found += [day] if week is None else [day, week]
+    return tuple(found)
 
 
 def summary_of(data: AccountPeriod) -> AccountSummarised:

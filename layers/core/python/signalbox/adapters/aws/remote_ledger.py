@@ -104,11 +104,14 @@ class SignedOrders:
             answer = self.pool.request(method, f"{self.via or self.url}{path}", headers=sent, body=content)
         except urllib3.exceptions.HTTPError as error:
             raise BotLedgerSilentError from error
+        is_done = 200 <= answer.status < 300
         try:
             found = parse_object(answer.data)
-        except WireError:
+        except WireError as error:
+            if is_done:
+                raise BotLedgerSilentError from error
             found = {}
-        if 200 <= answer.status < 300:
+        if is_done:
             return found
         if answer.status in _UNANSWERED:
             raise BotLedgerSilentError
@@ -173,6 +176,8 @@ class RemoteLedger(BotLedger):
     @override
     def library(self, verb: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         request = addressed(verb, facts)
+        if request.body is None and self.is_late():
+            raise BotLedgerSilentError
         return self.library_api.call(self.who, request.method, request.path, request.body, request.headers)
 
     def _ask(self, kind: str, **facts: Any) -> Any:

@@ -171,8 +171,8 @@ class PostgresDeployments:
             if one.challenger:
                 return _save(connection, found, ITSELF, why)
             for rival in _slot(connection, one.group).challengers:
-                if rival.version == one.version:  # it decides no longer beside itself
-                    _save(connection, taken_over(rival, one, at), one.who, f"{one.name} took over: {one.why}")
+                if rival.version == one.version:  # it decides no longer beside itself; its version's alert says so
+                    _save(connection, taken_over(rival, one, at), one.who, f"{one.name} took over: {one.why}", announce=False)
             if before is not None:
                 ends = DeploymentState.SUPERSEDED if one.restores is None else DeploymentState.ROLLED_BACK
                 reason = None if one.restores is None else one.why
@@ -334,10 +334,11 @@ def _save(
     *,
     missed_cycle: datetime | None = None,
     request_id: str | None = None,
+    announce: bool = True,
 ) -> LibraryDeployment:
     connection.execute(_UPDATE, (one.state.value, one.changed_at, one.missed, one.reason, one.name))
     _log(connection, one, missed_cycle or one.changed_at, who, why, missed_cycle=missed_cycle, request_id=request_id)
-    if one.state is DeploymentState.FAILED:
+    if announce and one.state is DeploymentState.FAILED:
         current = _slot(connection, one.group).current
         _announce(connection, one, "failed", who, one.reason or why, serves=None if current is None else current.name)
     return one

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from signalbox.chat.bot.paging import Listing
+from signalbox.chat.bot.ports import SILENT, BotLedgerError
 from signalbox.chat.bot.words import WORDS, BotWords
 from signalbox.chat.words import bullets, clock, money, price, share_bar, signed
 from signalbox.exact import exactly
@@ -16,6 +17,11 @@ from signalbox.trading.documents import AccountDocument, LimitDocument, OrderDoc
 from signalbox.trading.state import Trade
 
 LATE_AFTER: Final = timedelta(minutes=7)  # a decision every five minutes, and two for bars that the exchange publishes late
+
+
+def refusal_text(error: BotLedgerError, words: BotWords = WORDS) -> str:
+    """Return why the ledger refused, in its own words, or that it does not answer."""
+    return words.say("ledger.silent") if str(error) == SILENT else str(error)
 
 
 def status_text(

@@ -19,7 +19,6 @@ from signalbox.chat.bot.conversation import MAX_DATA, Answer, Button, ButtonPres
 from signalbox.chat.bot.help_texts import help_text
 from signalbox.chat.bot.paging import RUN, Listing, ListPage, is_current, page_answer, page_of, too_old
 from signalbox.chat.bot.ports import (
-    SILENT,
     BotLedger,
     BotLedgerError,
     ChartUnavailableError,
@@ -107,7 +106,7 @@ class Bot:
         except BotInputError as error:
             return answer_of(error.text(self.words))
         except BotLedgerError as error:
-            return answer_of(f"⛔ {_why(error, self.words)}")
+            return answer_of(f"⛔ {answers.refusal_text(error, self.words)}")
 
     def _turned(self, press: ButtonPress, role: Role) -> Answer | None:
         """Return another page of a list."""
@@ -247,16 +246,12 @@ def _status(_found: Invocation, ledger: BotLedger, at: datetime, words: BotWords
         try:
             accounts.append(ledger.account(one["account"]))
         except BotLedgerError as error:
-            unread[one["account"]] = _why(error, words)
+            unread[one["account"]] = answers.refusal_text(error, words)
     try:
         newest: list[Signal] | None = _newest(ledger, at)
     except BotLedgerError as error:
-        newest, unread[words.say("status.decisions")] = None, _why(error, words)
+        newest, unread[words.say("status.decisions")] = None, answers.refusal_text(error, words)
     return answers.status_text(accounts, newest, at, unread, words)
-
-
-def _why(error: BotLedgerError, words: BotWords) -> str:
-    return words.say("ledger.silent") if str(error) == SILENT else str(error)
 
 
 _Reading = Callable[[Invocation, BotLedger, datetime, BotWords], str]

@@ -107,6 +107,8 @@ def starts_trading(command: BotChange) -> bool:
             return command.what == LIVE
         case DeployModel():
             return command.stage is DeploymentStage.ACTIVE
+        case RollBackModel():
+            return command.may_start
         case _:
             return False
 
@@ -185,7 +187,7 @@ class Confirmations:
         try:
             _require(self.ledger_for(user), command)
         except BotLedgerError as error:
-            return f"⛔ {error}"
+            return f"⛔ {answers.refusal_text(error, words)}"
         return ""
 
     def _second_asked(self, waiting: PendingCommand, press: ButtonPress, words: BotWords) -> Answer:
@@ -209,23 +211,26 @@ class Confirmations:
             account = _account_of(command) or MODELS
             approval = Approval(account, _kind_of(command), command.request_id, waiting.user, waiting.approved_by)
         try:
-            done = _sent(command, self.ledger_for(waiting.user), words)
+            done = _sent(waiting, self.ledger_for(waiting.user), words)
         except BotLedgerSilentError as error:
             self.pending.put_again(
                 replace(waiting, was_sent=True)
             )  # the same button sends the same request id, so it is carried out once at most
-            text = f"⚠️ {error}\n{words.say('confirm.unknown')}"
+            text = f"⚠️ {answers.refusal_text(error, words)}\n{words.say('confirm.unknown')}"
             return answer_of(text, buttons=_choice(waiting.token, words), replaces=True, approval=approval)
         except BotLedgerError as error:
-            return answer_of(f"⛔ {error}", replaces=True, approval=approval)
+            return answer_of(f"⛔ {answers.refusal_text(error, words)}", replaces=True, approval=approval)
         if approval is not None:
             done += "\n" + words.say("confirm.both", user=str(approval.asked_by), other=str(approval.approved_by))
         return answer_of(done, replaces=True, approval=approval)
 
 
-def _sent(command: BotChange, ledger: BotLedger, words: BotWords) -> str:
+def _sent(waiting: PendingCommand, ledger: BotLedger, words: BotWords) -> str:
     """Send a change and return what is true after it."""
+    command = waiting.command
     if isinstance(command, DeployModel | RollBackModel):
+        if not waiting.was_sent and not models.is_as_shown(command, ledger):  # sent before, it may itself have changed the slot
+            raise BotLedgerError(words.say("confirm.changed"))
         return models.deployed_text(ledger.library(command.verb, models.facts_of(command)), words)
     return answers.done_text(ledger.command(command), words)
 

@@ -15,6 +15,9 @@ from signalbox.chat.bot.words import BotWords
 from signalbox.chat.words import bullets, clock
 from signalbox.signals.signal import DeploymentStage
 
+# library.deployments.DeploymentState, which the bot cannot import: it loads models
+ON_ITS_WAY: Final = frozenset({"pending", "validating", "warming"})
+DECIDES: Final = "healthy"
 CHANGES: Final = frozenset({"deploy", "rollback"})
 _MOST_DIFFERENCES: Final = 30
 _MOST_DECISIONS: Final = 5
@@ -24,7 +27,11 @@ _MOST_CHARACTERS: Final = 60  # of a compared value
 def change_asked(found: Invocation, ledger: BotLedger, request_id: str) -> ModelChange:
     """Return the change that somebody typed. A model without a number is its newest version, as of now. Raises BotLedgerError."""
     if found.command.name == "rollback":
-        return RollBackModel(request_id=request_id, why=found.reason, to=found.number)
+        slot = _slot(ledger)
+        current = slot["current"]
+        is_traded = current is not None and current["stage"] == DeploymentStage.ACTIVE
+        may_start = not is_traded and not _only_withdraws(found.number, slot)
+        return RollBackModel(request_id=request_id, why=found.reason, to=found.number, may_start=may_start, shown=_names(slot))
     version = ledger.library("show", {"version": found.model})["version"]
     stage = DeploymentStage(found.stage) if found.stage else DeploymentStage.SHADOW
     return DeployModel(request_id=request_id, why=found.reason, version=version, stage=stage)
@@ -32,32 +39,55 @@ def change_asked(found: Invocation, ledger: BotLedger, request_id: str) -> Model
 
 def facts_of(change: ModelChange) -> dict[str, Any]:
     """Return the body of the request for a change."""
-    facts: dict[str, Any] = change.model_dump(mode="json", exclude={"verb"}, exclude_none=True)
+    facts: dict[str, Any] = change.model_dump(mode="json", exclude={"verb", "may_start", "shown"}, exclude_none=True)
     return facts
+
+
+def is_as_shown(change: ModelChange, ledger: BotLedger) -> bool:
+    """Return whether the slot is as it was when the effect was shown. Raises BotLedgerError.
+
+    A rollback takes back whatever is on its way, so a second one would undo the first instead of what was shown. A deployment
+    needs no such question: the library refuses it while another is on its way.
+    """
+    return not isinstance(change, RollBackModel) or change.shown is None or change.shown == _names(_slot(ledger))
 
 
 def effect_text(change: ModelChange, ledger: BotLedger, words: BotWords) -> str:
     """Return what a change does, before it is confirmed. Raises BotLedgerError."""
     slot = _slot(ledger)
+    current, incoming = slot["current"], slot["incoming"]
+    if isinstance(change, RollBackModel) and incoming is not None and _only_withdraws(change.to, slot):
+        stays = words.say("effect.replaces_nothing") if current is None else words.say("effect.goes_on", **_named(current))
+        return "\n".join([words.say("effect.withdraw", reason=change.why, **_named(incoming)), stays])
     if isinstance(change, DeployModel):
         record = ledger.library("show", {"version": change.version})
         lines = [words.say("effect.deploy", version=record["version"], stage=change.stage.value, reason=change.why)]
         if shortfalls := record["shortfalls"]:
             lines.append(words.say("effect.not_passed", shortfalls="; ".join(shortfalls)))
+        if decides_beside(change.stage, slot):
+            lines.append(words.say("effect.goes_on", **_named(current)))
+            lines.append(words.say("effect.beside", others=str(len(slot["challengers"]))))
+            return "\n".join(lines)
     elif change.to is None:
         lines = [words.say("effect.rollback", reason=change.why)]
     else:
         lines = [words.say("effect.rollback_to", to=str(change.to), reason=change.why)]
-    current, incoming = slot["current"], slot["incoming"]
     lines.append(words.say("effect.replaces_nothing") if current is None else words.say("effect.replaces", **_named(current)))
     if incoming is not None:
-        lines.append(words.say("effect.incoming", deployment=incoming["deployment"]))
+        key = "effect.incoming" if isinstance(change, DeployModel) else "effect.incoming_too"
+        lines.append(words.say(key, deployment=incoming["deployment"]))
     return "\n".join(lines)
 
 
 def deployed_text(found: Mapping[str, Any], words: BotWords) -> str:
-    """Return what the library made of a change."""
-    return words.say("effect.deployed", state=found["state"], **_named(found))
+    """Return what the library made of a change: a new deployment, what decides after a withdrawal, what a repeated one became."""
+    if found["state"] in ON_ITS_WAY:
+        return words.say(
+            "effect.deployed_beside" if found["challenger"] else "effect.deployed", state=found["state"], **_named(found)
+        )
+    if found["state"] == DECIDES:
+        return words.say("effect.decides_beside" if found["challenger"] else "effect.decides", **_named(found))
+    return words.say("effect.decides_not", state=found["state"], **_named(found))
 
 
 def version_text(ledger: BotLedger, stage: str, words: BotWords) -> str:
@@ -113,6 +143,24 @@ def compared_text(ledger: BotLedger, version: str, other: str, words: BotWords) 
             *([words.say("library.more", number=str(more))] if more > 0 else []),
         ]
     )
+
+
+def decides_beside(stage: DeploymentStage, slot: Mapping[str, Any]) -> bool:
+    """Return whether a deployment decides beside what serves, as library.deployments judges it: a shadow beside an active one."""
+    current = slot["current"]
+    return stage is DeploymentStage.SHADOW and current is not None and current["stage"] == DeploymentStage.ACTIVE
+
+
+def _only_withdraws(to: int | None, slot: Mapping[str, Any]) -> bool:
+    """Return whether a rollback takes back what is on its way and changes nothing else, as the library judges it."""
+    if slot["incoming"] is None:
+        return False
+    return to is None or (slot["current"] is not None and to == slot["current"]["ordinal"])
+
+
+def _names(slot: Mapping[str, Any]) -> tuple[str, str]:
+    current, incoming = ("" if one is None else str(one["deployment"]) for one in (slot["current"], slot["incoming"]))
+    return current, incoming
 
 
 def _slot(ledger: BotLedger) -> dict[str, Any]:

@@ -35,12 +35,18 @@ class DeployModel(FrozenModel):
 
 
 class RollBackModel(FrozenModel):
-    """Goes back to an earlier deployment: the previous one, or the one with this number."""
+    """Goes back to an earlier deployment: the previous one, or the one with this number.
+
+    may_start: no active model decides now, so what comes back may start trading. shown: the deployments that decided and were on
+    their way when the effect was shown. Both are the bot's own, and not sent.
+    """
 
     verb: Literal["rollback"] = "rollback"
     request_id: str
     why: str
     to: int | None = None
+    may_start: bool = False
+    shown: tuple[str, str] | None = None  # empty names: none
 
 
 ModelChange: TypeAlias = DeployModel | RollBackModel
