@@ -34,7 +34,7 @@ from signalbox.inference.archive import pack_bundle, unpack_bundle
 from signalbox.library.errors import BundleMissingError
 from signalbox.market.clock import CYCLE, cycle_of
 from signalbox.observation.judgement import ObservationJudgement, judge
-from signalbox.observation.ports import RecordedObservation
+from signalbox.observation.ports import ObservationState, RecordedObservation
 from signalbox.observation.rules import ObservationRules, ObservedModel, parse_rules, preset
 from signalbox.observation.verdicts import ObservationVerdict
 from signalbox.wire import in_one_line
@@ -148,10 +148,17 @@ def _judged(options: ObserveOptions, settings: Settings, now: datetime) -> Obser
                 own_bars=options.data is None,
                 scorer=scorer,
             )
-            last = recorded.steps[-1]
-            until = cycle_of(min(now, last.at if len(recorded.steps) > 1 else now))
-            findings = gather(recorded.rules, until, observed, earlier=book.earlier(recorded.rules))
+            findings = gather(recorded.rules, judged_until(recorded, now), observed, earlier=book.earlier(recorded.rules))
     return judge(recorded.rules, findings)
+
+
+def judged_until(recorded: RecordedObservation, now: datetime) -> datetime:
+    """Return the newest cycle that is over, at `now` or when the observation ended.
+
+    The cycle that has just begun is still being decided: its slots are not lost, and its closing bars are not missing.
+    """
+    last = recorded.steps[-1]
+    return cycle_of(min(now, last.at) if recorded.state is ObservationState.ENDED else now) - CYCLE
 
 
 @contextmanager

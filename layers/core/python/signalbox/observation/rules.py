@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,7 +29,7 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 def _on_a_cycle(instant: datetime) -> datetime:
     if instant != cycle_of(instant):
         raise ValueError(f"expected a five-minute boundary, got {instant.isoformat()}")
-    return instant
+    return instant.astimezone(UTC)  # one instant, one id, and what is printed as UTC is UTC
 
 
 class _RulesPart(BaseModel):
