@@ -94,6 +94,7 @@ def gather(
         due=due,
         execution=_execution(signals, ledger, rules, end),
         before=tuple(before),
+        earlier=len(earlier),
     )
 
 

@@ -186,3 +186,15 @@ def preset(model: ObservedModel, starts_at: datetime, *, days: int, last_days: i
         operation=OperationLimits(decided_share=0.995, rate_factor=2.0, parity=1e-5, stale_decisions=0, feature_mismatches=0),
         money=MoneyLimits(cost_bps=3.25, cost_factor=1.5, minimum_fills=20, minimum_expectancy_bps=0.0),
     )
+
+
+def changed_from_preset(rules: ObservationRules) -> tuple[str, ...]:
+    """Return the limits that are not the preset's, each with both values. Other rules are allowed, and a reader is told."""
+    usual = preset(rules.model, rules.starts_at, days=rules.days, last_days=rules.last_days).model_dump(mode="json")
+    own = rules.model_dump(mode="json")
+    return tuple(
+        f"{part}.{name} {value} instead of {usual[part][name]}"
+        for part in ("claim", "operation", "money")
+        for name, value in own[part].items()
+        if value != usual[part][name]
+    )
