@@ -115,7 +115,10 @@ def run_stop(options: ObserveOptions, why: str, request_id: str, settings: Setti
     """Judge an observation for the last time, record the verdict and its reasons, and return the exit code."""
     named = stage_of(options.stage, settings)
     client = library_client(named, settings)
-    found, _ = _judged(options, settings, now)
+    found, ended = _judged(options, settings, now)
+    if ended is not None and ended.request_id == request_id:  # its answer was lost; judged again the figures may be others
+        _print(found, [], ended, as_json=options.json_output)
+        return exit_code(found.verdict, ended)
     announce(named, client.api.session)
     facts = {
         "request_id": request_id,
