@@ -137,7 +137,7 @@ def test_expectancy_is_not_judged_by_a_look_a_day() -> None:
     assert expectancy(5, [-4.0, -4.0, 9.0, 9.0, 9.0]) is CriterionState.PASSED
 
 
-def test_expectancy_that_failed_when_its_days_were_over_does_not_recover_while_one_goes_on_looking() -> None:
+def test_expectancy_that_failed_when_its_days_were_over_does_not_recover() -> None:
     bad = [-4.0] * 5
     assert expectancy(5, bad) is CriterionState.FAILED
     assert expectancy(7, [*bad, 30.0, 30.0]) is CriterionState.FAILED

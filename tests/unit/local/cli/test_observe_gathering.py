@@ -143,9 +143,7 @@ def market(starter: Ensemble) -> dict[Symbol, Bars]:
     return {symbol: source.bars(symbol, start, START + HOUR) for symbol in symbols}
 
 
-def test_window_of_a_decision_is_that_of_the_bars_it_saw_although_one_was_revised_later(
-    starter: Ensemble, market: dict[Symbol, Bars]
-) -> None:
+def test_window_of_a_decision_is_that_of_the_bars_it_saw_before_a_revision(starter: Ensemble, market: dict[Symbol, Bars]) -> None:
     assert starter.window_bars > 1
     first = START + CYCLE
     at = int(np.searchsorted(market[BTC].open_time_ms, int((first - 10 * ONE_MINUTE).timestamp() * 1000)))
