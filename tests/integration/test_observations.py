@@ -11,13 +11,14 @@ import pytest
 
 from signalbox.adapters.postgres.observations import PostgresObservations
 from signalbox.contracts import SYMBOLS, Function, database_user
+from signalbox.library.commands import parse_library_request
 from signalbox.library.errors import LibraryAccessError, RequestReusedError
 from signalbox.observation.errors import ObservationRulesError, ObservationStateError, UnknownObservationError
 from signalbox.observation.ports import ObservationState
 from signalbox.observation.rules import ObservationRules, ObservedModel, preset
 from signalbox.observation.verdicts import ObservationVerdict
 from tests.fakes.postgres_server import PostgresServer, app_source
-from tests.integration.test_manage_library import ANNA, AT, World, archives  # noqa: F401 - a fixture
+from tests.integration.test_manage_library import ANNA, AT, OWNER, World, archives  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +63,9 @@ def test_rules_are_recorded_with_their_hash_and_starting_again_changes_nothing(w
     first = world.change("observe", rules=one.text)
     assert (first["observation"], first["rules_sha256"], first["state"]) == (one.observation, one.sha256, "running")
     assert world.change("observe", rules=one.text) == first
+    facts = {"request_id": "again-1", "why": "its answer was lost", "rules": one.text}
+    later = one.starts_at + timedelta(hours=3)  # it has begun since
+    assert world.app.answer(parse_library_request("observe", facts), OWNER, later) == first
     (found,) = book(world).observations(9)
     assert (found.rules, found.state, len(found.steps)) == (one, ObservationState.RUNNING, 1)
 
@@ -84,10 +88,11 @@ def test_ended_observation_is_never_ended_differently_or_begun_again(world: Worl
     world.change("observe", rules=one.text)
     first = end(world, one.observation, request_id="end-1")
     assert end(world, one.observation, request_id="end-1") == first
-    with pytest.raises(RequestReusedError, match="another request"):
+    with pytest.raises(RequestReusedError, match="end-1"):
         end(world, one.observation, request_id="end-1", verdict="GO")
     with pytest.raises(ObservationStateError, match="ended at"):
         end(world, one.observation, request_id="end-2", verdict="GO")
+    assert book(world).observation(one.observation).steps[-1].verdict is ObservationVerdict.NO_GO
     with pytest.raises(ObservationStateError, match="has ended"):
         world.change("observe", rules=one.text)
     with pytest.raises(UnknownObservationError, match="no observation"):

@@ -52,7 +52,8 @@ BarsFrom = Annotated[
     typer.Option("--data", help="Independent candles to verify on: a folder or a lake; default: the stage's own."),
 ]
 Bundle = Annotated[Path | None, typer.Option(help="Folder of the observed bundle; default: fetched from the stage.")]
-Days = Annotated[int, typer.Option(help="Days that the observation takes.", min=1, max=92)]
+Days = Annotated[int | None, typer.Option(help="Days that the observation takes; default: 5.", min=1, max=92, show_default=False)]
+DAYS, LAST_DAYS = 5, 10
 
 
 @observe_app.callback()
@@ -63,10 +64,13 @@ def _group() -> None:
 @observe_app.command("start")
 def start(  # noqa: PLR0917 - typer passes by keyword
     why: Why,
-    days: Days = 5,
+    days: Days = None,
     last_days: Annotated[
-        int, typer.Option(help="Days after which missing evidence is NO-GO instead of EXTEND.", min=1, max=92)
-    ] = 10,
+        int | None,
+        typer.Option(
+            help="Days after which missing evidence is NO-GO instead of EXTEND; default: 10.", min=1, max=92, show_default=False
+        ),
+    ] = None,
     start_at: Annotated[
         str | None, typer.Option("--start", help="When it begins, ISO 8601; default: the cycle after next.")
     ] = None,
@@ -82,7 +86,13 @@ def start(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     instant = parse_instant(start_at, "--start")
-    wanted = WantedRules(rules, instant, days, max(days, last_days))
+    if rules is not None and (days, last_days, start_at) != (None, None, None):
+        raise typer.BadParameter("--rules: the document has its own start and days; leave --start, --days and --last-days out")
+    taken = DAYS if days is None else days
+    last = max(taken, LAST_DAYS) if last_days is None else last_days
+    if last < taken:
+        raise typer.BadParameter(f"--last-days: expected at least the {taken} days that it takes, got {last}")
+    wanted = WantedRules(rules, instant, taken, last)
     run_start(
         wanted, why, _id_of(request_id),
         now=datetime.now(UTC), stage=stage, dry_run=dry_run, json_output=json_output, settings=load_settings(),

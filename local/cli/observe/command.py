@@ -31,10 +31,12 @@ from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.contracts import SYMBOLS
 from signalbox.inference import Ensemble, load_bundle
 from signalbox.inference.archive import pack_bundle, unpack_bundle
+from signalbox.labels import PromisedEvent, SignalContract
 from signalbox.library.errors import BundleMissingError
 from signalbox.market.clock import CYCLE, cycle_of
+from signalbox.observation.errors import ObservationRulesError
 from signalbox.observation.judgement import ObservationJudgement, judge
-from signalbox.observation.ports import RecordedObservation
+from signalbox.observation.ports import ObservationState, ObservationStep, RecordedObservation
 from signalbox.observation.rules import ObservationRules, ObservedModel, parse_rules, preset
 from signalbox.observation.verdicts import ObservationVerdict
 from signalbox.wire import in_one_line
@@ -96,17 +98,27 @@ def run_list(options: ObserveOptions, settings: Settings) -> None:
 
 def run_report(options: ObserveOptions, out: Path | None, settings: Settings, now: datetime) -> int:
     """Judge an observation, print it, write its report if a folder is given, and return the exit code."""
-    found = _judged(options, settings, now)
-    written = [] if out is None else write_observation(found, out)
-    _print(found, written, as_json=options.json_output)
-    return EXIT_CODES[found.verdict]
+    found, ended = _judged(options, settings, now)
+    written = [] if out is None else write_observation(found, out, ended)
+    _print(found, written, ended, as_json=options.json_output)
+    return exit_code(found.verdict, ended)
+
+
+def exit_code(verdict: ObservationVerdict, ended: ObservationStep | None) -> int:
+    """Return the exit code of a judgement. A verdict that was recorded otherwise is never turned into GO by judging again."""
+    if verdict is ObservationVerdict.GO and ended is not None and ended.verdict is not None:
+        return EXIT_CODES[ended.verdict]
+    return EXIT_CODES[verdict]
 
 
 def run_stop(options: ObserveOptions, why: str, request_id: str, settings: Settings, now: datetime) -> int:
     """Judge an observation for the last time, record the verdict and its reasons, and return the exit code."""
     named = stage_of(options.stage, settings)
     client = library_client(named, settings)
-    found = _judged(options, settings, now)
+    found, ended = _judged(options, settings, now)
+    if ended is not None and ended.request_id == request_id:  # its answer was lost; judged again the figures may be others
+        _print(found, [], ended, as_json=options.json_output)
+        return exit_code(found.verdict, ended)
     announce(named, client.api.session)
     facts = {
         "request_id": request_id,
@@ -116,26 +128,27 @@ def run_stop(options: ObserveOptions, why: str, request_id: str, settings: Setti
         "reasons": [one[:500] for one in found.reasons],
     }
     client.ask("end-observation", facts)
-    _print(found, [], as_json=options.json_output)
+    _print(found, [], None, as_json=options.json_output)
     return EXIT_CODES[found.verdict]
 
 
 def print_judgement(found: ObservationJudgement, out: Path, *, as_json: bool) -> int:
     """Write and print a judgement, and return the exit code."""
-    _print(found, write_observation(found, out), as_json=as_json)
+    _print(found, write_observation(found, out), None, as_json=as_json)
     return EXIT_CODES[found.verdict]
 
 
-def _print(found: ObservationJudgement, written: list[str], *, as_json: bool) -> None:
+def _print(found: ObservationJudgement, written: list[str], ended: ObservationStep | None, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({**observation_json(found), "written": written}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**observation_json(found, ended), "written": written}, indent=2) + "\n")
         return
-    sys.stdout.write(observation_text(found))
+    sys.stdout.write(observation_text(found, ended))
     if written:
         print(f"  written {', '.join(written)}")
 
 
-def _judged(options: ObserveOptions, settings: Settings, now: datetime) -> ObservationJudgement:
+def _judged(options: ObserveOptions, settings: Settings, now: datetime) -> tuple[ObservationJudgement, ObservationStep | None]:
+    """Return the judgement of an observation, and the step that ended it, with the verdict that was recorded then."""
     with ledger(options.stage, options.database, settings) as source:
         book = PostgresObservations(source)
         recorded = book.observation(options.observation)
@@ -148,22 +161,28 @@ def _judged(options: ObserveOptions, settings: Settings, now: datetime) -> Obser
                 own_bars=options.data is None,
                 scorer=scorer,
             )
-            last = recorded.steps[-1]
-            until = cycle_of(min(now, last.at if len(recorded.steps) > 1 else now))
-            findings = gather(recorded.rules, until, observed, earlier=book.earlier(recorded.rules))
-    return judge(recorded.rules, findings)
+            findings = gather(recorded.rules, judged_until(recorded, now), observed, earlier=book.earlier(recorded.rules))
+    return judge(recorded.rules, findings), recorded.steps[-1] if recorded.state is ObservationState.ENDED else None
+
+
+def judged_until(recorded: RecordedObservation, now: datetime) -> datetime:
+    """Return the newest cycle that is over, at `now` or when the observation ended.
+
+    The cycle that has just begun is still being decided: its slots are not lost, and its closing bars are not missing.
+    """
+    last = recorded.steps[-1]
+    return cycle_of(min(now, last.at) if recorded.state is ObservationState.ENDED else now) - CYCLE
 
 
 @contextmanager
 def _scorer(options: ObserveOptions, recorded: RecordedObservation, settings: Settings) -> Iterator[Ensemble | None]:
     """Yield the bundle of the rules, or None if neither a folder nor the stage has it. Another bundle is an error."""
-    wanted = recorded.rules.model.bundle_sha256
     if options.bundle is not None:
-        yield _loaded(options.bundle, wanted)
+        yield _loaded(options.bundle, recorded.rules)
         return
     with tempfile.TemporaryDirectory(prefix="observe-") as folder:
         try:
-            found: Ensemble | None = _loaded(_fetched(options, recorded.rules, Path(folder), settings), wanted)
+            found: Ensemble | None = _loaded(_fetched(options, recorded.rules, Path(folder), settings), recorded.rules)
         except (WorkbenchError, BundleMissingError, BotoCoreError, ClientError) as error:
             print(f"no bundle, so its parity is not checked: {error}", file=sys.stderr)
             found = None
@@ -184,11 +203,27 @@ def _fetched(options: ObserveOptions, rules: ObservationRules, folder: Path, set
     return unpack_bundle(content, folder / "bundle")
 
 
-def _loaded(folder: Path, wanted: str) -> Ensemble:
+def _loaded(folder: Path, rules: ObservationRules) -> Ensemble:
     found = hashlib.sha256(pack_bundle(folder)).hexdigest()
-    if found != wanted:
-        raise DataError(f"{folder}: expected the bundle {wanted} of the rules, got {found}")
-    return load_bundle(folder)
+    if found != rules.model.bundle_sha256:
+        raise DataError(f"{folder}: expected the bundle {rules.model.bundle_sha256} of the rules, got {found}")
+    scorer = load_bundle(folder)
+    require_settled_by_close(scorer.contract, rules)
+    return scorer
+
+
+def require_settled_by_close(contract: SignalContract, rules: ObservationRules) -> None:
+    """Raise ObservationRulesError unless the outcome that is judged here is the event that the bundle promises."""
+    promised = f"{contract.name}@{contract.version}"
+    if contract.event is not PromisedEvent.UP:
+        raise ObservationRulesError(
+            f"{rules.model.deployment} promises {promised}, whose signals end at a target or a stop; an observation"
+            " judges the close one horizon later, so it cannot observe this model yet"
+        )
+    if contract.horizon_minutes != rules.model.horizon_minutes:
+        raise ObservationRulesError(
+            f"model.horizon_minutes: expected {contract.horizon_minutes} of {promised}, got {rules.model.horizon_minutes}"
+        )
 
 
 def _rules(client: LibraryClient, wanted: WantedRules, now: datetime) -> ObservationRules:

@@ -24,6 +24,7 @@ from signalbox.features import with_hash
 from signalbox.inference.ensemble import Ensemble
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, from_ms
 from signalbox.market.clock import cycles_between, newest_closed_open_time
+from signalbox.market.revisions import BarRevision
 from signalbox.observation.clusters import SettledSignal
 from signalbox.observation.findings import NOT_CHECKED, CheckedCount, ExecutionCost, ObservationFindings, ObservedDay
 from signalbox.observation.ports import ObservationState, RecordedObservation
@@ -32,7 +33,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.quality import Cost
 from signalbox.reports.measurement import Unmeasured, bars_needed, measure
 from signalbox.signals.rows import IncompleteRows, newest_rows
-from signalbox.signals.signal import Direction, Signal, was_right
+from signalbox.signals.signal import Direction, Signal, Thresholds, classify, was_right
 from signalbox.signals.verification import MismatchCode, SignalVerification, bars_seen, verify_signals
 from signalbox.trading.account import TradingMode
 
@@ -80,7 +81,8 @@ def gather(
         last = one.steps[-1]
         stop = min(last.at if last.state is ObservationState.ENDED else rules.starts_at, rules.starts_at)
         own = [s for s in _signals(ledger, one.rules, one.rules.starts_at, stop) if not s.late]
-        before += _settled(own, rules.starts_at, ledger, one.rules)[1]
+        # settled by now, not by this start: who starts again within a horizon would leave out what was going wrong
+        before += _settled(own, end, ledger, one.rules)[1]
     return ObservationFindings(
         until=end,
         days=_days(rules, end, signals, settled),
@@ -92,6 +94,7 @@ def gather(
         due=due,
         execution=_execution(signals, ledger, rules, end),
         before=tuple(before),
+        earlier=len(earlier),
     )
 
 
@@ -157,7 +160,7 @@ def _verified(
         for one in verify_signals(own, bars, revisions=revisions):
             features += _checked(one, frozenset(MismatchCode) - _UNCHECKED - {MismatchCode.PRICE_DIFFERS})
             freshness += _checked(one, frozenset({MismatchCode.PRICE_DIFFERS}))
-        parity += _parity(own, {s: bars_seen(bars, revisions, own[-1].decided_at)[s] for s in bars}, ledger.scorer, rules)
+        parity += _parity(own, bars, revisions, ledger.scorer, rules)
     return features, parity, freshness
 
 
@@ -173,14 +176,18 @@ def _checked(one: SignalVerification, codes: frozenset[MismatchCode]) -> Checked
 
 
 def _parity(
-    signals: Sequence[Signal], bars: Mapping[Symbol, Bars], scorer: Ensemble | None, rules: ObservationRules
+    signals: Sequence[Signal],
+    bars: Mapping[Symbol, Bars],
+    revisions: Sequence[BarRevision],
+    scorer: Ensemble | None,
+    rules: ObservationRules,
 ) -> CheckedCount:
-    """Run the bundle's graphs on the recorded features again; a window's older rows are computed from the bars."""
+    """Run the bundle's graphs on the recorded features again; a window's older rows are computed from the bars it saw."""
     if scorer is None:
         return CheckedCount(0, 0, len(signals))
     rows, scored, unchecked = list[NDArray[np.float64]](), list[Signal](), 0
     for one in signals:
-        window = _window(one, bars, scorer)
+        window = _window(one, bars_seen(bars, revisions, one.decided_at), scorer)
         if window is None:
             unchecked += 1
         else:
@@ -189,15 +196,18 @@ def _parity(
     if not scored:
         return CheckedCount(0, 0, unchecked)
     again = scorer.predict(np.stack(rows)).tolist()
-    wrong = [
-        (one, value)
-        for one, value in zip(scored, again, strict=True)
-        if not abs(one.probability_up - value) <= rules.operation.parity
-    ]
-    worst = None
-    if wrong:
-        one, value = wrong[0]
-        worst = f"{one.symbol} {one.decided_at:%Y-%m-%d %H:%M}: recorded {one.probability_up:.6f}, again {value:.6f}"
+    thresholds = Thresholds(scorer.issue_margin, scorer.high_margin)
+    wrong = list[str]()
+    for one, value in zip(scored, again, strict=True):
+        where = f"{one.symbol} {one.decided_at:%Y-%m-%d %H:%M}"
+        # the side follows from the recorded probability: last bits of another processor must not move it over a margin
+        side = classify(one.probability_up, thresholds)
+        if not abs(one.probability_up - value) <= rules.operation.parity:
+            wrong.append(f"{where}: recorded {one.probability_up:.6f}, again {value:.6f}")
+        elif side != (one.direction, one.tier):
+            recorded, again_ = f"{one.direction} {one.tier}", f"{side[0]} {side[1]}"
+            wrong.append(f"{where}: recorded {recorded}, by the margins of the bundle {again_}")
+    worst = wrong[0] if wrong else None
     return CheckedCount(len(scored) - len(wrong), len(wrong), unchecked, worst)
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,12 @@ from matplotlib.figure import Figure
 
 from signalbox.observation.clusters import clusters_of
 from signalbox.observation.judgement import ObservationJudgement
+from signalbox.observation.ports import ObservationStep
+from signalbox.observation.rules import changed_from_preset
 from signalbox.observation.verdicts import CriterionState, ObservationVerdict
 from signalbox.reports.page import Table, badge, render
 from signalbox.reports.plane import Line, Tick, time_chart
+from signalbox.wire import in_one_line
 from training.write.report_page import TEMPLATES
 
 TEMPLATE: Final = Path(__file__).with_name("templates") / "observation.html.jinja"
@@ -30,24 +33,25 @@ _LN10: Final = math.log(10.0)
 INK, LINE, LIMIT, GOOD = "#1f2933", "#3d6a99", "#b3261e", "#1b7f4b"
 
 
-def write_observation(found: ObservationJudgement, out: Path) -> list[str]:
-    """Write the report into a folder, and return the paths."""
+def write_observation(found: ObservationJudgement, out: Path, ended: ObservationStep | None = None) -> list[str]:
+    """Write the report into a folder, and return the paths. ended: the step that recorded a verdict, if one did."""
     contents = {
-        "observation.html": render_observation(found).encode(),
+        "observation.html": render_observation(found, ended).encode(),
         "observation.png": draw_observation(found),
-        "observation.json": (json.dumps(observation_json(found), indent=2) + "\n").encode(),
-        "observation.txt": observation_text(found).encode(),
+        "observation.json": (json.dumps(observation_json(found, ended), indent=2) + "\n").encode(),
+        "observation.txt": observation_text(found, ended).encode(),
     }
     for name, content in contents.items():
         (out / name).write_bytes(content)
     return [str(out / name) for name in contents]
 
 
-def observation_text(found: ObservationJudgement) -> str:
+def observation_text(found: ObservationJudgement, ended: ObservationStep | None = None) -> str:
     """Return the report as lines for a terminal or a message."""
     lines = [
         _verdict_line(found),
         f"  {_span(found)}",
+        *(f"  {one}" for one in _remarks(found, ended)),
         *(f"  {one.state.value:<7} {one.code.value:<16} {one.found}; expected {one.limit}" for one in found.criteria),
         f"  power   {_power(found)}",
         *(
@@ -59,7 +63,7 @@ def observation_text(found: ObservationJudgement) -> str:
     return "\n".join(lines) + "\n"
 
 
-def observation_json(found: ObservationJudgement) -> dict[str, Any]:
+def observation_json(found: ObservationJudgement, ended: ObservationStep | None = None) -> dict[str, Any]:
     """Return the report as JSON: the verdict first, then each criterion, the tests, the days and the rules."""
     interval, findings = found.expectancy, found.findings
     return {
@@ -67,6 +71,11 @@ def observation_json(found: ObservationJudgement) -> dict[str, Any]:
         "observation": found.rules.observation,
         "rules_sha256": found.rules.sha256,
         "until": findings.until.isoformat(),
+        "recorded": None
+        if ended is None or ended.verdict is None
+        else {"verdict": ended.verdict.value, "at": ended.at.isoformat(), "who": ended.who, "reasons": list(ended.reasons)},
+        "earlier_observations": findings.earlier,
+        "changed_rules": list(changed_from_preset(found.rules)),
         "reasons": list(found.reasons),
         "criteria": [
             {"code": one.code.value, "state": one.state.value, "found": one.found, "limit": one.limit} for one in found.criteria
@@ -126,7 +135,7 @@ def observation_json(found: ObservationJudgement) -> dict[str, Any]:
     }
 
 
-def render_observation(found: ObservationJudgement) -> str:
+def render_observation(found: ObservationJudgement, ended: ObservationStep | None = None) -> str:
     """Return the page. It loads nothing from elsewhere."""
     times = [one.begins_at.timestamp() for one in found.clusters]
     every = clusters_of((*found.findings.before, *found.findings.settled), found.rules.horizon)
@@ -141,7 +150,7 @@ def render_observation(found: ObservationJudgement) -> str:
         tone=TONES[found.verdict],
         verdict=_verdict_line(found),
         heading=f"Observation of {found.rules.model.deployment}",
-        period=_span(found),
+        period="; ".join((_span(found), *_remarks(found, ended))),
         figures=_figures(found),
         criteria=Table(
             ["criterion", "state", "found", "expected"],
@@ -221,6 +230,22 @@ def _span(found: ObservationJudgement) -> str:
         f"{found.rules.model.deployment}, {start:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC of {found.rules.days} days,"
         f" rules {found.rules.observation}"
     )
+
+
+def _remarks(found: ObservationJudgement, ended: ObservationStep | None) -> list[str]:
+    """Return what a reader has to know beside the figures: what was recorded, how many tries there were, other limits."""
+    remarks = []
+    if ended is not None and ended.verdict is not None:
+        at = ended.at.astimezone(UTC)
+        remarks.append(f"recorded as {ended.verdict.value} by {in_one_line(ended.who)} at {at:%Y-%m-%d %H:%M} UTC")
+    if found.findings.earlier:
+        remarks.append(
+            f"observation {found.findings.earlier + 1} of this bundle; each is another try of the sequential test,"
+            f" {found.rules.claim.alpha:.0%} each"
+        )
+    if changed := changed_from_preset(found.rules):
+        remarks.append(f"limits other than the preset's: {', '.join(changed)}")
+    return remarks
 
 
 def _power(found: ObservationJudgement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -77,7 +78,7 @@ def test_missing_evidence_extends_and_after_the_last_day_is_a_no_go(code: Criter
 def test_before_its_days_are_over_a_sound_observation_is_not_a_go() -> None:
     found = judge(rules(), findings(3))
     assert found.verdict is EXTEND
-    assert [r.split(":")[0] for r in found.reasons] == ["DURATION MISSING"]
+    assert [r.split(":")[0] for r in found.reasons] == ["EXPECTANCY MISSING", "DURATION MISSING"]
 
 
 def test_nothing_at_all_is_extended_with_every_criterion_named() -> None:
@@ -117,6 +118,30 @@ def test_evidence_of_earlier_observations_of_the_bundle_counts() -> None:
     assert found.verdict is NO_GO
     assert any(r.startswith("CLAIM_EVIDENCE FAILED") for r in found.reasons)
     assert len(found.disproof.path) > len(found.clusters)
+
+
+def test_cost_of_a_few_fills_is_not_that_of_the_many_orders_without_figures() -> None:
+    assert state_of(CriterionCode.EXECUTION_COST, execution=ExecutionCost(20, 3.4, 200)) is CriterionState.MISSING
+    assert state_of(CriterionCode.EXECUTION_COST, execution=ExecutionCost(60, 3.4, 1)) is CriterionState.PASSED
+
+
+def expectancy(days: int, bps: Sequence[float]) -> CriterionState:
+    """The state after so many days, each of which brought so much a signal."""
+    every = tuple(replace(one, net_bps=bps[n // 48] + 0.1 * (n // 48)) for n, one in enumerate(settled(0.8, days)))
+    return state_of(CriterionCode.EXPECTANCY, settled=every, until=START + timedelta(days=days))
+
+
+def test_expectancy_is_not_judged_by_a_look_a_day() -> None:
+    """Two days that happen to agree say little: the interval is for one look, at the end."""
+    assert expectancy(2, [-4.0, -4.0]) is CriterionState.MISSING
+    assert expectancy(5, [-4.0, -4.0, 9.0, 9.0, 9.0]) is CriterionState.PASSED
+
+
+def test_expectancy_that_failed_when_its_days_were_over_does_not_recover() -> None:
+    bad = [-4.0] * 5
+    assert expectancy(5, bad) is CriterionState.FAILED
+    assert expectancy(7, [*bad, 30.0, 30.0]) is CriterionState.FAILED
+    assert expectancy(7, [0.5] * 7) is CriterionState.PASSED
 
 
 @settings(max_examples=examples(30))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel
@@ -35,6 +36,13 @@ def test_text_round_trips_and_its_hash_names_the_observation() -> None:
 def test_order_and_spaces_of_a_document_do_not_change_its_id() -> None:
     document = dict(reversed(list(json.loads(rules().text).items())))
     assert parse_rules(json.dumps(document, indent=4)).observation == rules().observation
+
+
+def test_same_instant_in_another_time_zone_is_the_same_observation() -> None:
+    document = json.loads(rules().text)
+    found = parse_rules(json.dumps({**document, "starts_at": START.astimezone(ZoneInfo("Europe/Prague")).isoformat()}))
+    assert found.observation == rules().observation
+    assert f"{found.starts_at:%H:%M}" == "00:00"
 
 
 CHANGED: dict[str, Any] = {

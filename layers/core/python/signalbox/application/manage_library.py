@@ -287,8 +287,9 @@ class ManageLibrary:
     def _observed(self, asked: StartObservation, who: str, at: datetime) -> ObservationDocument:
         """Start an observation of what serves, under rules that fit it. Raises ObservationRulesError."""
         rules = parse_rules(asked.rules)
-        rules.require_ahead(at)
-        require_observable(rules, self.book.slot(ALL_SYMBOLS).current)
+        if not self.observations.is_recorded(rules):  # asked again after it began or what serves changed, it is the same one
+            rules.require_ahead(at)
+            require_observable(rules, self.book.slot(ALL_SYMBOLS).current)
         step = ObservationStep(ObservationState.RUNNING, at, who, asked.why, asked.request_id)
         return observation_view(self.observations.start(rules, step))
 

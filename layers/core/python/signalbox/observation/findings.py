@@ -63,8 +63,8 @@ class ObservedDay:
 class ObservationFindings:
     """Everything that the rules are compared with, from the start to `until`.
 
-    before: settled signals of earlier observations of the same bundle, because its evidence is never reset. due: issued signals
-    whose horizon has passed. refusals: slots without a decision, by reason.
+    before: settled signals of earlier observations of the same bundle, because its evidence is never reset. earlier: how many
+    observations those were. due: issued signals whose horizon has passed. refusals: slots without a decision, by reason.
     """
 
     until: datetime
@@ -77,6 +77,7 @@ class ObservationFindings:
     due: int
     execution: ExecutionCost
     before: tuple[SettledSignal, ...] = ()
+    earlier: int = 0
 
     @property
     def decided(self) -> int:

@@ -77,7 +77,7 @@ def judge(rules: ObservationRules, found: ObservationFindings) -> ObservationJud
         _outcomes(rules, found),
         _sequential(rules, sprt, len(clusters)),
         _evidence(rules, proof, disproof),
-        _expectancy(rules, expectancy),
+        _expectancy(rules, found, expectancy),
         _execution(rules, found),
         _duration(rules, found.until),
     )
@@ -173,24 +173,32 @@ def _e_value(path: EvidencePath) -> str:
     return f"{math.exp(min(path.largest, 50.0)):.3g}"
 
 
-def _expectancy(rules: ObservationRules, found: ExpectancyInterval | None) -> CriterionResult:
+def _expectancy(rules: ObservationRules, found: ObservationFindings, every: ExpectancyInterval | None) -> CriterionResult:
+    """Judge the interval when the days are over, because it holds for one look. What failed then stays failed."""
     minimum, code = rules.money.minimum_expectancy_bps, CriterionCode.EXPECTANCY
-    limit = f"the 95 % interval over days reaches {minimum:g} bp"
-    if found is None:
+    limit = f"the 95 % interval over days reaches {minimum:g} bp, on day {rules.days} and after"
+    if every is None:
         return CriterionResult(code, CriterionState.MISSING, "no settled signal", limit)
-    if found.low_bps is None or found.high_bps is None:
-        text = f"{found.mean_bps:+.1f} bp a signal, no interval from {found.days} day"
+    if every.low_bps is None or every.high_bps is None:
+        text = f"{every.mean_bps:+.1f} bp a signal, no interval from {every.days} day"
         return CriterionResult(code, CriterionState.MISSING, text, limit)
-    state = CriterionState.PASSED if found.high_bps >= minimum else CriterionState.FAILED
-    text = f"{found.mean_bps:+.1f} bp a signal after costs [{found.low_bps:+.1f}, {found.high_bps:+.1f}], {found.days} days"
+    text = f"{every.mean_bps:+.1f} bp a signal after costs [{every.low_bps:+.1f}, {every.high_bps:+.1f}], {every.days} days"
+    if found.until < rules.ends_at:
+        return CriterionResult(code, CriterionState.MISSING, f"{text}, judged on day {rules.days}", limit)
+    planned = expectancy_of(one for one in found.settled if one.decided_at + rules.horizon <= rules.ends_at)
+    first = None if planned is None else planned.high_bps
+    has_failed = first is not None and first < minimum
+    if has_failed:
+        text = f"{text}; it reached {first:+.1f} bp when the {rules.days} days were over"
+    state = CriterionState.FAILED if has_failed or every.high_bps < minimum else CriterionState.PASSED
     return CriterionResult(code, state, text, limit)
 
 
 def _execution(rules: ObservationRules, found: ObservationFindings) -> CriterionResult:
     money, cost = rules.money, found.execution
     most = money.cost_bps * money.cost_factor
-    limit = f"at most {most:.2f} bp a fill (assumed {money.cost_bps:g}), {money.minimum_fills} fills or more"
-    if cost.cost_bps is None or cost.fills < money.minimum_fills:
+    limit = f"at most {most:.2f} bp a fill (assumed {money.cost_bps:g}), {money.minimum_fills} fills, most orders measured"
+    if cost.cost_bps is None or cost.fills < money.minimum_fills or cost.unmeasured > cost.fills:
         state = CriterionState.MISSING
     else:
         state = CriterionState.PASSED if cost.cost_bps <= most else CriterionState.FAILED

@@ -51,6 +51,9 @@ class RecordedObservation:
 class ObservationBook(Protocol):
     """Changes observations. The same request changes nothing a second time."""
 
+    def is_recorded(self, rules: ObservationRules) -> bool:
+        """Whether an observation has these rules, running or ended."""
+
     def start(self, rules: ObservationRules, step: ObservationStep) -> RecordedObservation:
         """Record the rules and the first step, in one transaction. The same rules are the same observation.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,7 +29,7 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 def _on_a_cycle(instant: datetime) -> datetime:
     if instant != cycle_of(instant):
         raise ValueError(f"expected a five-minute boundary, got {instant.isoformat()}")
-    return instant
+    return instant.astimezone(UTC)  # one instant, one id, and what is printed as UTC is UTC
 
 
 class _RulesPart(BaseModel):
@@ -185,4 +185,16 @@ def preset(model: ObservedModel, starts_at: datetime, *, days: int, last_days: i
         claim=GateClaim(gate=Gate.G1, precision=0.68, null_precision=0.55, alpha=0.05, beta=0.10, minimum_clusters=20),
         operation=OperationLimits(decided_share=0.995, rate_factor=2.0, parity=1e-5, stale_decisions=0, feature_mismatches=0),
         money=MoneyLimits(cost_bps=3.25, cost_factor=1.5, minimum_fills=20, minimum_expectancy_bps=0.0),
+    )
+
+
+def changed_from_preset(rules: ObservationRules) -> tuple[str, ...]:
+    """Return the limits that are not the preset's, each with both values. Other rules are allowed, and a reader is told."""
+    usual = preset(rules.model, rules.starts_at, days=rules.days, last_days=rules.last_days).model_dump(mode="json")
+    own = rules.model_dump(mode="json")
+    return tuple(
+        f"{part}.{name} {value} instead of {usual[part][name]}"
+        for part in ("claim", "operation", "money")
+        for name, value in own[part].items()
+        if value != usual[part][name]
     )

@@ -45,6 +45,10 @@ class PostgresObservations:
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
+    def is_recorded(self, rules: ObservationRules) -> bool:
+        with self._source.snapshot() as connection:
+            return _read(connection, rules.observation) is not None
+
     def start(self, rules: ObservationRules, step: ObservationStep) -> RecordedObservation:
         with self._source.transaction() as connection:
             _lock(connection)
