@@ -74,8 +74,8 @@ def test_no_price_from_the_decision_on_changes_a_volatility(contract: SignalCont
     for row in range(0, len(data), 40):
         after = int(np.searchsorted(bars.open_time_ms, data.decided_at_ms[row]))
         scale = np.where(np.arange(len(bars)) < after, 1.0, 1.5 + np.arange(len(bars)) % 2)
-        columns = (column * scale for column in (bars.open, bars.high, bars.low, bars.close))
-        other = Bars(bars.symbol, bars.open_time_ms, *columns, bars.volume)
+        open_, high, low, close = (column * scale for column in (bars.open, bars.high, bars.low, bars.close))
+        other = Bars(bars.symbol, bars.open_time_ms, open_, high, low, close, bars.volume)
         assert volatilities(other, np.array([after - 1]), contract.horizon_minutes)[0] == data.volatility[row]
 
 
