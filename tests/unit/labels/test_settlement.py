@@ -50,7 +50,7 @@ def test_training_and_serving_settle_the_same_way(contract: SignalContract) -> N
 
 
 @ALL
-def test_where_the_market_hardly_moves_training_has_no_label_that_serving_cannot_settle(contract: SignalContract) -> None:
+def test_training_has_no_label_that_serving_cannot_settle_in_a_still_market(contract: SignalContract) -> None:
     moving = walk(4, seed=8)
     # the last two days: an hour's volatility is rounded to 0, that of four hours is not
     level = np.log(moving.close) * np.where(np.arange(len(moving)) < 2 * 1_440, 1.0, 8e-5)
