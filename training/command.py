@@ -15,7 +15,7 @@ from rich.console import Console
 from training.config import QUICK, read_config
 from training.errors import TrainingError
 from training.evaluate import EvaluateRequest, EvaluateResult, evaluate_bundle
-from training.judge.costs import DEFAULT_COSTS
+from training.judge.costs import costs_of
 from training.judge.scoring import write_predictions
 from training.terminal import show_assessment, show_speeds, terminal_progress
 from training.write.report_page import render_page
@@ -109,7 +109,8 @@ def run_evaluate(
         if as_json is not None:
             _write(as_json, report_bytes(result.to_json()))
         if predictions is not None:
-            write_predictions(result.assessment.scored, DEFAULT_COSTS[0], predictions)
+            scored = result.assessment.scored
+            write_predictions(scored, costs_of(scored.data.contract)[0], predictions)
         if page is not None:
             _write(page, render_page(result.assessment, [source.name for source in result.sources]).encode())
     except OSError as error:

@@ -15,7 +15,7 @@ from training.data.candles import CandleSeries, find_candle_files, read_bars
 from training.data.dataset import build_dataset
 from training.data.splits import Span
 from training.judge.assessment import Assessment, assess
-from training.judge.costs import DEFAULT_COSTS, CostModel
+from training.judge.costs import DEFAULT_COSTS, CostModel, costs_of
 from training.judge.history import overlap_of, read_history
 from training.judge.integrity import check_integrity
 from training.judge.kept_scores import KeptScores
@@ -95,7 +95,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
         trials=made.trials,
         train_up_rate=made.train_up_rate,
         overlap=overlap_of(judged, made.seen),
-        costs=request.costs,
+        costs=costs_of(ensemble.contract, request.costs),
     )
     progress.advance(1.0)
     return EvaluateResult(result, files, 0 if kept is None else kept.reused)

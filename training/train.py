@@ -28,7 +28,7 @@ from training.fit.checkpoints import Checkpoints, RunIdentity
 from training.fit.export import export_members
 from training.fit.members import FitSpeed, FittedMember, Making
 from training.judge.assessment import Assessment, assess
-from training.judge.costs import DEFAULT_COSTS
+from training.judge.costs import costs_of
 from training.judge.evaluation import evaluate
 from training.judge.history import TRIALS_FILE, overlap_of
 from training.judge.integrity import check_integrity
@@ -171,7 +171,7 @@ def _train_into(writer: BundleWriter, request: TrainRequest, progress: Progress)
 
 
 def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Bars], progress: Progress) -> _Run:
-    config, cost = request.config, DEFAULT_COSTS[0]
+    config, cost = request.config, costs_of(request.config.contract)[0]
     progress.stage("features and labels", 0.05)
     data = build_dataset(
         get_schema(config.schema_name),
@@ -244,6 +244,7 @@ def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], e
         trials=run.trials,
         train_up_rate=run.train_up_rate,
         overlap=overlap_of(span, seen),
+        costs=costs_of(ensemble.contract),
         folds=run.folds.stability if run.folds is not None and run.request.config.folds_are_whole else None,
         judged_by=run.judged_by,
     )
@@ -332,5 +333,5 @@ def _walk_forward(folds: FoldResults, train_up_rate: float, families: Sequence[s
             }
             for fold, chosen, loss in zip(spans, folds.chosen, folds.losses, strict=True)
         ],
-        "pooled": evaluate(folds.scored, train_up_rate=train_up_rate).to_json(),
+        "pooled": evaluate(folds.scored, train_up_rate=train_up_rate, costs=costs_of(folds.scored.data.contract)).to_json(),
     }

@@ -281,8 +281,10 @@ def _decisions(
     exit_in = np.minimum(exit_, len(bars) - 1)
     whole = bars.open_time_ms[exit_in] - bars.open_time_ms[at] == contract.window_minutes * MINUTE_MS
     moves = volatilities(bars, at, contract.horizon_minutes) if contract.needs_volatility else None
-    if moves is not None:
-        whole &= np.isfinite(moves)
+    barrier_moves = None if contract.barriers is None else volatilities(bars, at, contract.barriers.volatility_minutes)
+    for found in (moves, barrier_moves):  # in a market that hardly moves, the one of a shorter time is rounded to 0 first
+        if found is not None:
+            whole &= np.isfinite(found)
     judged = known & whole
     kept = warm & run & (judged | unjudged)
     row = at[kept]
@@ -300,19 +302,21 @@ def _decisions(
     )
     momentum = bars.close[row] / bars.close[row - contract.horizon_minutes] - 1.0
     move = None if moves is None else moves[kept]
-    sides = None if contract.barriers is None else _sides(bars, row, judged[kept], contract)
+    sides = None if barrier_moves is None else _sides(bars, row, judged[kept], contract, barrier_moves[kept])
     return _Part(close_ms[row], first + row, outcome, momentum, counts, move, sides)
 
 
-def _sides(bars: Bars, row: NDArray[np.int64], judged: NDArray[np.bool_], contract: SignalContract) -> SideOutcomes:
-    """Return what each side earns of the decisions at these rows; nothing of those whose outcome is unknown."""
-    if contract.barriers is None:
-        raise TrainingError(f"{contract.title}: expected barriers: without them a SELL is the opposite of a BUY")
+def _sides(
+    bars: Bars, row: NDArray[np.int64], judged: NDArray[np.bool_], contract: SignalContract, moves: NDArray[np.float64]
+) -> SideOutcomes:
+    """Return what each side earns of the decisions at these rows; nothing of those whose outcome is unknown.
+
+    moves: volatility of each decision over the barriers' minutes.
+    """
     entry = row[judged] + contract.entry_lag_bars
-    moves = volatilities(bars, row[judged], contract.barriers.volatility_minutes)
     right = np.zeros((2, row.shape[0]), np.bool_)
     earned = np.full((2, row.shape[0]), np.nan)
     for place, side in enumerate((1, -1)):
-        found = settle_rows(contract, bars, entry, side, moves)
+        found = settle_rows(contract, bars, entry, side, moves[judged])
         right[place, judged], earned[place, judged] = found.right, found.earned
     return SideOutcomes(right[0], right[1], earned[0], earned[1])

@@ -14,6 +14,7 @@ from training.data.dataset import Dataset
 from training.errors import TrainingError
 
 _SHARPNESS: Final = (0.02, 20.0)  # bounds of 1 / temperature: it flattens a model without skill and never inverts one
+_MOST_OFTEN: Final = 0.99  # its log-odds are within those that a manifest may hold
 
 
 def fit_temperature(logits: NDArray[np.float64], label: NDArray[np.float64]) -> float:
@@ -39,11 +40,18 @@ def fit_calibrator(score: NDArray[np.float64], calibration: Dataset, train: Data
 
     score: (n,) of the calibration period. train: the period that says how often a random side is right: the offset of a contract
     with barriers. Months of it say that better than the calibration period's weeks, which would learn how calm those were.
+    Raises TrainingError if a random side is right less than half of the time: a probability below one half, which is written as
+    of "up", would name the other side.
     """
     sides = calibration.sides
     if sides is None:
         return Calibrator(kind="temperature", temperature=fit_temperature(score, calibration.label.astype(np.float64)))
     random = float(np.mean(_random_hits(train)))
+    if not 0.5 <= random <= _MOST_OFTEN:
+        raise TrainingError(
+            f"{calibration.contract.title}: expected a random side to be right in 50 % to {_MOST_OFTEN * 100:.0f} % of training, "
+            f"got {random * 100:.1f} %; put the target nearer than the stop, but not by so much that it is certain"
+        )
     offset = float(np.log(random) - np.log1p(-random))
     right = np.where(score > 0, sides.buy_right, sides.sell_right).astype(np.float64)
     return Calibrator(kind="anchored", temperature=_temperature(np.abs(score), right, offset), offset=offset)

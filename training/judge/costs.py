@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from signalbox.labels import SignalContract
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,14 @@ COINBASE_TAKER_BPS: Final = 60.0  # 0.6 % a side, a small account's tier; set yo
 
 
 def cost_models(coinbase_taker_bps: float = COINBASE_TAKER_BPS) -> tuple[CostModel, ...]:
-    """Return the cost models of a report. G4, G5 and `net_bps` of the predictions use the first."""
+    """Return the cost models of a report. G4, G5 and `net_bps` of the predictions use the first of `costs_of`."""
     return (FTMO_CRYPTO, CostModel("coinbase-taker", coinbase_taker_bps))
 
 
 DEFAULT_COSTS: Final = cost_models()
+
+
+def costs_of(contract: SignalContract, costs: Sequence[CostModel] = DEFAULT_COSTS) -> tuple[CostModel, ...]:
+    """Return the cost models of a report with the contract's own first, which judges it."""
+    own = CostModel(contract.cost.model, float(contract.cost.round_trip_bps) / 2.0)
+    return (own, *(one for one in costs if one.name != own.name))

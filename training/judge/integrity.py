@@ -110,7 +110,8 @@ def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
 def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept: KeptScores | None = None) -> Estimate:
     """Return the precision of issued signals on sign-flipped bars of the period. Without a leak it is one half.
 
-    For a contract with barriers it is one half plus the lift over a random side, which is 0 without a leak.
+    For a contract with barriers it is one half plus the lift over a random side, which is 0 without a leak. Where a contract
+    issues only what covers its cost, all that reaches the margin is judged: a leak is in the probabilities, and few are issued.
 
     A short period is flipped several times, each time with other coins, until there are enough days. The interval is a 99.9 %
     one: it stops a sound model once in two thousand times, and a leak would cost much more than that. Every sixth decision is
@@ -129,8 +130,9 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept
         data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars, contract=ensemble.contract)
         chosen = span.rows_of(data) & scored_by_placebo(data.decided_at_ms, flip)
         scored = score(ensemble, data.select(chosen), kept=kept)
-        hit.append(scored.fair_hit[scored.issued])
-        day.append(scored.day[scored.issued] + flip * _ANOTHER_CALENDAR)
+        judged = np.abs(scored.probability_up - 0.5) >= ensemble.thresholds.issue_margin  # covering its cost or not
+        hit.append(scored.fair_hit[judged])
+        day.append(scored.day[judged] + flip * _ANOTHER_CALENDAR)
     return mean_by_day(np.concatenate(hit), np.concatenate(day), _PLACEBO_TAIL)
 
 

@@ -96,3 +96,12 @@ def test_an_anchored_probability_starts_at_the_random_side_and_grows_with_the_sc
 def test_an_offset_is_of_an_anchored_calibrator_alone(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"expected an offset exactly for kind anchored"):
         Calibrator.model_validate({"temperature": 1.0, **values})
+
+
+def test_a_probability_never_names_the_side_against_its_score() -> None:
+    with pytest.raises(ValueError, match="offset"):
+        Calibrator(kind="anchored", temperature=0.5, offset=-0.1)  # a score of 0.01 would be a SELL
+    score = np.array([-2.0, -1e-3, 1e-3, 2.0])
+    for offset in (0.0, 0.75, 5.0):
+        up = calibrated(score, Calibrator(kind="anchored", temperature=0.5, offset=offset))
+        np.testing.assert_array_equal(np.sign(up - 0.5), np.sign(score))

@@ -49,6 +49,36 @@ def test_training_and_serving_settle_the_same_way(contract: SignalContract) -> N
                 assert earned == (data.sides.buy_earned if side > 0 else data.sides.sell_earned)[row]
 
 
+@ALL
+def test_training_has_no_label_that_serving_cannot_settle_in_a_still_market(contract: SignalContract) -> None:
+    moving = walk(4, seed=8)
+    # the last two days: an hour's volatility is rounded to 0, that of four hours is not
+    level = np.log(moving.close) * np.where(np.arange(len(moving)) < 2 * 1_440, 1.0, 8e-5)
+    close = 100.0 * np.exp(level - np.log(100.0))
+    open_ = np.concatenate(([100.0], close[:-1]))
+    bars = Bars(
+        moving.symbol, moving.open_time_ms, open_, np.maximum(open_, close), np.minimum(open_, close), close, moving.volume
+    )
+    data = build_dataset(SCHEMA, [bars], contract=contract)
+    assert len(data) > 50
+    for row in range(0, len(data), 5):
+        assert settle_signal(contract, bars, from_ms(int(data.decided_at_ms[row])), 1) is not None
+
+
+@ALL
+def test_no_price_from_the_decision_on_changes_a_volatility(contract: SignalContract) -> None:
+    bars, data = made(contract)
+    if data.volatility is None:
+        assert not contract.needs_volatility
+        return
+    for row in range(0, len(data), 40):
+        after = int(np.searchsorted(bars.open_time_ms, data.decided_at_ms[row]))
+        scale = np.where(np.arange(len(bars)) < after, 1.0, 1.5 + np.arange(len(bars)) % 2)
+        open_, high, low, close = (column * scale for column in (bars.open, bars.high, bars.low, bars.close))
+        other = Bars(bars.symbol, bars.open_time_ms, open_, high, low, close, bars.volume)
+        assert volatilities(other, np.array([after - 1]), contract.horizon_minutes)[0] == data.volatility[row]
+
+
 @settings(max_examples=examples(12), deadline=None)
 @given(seed=st.integers(0, 10_000), side=st.sampled_from([1, -1]), start=st.integers(300, 900))
 def test_the_paper_venue_leaves_where_the_contract_does(seed: int, side: int, start: int) -> None:

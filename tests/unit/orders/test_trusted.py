@@ -225,4 +225,12 @@ def test_what_is_made_of_facts_is_no_fact() -> None:
     other = terms.model_copy(update={"attempt": 1})
     assert other.client_order_id == OrderTerms(**TERMS.model_dump() | {"attempt": 1}).client_order_id != terms.client_order_id
     assert other.text == other.model_dump_json() != terms.text
+    deep = terms.model_copy(update={"attempt": 1}, deep=True)
+    assert (deep.client_order_id, deep.text) == (other.client_order_id, other.text)
     assert terms.client_order_id is terms.client_order_id
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_changes_fields_only(deep: bool) -> None:
+    with pytest.raises(TypeError, match="OrderTerms: no such field: reduce_onyl"):
+        TERMS.model_copy(update={"attempt": 1, "reduce_onyl": True}, deep=deep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json.encoder
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Generic, Self, TypeVar, overload
@@ -91,12 +92,13 @@ class FrozenModel(BaseModel):
 
     @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        if deep:
-            return super().model_copy(update=update, deep=True)
-        mine, changed = self.__dict__, update or {}
+        """Return the model with these fields changed, without validation. Raises TypeError for a name that is no field."""
+        mine, changed, fields = self.__dict__, update or {}, type(self).__pydantic_fields__
+        if not changed.keys() <= fields.keys():
+            raise TypeError(f"{type(self).__name__}: no such field: {', '.join(sorted(changed.keys() - fields.keys()))}")
         made = type(self).__new__(type(self))
-        facts = {name: mine[name] for name in type(self).__pydantic_fields__}  # without cached properties: they are of `mine`
-        facts.update(changed)
+        facts = {name: mine[name] for name in fields}  # without cached properties: they are of `mine`
+        facts = {**(deepcopy(facts) if deep else facts), **changed}
         _set(made, "__dict__", facts)
         _set_fields(made, self.__pydantic_fields_set__ | changed.keys())
         _set_extra(made, None)

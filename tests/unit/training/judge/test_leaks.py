@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold
 
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, get_schema
 from signalbox.inference.manifest import FrozenThresholds
-from signalbox.labels import DIR60
+from signalbox.labels import CONTRACTS, DIR60, SignalContract
 from signalbox.market.candles import MINUTE_MS, Bars
 from tests.unit.training.synthetic import START_MS, walk
 from training.config import QUICK, XgboostConfig, read_config
@@ -102,15 +102,14 @@ class StandIn:
 
     thresholds = FrozenThresholds(issue_margin=0.05, high_margin=0.1)
     schema = SCHEMA
-    contract = DIR60
     window_bars = 1
     history_bars = SCHEMA.history_bars
 
-    def __init__(self, column: int, sign: float) -> None:
-        self._column, self._sign = column, sign
+    def __init__(self, column: int, sign: float, margin: float = 0.2, contract: SignalContract = DIR60) -> None:
+        self._column, self._sign, self._margin, self.contract = column, sign, margin, contract
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 0.5 + 0.2 * self._sign * np.sign(features[..., self._column].reshape(-1))
+        return 0.5 + self._margin * self._sign * np.sign(features[..., self._column].reshape(-1))
 
 
 PLACEBO_SPAN = Span(START_MS + 3 * DAY_MS, START_MS + 60 * DAY_MS)
@@ -135,6 +134,19 @@ def test_placebo_catches_a_model_that_sees_the_next_hour(monkeypatch: pytest.Mon
     found = placebo_precision(StandIn(0, 1.0), [walk(60)], PLACEBO_SPAN)  # type: ignore[arg-type]
     assert found.low > 0.9
     assert not Integrity(0.0, 0.0, found).passed
+
+
+def test_placebo_also_judges_probabilities_whose_move_covers_no_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.judge.integrity.PLACEBO_DAYS", 9)
+    bars, contract = walk(12, seed=3), CONTRACTS["ret240@1"]
+    quiet = StandIn(SCHEMA.names.index("return_60_volscaled"), -1.0, 0.02, contract)
+    quiet.thresholds = FrozenThresholds(issue_margin=0.01, high_margin=0.015)
+    span = Span(START_MS + 3 * DAY_MS, START_MS + 12 * DAY_MS)
+    data = build_dataset(SCHEMA, [bars], contract=contract)
+    assert not Scored.of(data, quiet.predict(data.features.astype(np.float64)), quiet.thresholds).issued.any()
+    found = placebo_precision(quiet, [bars], span)  # type: ignore[arg-type]
+    assert found.n > 300  # with none the figure is no number, and the gate stops a model that is sound
+    assert Integrity(0.0, 0.0, found).passed
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,9 @@ class Calibrator(_ManifestPart):
 
     kind: Literal["temperature", "anchored"]
     temperature: Annotated[float, Field(gt=0)]
-    # not written without one, so that the manifest of a bundle of directions is the same as before there were offsets
-    offset: Annotated[float | None, Field(ge=-5, le=5, exclude_if=lambda offset: offset is None)] = None
+    # not written without one, so that the manifest of a bundle of directions is the same as before there were offsets. Below 0 a
+    # weak score would be written as of the other side, and the signal would take the side against its score
+    offset: Annotated[float | None, Field(ge=0, le=5, exclude_if=lambda offset: offset is None)] = None
 
     @model_validator(mode="after")
     def _offset_fits_the_kind(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -25,6 +26,7 @@ ContractHash = NewType("ContractHash", str)  # sha256 of the document's values, 
 DOCUMENTS: Final = Path(__file__).with_name("documents")
 DECISION_MINUTES: Final = 5  # of the cycle
 MAX_HORIZON_MINUTES: Final = 1_380  # an outcome must be known within the day of embargo between two periods
+_DECIMAL: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _Factor = Annotated[float, Field(gt=0, le=20)]
 
 
@@ -78,10 +80,12 @@ class SignalCost(_Part):
     @field_validator("round_trip_bps", "expected_move_over_cost", mode="before")
     @classmethod
     def _exact(cls, value: object) -> object:
-        """Take a decimal in quotes: a TOML float is not exact."""
-        if not isinstance(value, str):
-            raise ValueError(f'expected a decimal in quotes such as "6.5", got {value!r}')  # noqa: TRY004 - pydantic's error
-        return Decimal(value) if value.replace(".", "", 1).isdecimal() else value
+        """Take a decimal of 0 or more in quotes: a TOML float is not exact."""
+        if isinstance(value, Decimal):
+            return value
+        if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+            raise ValueError(f'expected a decimal of 0 or more in quotes such as "6.5", got {value!r}')
+        return Decimal(value)
 
     @model_validator(mode="after")
     def _charges(self) -> Self:
@@ -95,6 +99,11 @@ class SettlementRule(_Part):
 
     timeout: TimeoutRule
     both_in_one_bar: Annotated[str, Field(pattern="^stop$")]  # the sequence inside a bar is unknown, so the worse one counts
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        return _word_of(TimeoutRule, value)
 
 
 class SignalContract(_Part):
@@ -174,14 +183,12 @@ class SignalContract(_Part):
 _SIDE_OF: Final = {LabelKind.DIRECTION: SideRule.PROBABILITY, LabelKind.SCALED_RETURN: SideRule.SCORE}
 
 
-def _word_of(kind: type[StrEnum], value: object) -> object:
+def _word_of(kind: type[StrEnum], value: Any) -> StrEnum:
     """Return the member of an enum for a word of the document; strict models take no plain text for one."""
-    if isinstance(value, str) and not isinstance(value, kind):
-        try:
-            return kind(value)
-        except ValueError:
-            raise ValueError(f"expected one of {', '.join(kind)}, got {value!r}") from None
-    return value
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"expected one of {', '.join(kind)}, got {value!r}") from None
 
 
 def parse_contract(text: str, source: str) -> SignalContract:
@@ -190,9 +197,6 @@ def parse_contract(text: str, source: str) -> SignalContract:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ContractDocumentError(f"{source}: is not valid TOML: {error}") from error
-    settlement = values.get("settlement")
-    if isinstance(settlement, dict) and settlement.get("timeout") in set(TimeoutRule):
-        settlement["timeout"] = TimeoutRule(settlement["timeout"])
     try:
         return SignalContract.model_validate(values)
     except ValidationError as error:
