@@ -168,7 +168,6 @@ def _set(*path: str | int, to: object) -> Change:
         (_set("calibrator", "temperature", to=float("nan")), "temperature"),
         (_set("thresholds", "issue_margin", to=0.08), "issue_margin"),
         (_set("thresholds", "high_margin", to=0.5), "high_margin"),
-        (_set("label", "name", to="asym"), "label"),
         (_set("gates", to={"G0": "pass"}), "verdict"),
         (_set("passes_promotion", to=True), "passes_promotion"),
         (_set("files", "a/b", to={"sha256": "0" * 64, "size": 1}), "files"),
@@ -177,6 +176,12 @@ def _set(*path: str | int, to: object) -> Change:
 def test_manifest_with_a_wrong_field_is_refused_naming_it(folder: Path, change: Change, field: str) -> None:
     edit_manifest(folder, change)
     with pytest.raises(errors.BundleManifestError, match=field):
+        load_bundle(folder)
+
+
+def test_manifest_of_an_unknown_contract_is_refused_with_the_known_ones(folder: Path) -> None:
+    edit_manifest(folder, _set("label", "name", to="asym"))
+    with pytest.raises(errors.BundleContractError, match=r"expected one of the contracts dir60@1.* got asym"):
         load_bundle(folder)
 
 

@@ -144,7 +144,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "deployment": {"deployment": "dir60-v3"},
     "history": {"version": "dir60@2", "limit": 9},
     "search": {"words": "two words & a 'quote'"},
-    "permission": {"action": "promote", "live": True},
+    "permission": {"action": "promote"},
     "observe": {"rules": "{}"},
     "end-observation": {"observation": "0" * ID_LENGTH, "verdict": "GO", "reasons": ["all hold"]},
 }

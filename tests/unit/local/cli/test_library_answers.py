@@ -55,7 +55,7 @@ def test_history_shows_what_decides_beside_and_its_record(capsys: pytest.Capture
 
 def test_a_live_comparison_is_shown_with_its_evidence_and_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     found = compared_live(decisions(0.6, 2), decisions(0.66, 2), horizon_minutes=60, costs_bps=None)
-    print_answer("compare", compared_live_view(("m@1", "m@2"), BEGIN, AT, found), as_json=False)
+    print_answer("compare-live", compared_live_view(("m@1", "m@2"), BEGIN, AT, found), as_json=False)
     shown = capsys.readouterr().out
     assert "m@1 and m@2: 48 decisions of both settled on 2 days since 2026-11-01" in shown
     assert "squared error of m@1 less that of m@2: +0.00440 (no interval: fewer than 5 days)" in shown

@@ -90,7 +90,7 @@ def settle_rows(
 
 
 @dataclass(frozen=True, slots=True)
-class SettledSignal:
+class SettledDecision:
     """The outcome of one signal. price, entry: in quote currency; at: when the bar opened that ended it."""
 
     right: bool
@@ -100,7 +100,7 @@ class SettledSignal:
     at: datetime
 
 
-def settle_signal(contract: SignalContract, bars: Bars, decided_at: datetime, side: int) -> SettledSignal | None:
+def settle_signal(contract: SignalContract, bars: Bars, decided_at: datetime, side: int) -> SettledDecision | None:
     """Return the outcome of one signal; None if a minute, or the volatility at its decision, is missing.
 
     bars: of its symbol and market, from `settlement_bars` before the end of its horizon, including the bar that opens there.
@@ -120,7 +120,7 @@ def settle_signal(contract: SignalContract, bars: Bars, decided_at: datetime, si
             return None
         volatilities = np.array([float(move)])
     found = settle_rows(contract, bars, np.array([entry]), side, volatilities)
-    return SettledSignal(
+    return SettledDecision(
         right=bool(found.right[0]),
         entry=float(bars.open[entry]),
         price=float(found.price[0]),
