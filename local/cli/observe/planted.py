@@ -130,7 +130,7 @@ def write_planted_bundle(kind: PlantedModel, market: TrendingMarket, target: Pat
     gates = {gate: one.verdict for gate, one in assessment.gates.items()}
     facts |= {"gates": gates, "passes_promotion": assessment.qualifies}
     if kind is PlantedModel.DOUBLED_RATE:
-        facts["thresholds"] = {"issue_margin": float(np.quantile(margins, 1.0 - 2.4 * COVERAGE)), "high_margin": high}
+        facts["thresholds"] = {"issue_margin": float(np.quantile(margins, 1.0 - 4.0 * COVERAGE)), "high_margin": high}
     with BundleWriter(target) as writer:
         writer.write(facts, _contents(-strength if kind is PlantedModel.FLIPPED else strength, assessment.to_json()))
         writer.publish()

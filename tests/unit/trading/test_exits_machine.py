@@ -89,6 +89,8 @@ class Leaving(RuleBasedStateMachine):
         left = min(quantity, self.resting[key])
         if reduce_only:
             left = min(left, max(-self.position * side.sign, Decimal(0)))
+        if self.account is LIVE and side is Side.SELL:  # nobody can be short of coins
+            left = min(left, max(self.position, Decimal(0)))
         if not left:
             return None
         before, self.position = self.position, self.position + side.sign * left

@@ -313,8 +313,12 @@ class _Comparison:
 
 
 def _newest_attempt(order: Order) -> datetime:
-    """Return when the order was last tried, or may still be sent: nothing is sent at or after `send_before`."""
-    pending = [one.requested_at for one in (order.pending_cancel, order.pending_update) if one is not None]
+    """Return when the order was last tried, or may still be sent: nothing is sent at or after `send_before`.
+
+    A cancel or an update does not count while the send is unanswered: it cannot make an order appear that never arrived.
+    """
+    is_heard = order.accepted_at is not None or order.trades or order.unconfirmed_since is None
+    pending = [one.requested_at for one in (order.pending_cancel, order.pending_update) if one is not None and is_heard]
     known = [at for at in (order.submitted_at, order.accepted_at, order.unconfirmed_since) if at is not None]
     may_be_on_its_way = order.accepted_at is None and order.unconfirmed_since is None
     return max([*pending, *known, *([order.terms.send_before] if may_be_on_its_way else [])])
