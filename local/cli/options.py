@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -34,3 +36,16 @@ def reason_given(text: str) -> str:
 
 
 Why = Annotated[str, typer.Option(help="Reason, for the record.", callback=reason_given)]
+RequestId = Annotated[
+    str | None, typer.Option(help="Request id printed by a failed command, to repeat it safely; default: a new id.")
+]
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,47}")  # as commands have it
+
+
+def request_id_of(given: str | None) -> str:
+    """Return the id of a request, a new one unless it was given. Raises DataError."""
+    if given is not None and _REQUEST_ID.fullmatch(given) is None:
+        from local.errors import DataError  # noqa: PLC0415 - the help of a command needs no errors
+
+        raise DataError(f"--request-id: expected 4 to 48 letters, digits, - and _, got {given[:60]!r}")
+    return given or f"cli-{uuid.uuid4().hex[:16]}"

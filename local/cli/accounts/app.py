@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from local.cli.instants import parse_instant, parse_period
-from local.cli.options import Database, End, Json, Stage, Start
+from local.cli.options import Database, End, Json, RequestId, Stage, Start, request_id_of
 
 if TYPE_CHECKING:
     from local.cli.accounts.command import OrdersApi
@@ -37,9 +35,6 @@ def _name(text: str) -> str:
 
 
 Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.", callback=_name)]
-RequestId = Annotated[
-    str | None, typer.Option(help="Request id printed by a failed command, to repeat it safely; default: a new id.")
-]
 Why = Annotated[str, typer.Option(help="Reason, for the compliance record.")]
 At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with an offset; default: now.")]
 Amount = Annotated[str, typer.Option(help="Amount in the account's currency, above 0.")]
@@ -49,7 +44,6 @@ VenueId = Annotated[
 ]
 
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,47}")  # as commands have it
 HALT_LEVELS = ("HALT", "REDUCE_ONLY", "FLATTEN")  # `resume` is the way back
 
 
@@ -71,15 +65,6 @@ def _api(stage: str | None, *, changes: bool = False, is_urgent: bool = False) -
     return api
 
 
-def _id_of(given: str | None) -> str:
-    """Return the id of a request, a new one unless it was given. Raises DataError."""
-    if given is not None and _REQUEST_ID.fullmatch(given) is None:
-        from local.errors import DataError  # noqa: PLC0415 - as above
-
-        raise DataError(f"--request-id: expected 4 to 48 letters, digits, - and _, got {given[:60]!r}")
-    return given or f"cli-{uuid.uuid4().hex[:16]}"
-
-
 def _exactly(option: str, text: str | None) -> str | None:
     """Return an instant of the command line as the API takes it. Raises typer.BadParameter."""
     found = parse_instant(text, option)
@@ -88,7 +73,7 @@ def _exactly(option: str, text: str | None) -> str | None:
 
 def _sent(stage: str | None, verb: str, path: str, request_id: str | None, facts: dict[str, Any]) -> Any:
     given = {key: value for key, value in facts.items() if value is not None}
-    return _api(stage, changes=True).call(verb, path, {"request_id": _id_of(request_id), **given})
+    return _api(stage, changes=True).call(verb, path, {"request_id": request_id_of(request_id), **given})
 
 
 def _command(stage: str | None, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
@@ -301,7 +286,7 @@ def halt(  # noqa: PLR0917 - typer passes by keyword
     if level not in HALT_LEVELS:
         raise DataError(f"--level: expected one of {', '.join(HALT_LEVELS)}, got {level}")
 
-    facts = {"request_id": _id_of(request_id), "why": why, "level": level}
+    facts = {"request_id": request_id_of(request_id), "why": why, "level": level}
     show(
         _api(stage, changes=True, is_urgent=True).halt(name, facts if until is None else {**facts, "until": until}),
         halt_text,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 
 from local.cli.library.serving import add_serving
 from local.cli.library.sharing import add_sharing
-from local.cli.options import Json, Stage, Why, reason_given
+from local.cli.options import Json, RequestId, Stage, Why, reason_given, request_id_of
 
 if TYPE_CHECKING:
     from local.cli.library.command import LibraryClient
@@ -22,7 +21,6 @@ library_app = typer.Typer(
 KINDS = ("model", "strategy", "feature_set", "dataset")
 STAGES = ("shadow", "active")
 _REFERENCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}(@[0-9]{1,9}(\.[0-9]{1,9}\.[0-9]{1,9})?)?")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,47}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}")
 
 
@@ -60,9 +58,6 @@ def _tag(text: str | None) -> str | None:
 Version = Annotated[
     str, typer.Argument(help="MODEL (its newest version), MODEL@NUMBER, or MODEL@1.2.0.", callback=_version, metavar="MODEL[@N]")
 ]
-RequestId = Annotated[
-    str | None, typer.Option(help="Request id printed by a failed command, to repeat it safely; default: a new id.")
-]
 Kind = Annotated[str, typer.Option(help="model, strategy, feature_set or dataset.", callback=_kind)]
 Limit = Annotated[int, typer.Option(help="How many at most.", min=1, max=500)]
 
@@ -85,20 +80,11 @@ def _client(stage: str | None, *, changes: bool = False) -> LibraryClient:
     return client
 
 
-def _id_of(given: str | None) -> str:
-    """Return the id of a request, a new one unless it was given. Raises DataError."""
-    if given is not None and _REQUEST_ID.fullmatch(given) is None:
-        from local.errors import DataError  # noqa: PLC0415 - as above
-
-        raise DataError(f"--request-id: expected 4 to 48 letters, digits, - and _, got {given[:60]!r}")
-    return given or f"cli-{uuid.uuid4().hex[:16]}"
-
-
 def _changed(where: str | None, verb: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.cli.library.command import print_answer  # noqa: PLC0415 - as above
 
     given = {key: value for key, value in facts.items() if value is not None}
-    found = _client(where, changes=True).ask(verb, {"request_id": _id_of(request_id), **given})
+    found = _client(where, changes=True).ask(verb, {"request_id": request_id_of(request_id), **given})
     print_answer(verb, found, as_json=as_json)
 
 
@@ -194,7 +180,7 @@ def register(  # noqa: PLR0917 - typer passes by keyword
     from signalbox.inference import read_manifest  # noqa: PLC0415 - as above
 
     archive = packed(bundle)
-    facts = {"request_id": _id_of(request_id), "name": read_manifest(bundle).name, "why": why, "tags": tag or []}
+    facts = {"request_id": request_id_of(request_id), "name": read_manifest(bundle).name, "why": why, "tags": tag or []}
     client = _client(stage, changes=True)
     found = client.ask("register", {**facts, "sha256": client.upload(archive)})
     print_answer("register", found, as_json=json_output)

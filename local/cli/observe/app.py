@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from local.cli.options import Database, Json, Stage, Why
+from local.cli.options import Database, Json, RequestId, Stage, Why, request_id_of
 
 if TYPE_CHECKING:
     from local.cli.observe.command import ObserveOptions
@@ -19,7 +18,6 @@ observe_app = typer.Typer(
     help="Watch what serves without money, under rules fixed before: GO, NO-GO or EXTEND.", no_args_is_help=True
 )
 PLANTS = ("good-model", "flipped-model", "doubled-rate", "dropped-slots", "stale-data", "shifted-feature")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{3,47}")
 _OBSERVATION = re.compile(r"[0-9a-f]{16}")
 
 
@@ -27,12 +25,6 @@ def _observation(text: str | None) -> str | None:
     if text is None or _OBSERVATION.fullmatch(text):
         return text
     raise typer.BadParameter(f"expected the 16 characters of an observation (`signalbox observe list`), got {text[:40]!r}")
-
-
-def _request(text: str | None) -> str | None:
-    if text is None or _REQUEST_ID.fullmatch(text):
-        return text
-    raise typer.BadParameter(f"expected 4 to 48 letters, digits, - and _, got {text[:60]!r}")
 
 
 def _plant(text: str | None) -> str | None:
@@ -43,9 +35,6 @@ def _plant(text: str | None) -> str | None:
 
 Observed = Annotated[
     str | None, typer.Argument(help="Id of the observation; default: the newest.", callback=_observation, metavar="[OBSERVATION]")
-]
-RequestId = Annotated[
-    str | None, typer.Option(help="Request id of a failed command, to repeat it safely; default: a new id.", callback=_request)
 ]
 BarsFrom = Annotated[
     str | None,
@@ -94,7 +83,7 @@ def start(  # noqa: PLR0917 - typer passes by keyword
         raise typer.BadParameter(f"--last-days: expected at least the {taken} days that it takes, got {last}")
     wanted = WantedRules(rules, instant, taken, last)
     run_start(
-        wanted, why, _id_of(request_id),
+        wanted, why, request_id_of(request_id),
         now=datetime.now(UTC), stage=stage, dry_run=dry_run, json_output=json_output, settings=load_settings(),
     )  # fmt: skip
 
@@ -151,7 +140,7 @@ def stop(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     options = _options(observation, data, bundle, stage, database, json_output)
-    raise typer.Exit(run_stop(options, why, _id_of(request_id), load_settings(), datetime.now(UTC)))
+    raise typer.Exit(run_stop(options, why, request_id_of(request_id), load_settings(), datetime.now(UTC)))
 
 
 @observe_app.command("replay")
@@ -197,7 +186,3 @@ def _options(observation: str | None, data: str | None, bundle: Path | None, *wh
     if bundle is not None:
         check_bundle(bundle, "--bundle")
     return ObserveOptions(observation, data, bundle, *where)
-
-
-def _id_of(given: str | None) -> str:
-    return given or f"cli-{uuid.uuid4().hex[:16]}"
