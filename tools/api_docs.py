@@ -16,8 +16,9 @@ from typing import Any, Final, NoReturn, cast
 from pydantic import TypeAdapter
 
 from signalbox.adapters.aws.library_problems import LIBRARY_PROBLEMS
+from signalbox.adapters.aws.problem_types import ProblemType
 from signalbox.adapters.aws.trading_api import MAX_BODY, ApiTradingService, trading_api
-from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES, ProblemType
+from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES
 from signalbox.problems import MEDIA_TYPE, Problem
 from signalbox.trading import commands
 from signalbox.trading.access import GrantAccess, RevokeAccess

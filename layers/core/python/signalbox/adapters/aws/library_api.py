@@ -25,7 +25,7 @@ from signalbox.adapters.aws.library_problems import (
     RequestIdMissingError,
     RevisionMissingError,
 )
-from signalbox.adapters.aws.trading_problems import InvalidRequestError, NoRouteError, problem_for
+from signalbox.adapters.aws.problem_types import InvalidRequestError, NoRouteError, problem_for
 from signalbox.errors import SignalboxError
 from signalbox.library.commands import AnyLibraryRequest, parse_library_request
 from signalbox.library.documents import LibraryHealthDocument

@@ -5,8 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from signalbox.adapters.aws.callers import UnsignedError
-from signalbox.adapters.aws.trading_problems import InvalidRequestError, NoRouteError, ProblemType
+from signalbox.adapters.aws.problem_types import NO_ROUTE, UNREADABLE, UNSIGNED, InvalidRequestError, ProblemType
 from signalbox.errors import SignalboxError
 from signalbox.inference.errors import BundleError
 from signalbox.ledger_errors import LedgerError
@@ -28,7 +27,6 @@ from signalbox.library.errors import (
 )
 from signalbox.library.routes import REQUEST_ID_HEADER, REVISION_HEADER
 from signalbox.observation.errors import ObservationRulesError, ObservationStateError, UnknownObservationError
-from signalbox.wire import WireError
 
 
 class RequestIdMissingError(SignalboxError):
@@ -44,13 +42,7 @@ class ClockSkewError(SignalboxError):
 
 
 LIBRARY_PROBLEMS: Final = (
-    ProblemType(
-        "unreadable",
-        "The body cannot be read",
-        HTTPStatus.BAD_REQUEST,
-        "Send one JSON object within the limits of decision 0005.",
-        (WireError,),
-    ),
+    UNREADABLE,
     ProblemType(
         "request-id-missing",
         "The change has no request id",
@@ -65,13 +57,7 @@ LIBRARY_PROBLEMS: Final = (
         "Begin with the first page.",
         (CursorError,),
     ),
-    ProblemType(
-        "unsigned",
-        "The request has no IAM identity",
-        HTTPStatus.FORBIDDEN,
-        "Sign it with SigV4 for the service execute-api.",
-        (UnsignedError,),
-    ),
+    UNSIGNED,
     ProblemType(
         "clock-skewed", "The signature is too old or ahead", HTTPStatus.FORBIDDEN, "Set the caller's clock.", (ClockSkewError,)
     ),
@@ -82,7 +68,7 @@ LIBRARY_PROBLEMS: Final = (
         "An owner grants it: signalbox accounts access grant.",
         (LibraryAccessError,),
     ),
-    ProblemType("no-route", "No such route", HTTPStatus.NOT_FOUND, None, (NoRouteError,)),
+    NO_ROUTE,
     ProblemType(
         "unknown-version",
         "No such entity, version or deployment",

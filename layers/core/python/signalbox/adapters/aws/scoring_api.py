@@ -15,7 +15,14 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from pydantic import ValidationError
 
 from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
-from signalbox.adapters.aws.trading_problems import InvalidRequestError, NoRouteError, ProblemType, problem_for
+from signalbox.adapters.aws.problem_types import (
+    NO_ROUTE,
+    UNREADABLE,
+    InvalidRequestError,
+    NoRouteError,
+    ProblemType,
+    problem_for,
+)
 from signalbox.application.current_scores import ModelUnavailableError, NothingServesError
 from signalbox.application.score_signals import (
     MAX_SCORES,
@@ -31,20 +38,14 @@ from signalbox.errors import SignalboxError
 from signalbox.ledger_errors import LedgerError
 from signalbox.market.candles import MarketDataError
 from signalbox.problems import MEDIA_TYPE, Problem, invalid_values
-from signalbox.wire import WireError, parse_object
+from signalbox.wire import parse_object
 
 MAX_BODY: Final = 6_000_000  # bytes; a function takes 6 MiB in one call
 VERSION: Final = "1"  # of the API; raise it with every breaking change
 _SCHEMAS: Final = "#/components/schemas/"
 SCORING_PROBLEMS: Final = (
-    ProblemType(
-        "unreadable",
-        "The body cannot be read",
-        HTTPStatus.BAD_REQUEST,
-        "Send one JSON object within the limits of decision 0005.",
-        (WireError,),
-    ),
-    ProblemType("no-route", "No such route", HTTPStatus.NOT_FOUND, None, (NoRouteError,)),
+    UNREADABLE,
+    NO_ROUTE,
     ProblemType(
         "wrong-schema",
         "The features are of another schema",

@@ -21,12 +21,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from signalbox.adapters.aws.callers import caller_of
 from signalbox.adapters.aws.gateway import body_text, gateway_time, occurrence
-from signalbox.adapters.aws.trading_problems import (
-    PROBLEM_TYPES,
-    InvalidRequestError,
-    NoRouteError,
-    problem_for,
-)
+from signalbox.adapters.aws.problem_types import InvalidRequestError, NoRouteError
+from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES, trading_problem
 from signalbox.errors import SignalboxError
 from signalbox.orders.messages import AccountName
 from signalbox.problems import MEDIA_TYPE, InvalidValue, invalid_values, pointer_to
@@ -169,7 +165,7 @@ def trading_api(  # noqa: C901 - one route each
         return refused(InvalidRequestError(invalid_values(error)))
 
     def refused(error: SignalboxError) -> Response[str]:
-        problem = problem_for(error, occurrence(api))
+        problem = trading_problem(error, occurrence(api))
         return _answer(HTTPStatus(problem.status or 500), problem.to_json(), MEDIA_TYPE)
 
     for kind in dict.fromkeys(kind for one in PROBLEM_TYPES for kind in one.errors):

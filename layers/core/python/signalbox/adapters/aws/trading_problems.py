@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from signalbox.adapters.aws.callers import UnsignedError
+from signalbox.adapters.aws.problem_types import NO_ROUTE, UNREADABLE, UNSIGNED, InvalidRequestError, ProblemType, problem_for
 from signalbox.errors import SignalboxError
 from signalbox.orders.errors import OrderError
-from signalbox.problems import InvalidValue, Problem, in_words, type_named
+from signalbox.problems import InvalidValue, Problem
 from signalbox.trading.errors import (
     AccessRefusedError,
     AccountDiffersError,
@@ -22,52 +20,10 @@ from signalbox.trading.errors import (
     RowRefusedError,
     UnpricedError,
 )
-from signalbox.wire import WireError
-
-
-class InvalidRequestError(SignalboxError):
-    """A request has invalid values. Each is reported with its place."""
-
-    def __init__(self, values: tuple[InvalidValue, ...]) -> None:
-        super().__init__(in_words(values))
-        self.values = values
-
-
-class NoRouteError(SignalboxError):
-    """The API has no such path or method."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemType:
-    """One type of problem. errors: the error classes that it is used for; if two types fit an error, the first is used."""
-
-    name: str
-    title: str
-    status: HTTPStatus
-    remedy: str | None
-    errors: tuple[type[SignalboxError], ...]
-
-    @property
-    def uri(self) -> str:
-        """The URI for the member `type`."""
-        return type_named(self.name)
-
 
 PROBLEM_TYPES: Final = (
-    ProblemType(
-        "unreadable",
-        "The body cannot be read",
-        HTTPStatus.BAD_REQUEST,
-        "Send one JSON object within the limits of decision 0005.",
-        (WireError,),
-    ),
-    ProblemType(
-        "unsigned",
-        "The request has no IAM identity",
-        HTTPStatus.FORBIDDEN,
-        "Sign it with SigV4 for the service execute-api.",
-        (UnsignedError,),
-    ),
+    UNREADABLE,
+    UNSIGNED,
     ProblemType(
         "access-refused",
         "The caller lacks the role",
@@ -75,7 +31,7 @@ PROBLEM_TYPES: Final = (
         "An owner grants it: signalbox accounts access grant.",
         (AccessRefusedError,),
     ),
-    ProblemType("no-route", "No such route", HTTPStatus.NOT_FOUND, None, (NoRouteError,)),
+    NO_ROUTE,
     ProblemType(
         "invalid-request",
         "The request has invalid values",
@@ -132,25 +88,7 @@ PROBLEM_TYPES: Final = (
 )
 
 
-def problem_for(error: SignalboxError, instance: str, types: Sequence[ProblemType] = PROBLEM_TYPES) -> Problem:
-    """Return an API's answer to an error. types: the API's own. Raises LookupError if none of them covers the error."""
-    kind = next((one for one in types if isinstance(error, one.errors)), None)
-    if kind is None:
-        raise LookupError(f"no problem type covers {type(error).__name__}; add it to the API's list")
-    return Problem(
-        type=kind.uri,
-        title=kind.title,
-        status=int(kind.status),
-        detail=str(error),
-        instance=instance,
-        errors=_values(error),
-        remedy=kind.remedy,
-    )
-
-
-def _values(error: SignalboxError) -> tuple[InvalidValue, ...]:
-    if isinstance(error, InvalidRequestError):
-        return error.values
-    if isinstance(error, AccountNameError):
-        return (InvalidValue(pointer="#/account", detail=str(error)),)
-    return ()
+def trading_problem(error: SignalboxError, instance: str) -> Problem:
+    """Return the API's answer to an error. Raises LookupError if no type covers it."""
+    values = (InvalidValue(pointer="#/account", detail=str(error)),) if isinstance(error, AccountNameError) else ()
+    return problem_for(error, instance, PROBLEM_TYPES, values)
