@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from signalbox.library.day_blocks import equal_mass_bins
 from signalbox.market.candles import from_ms
 from training.data.splits import DAY_MS
 from training.judge.costs import CostModel
-from training.judge.estimates import Estimate, equal_mass_bins, mean_by_day
+from training.judge.estimates import Estimate, mean_by_day
 from training.judge.scoring import Scored
 
 COVERAGES: Final = (0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.40, 0.50, 0.75, 1.0)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES: Final = 2_000
+from signalbox.library.day_blocks import bounds_by_day, day_weights, sorted_calibration_error
+
 CALIBRATION_RESAMPLES: Final = 200
-CALIBRATION_BINS: Final = 10
 _SEED: Final = 20_240_310
 _NEWTON_STEPS: Final = 25
 
@@ -33,20 +32,8 @@ def mean_by_day(values: NDArray[np.float64], day: NDArray[np.int64], tail: float
     """Return the mean of the values. The interval resamples whole days and leaves `tail` on each side."""
     if values.shape[0] == 0:
         return NOTHING
-    _, index = np.unique(day, return_inverse=True)
-    totals, counts = np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
-    weights = _day_weights(totals.shape[0])
-    low, high = np.quantile((weights @ totals) / (weights @ counts), [tail, 1.0 - tail])
+    low, high = bounds_by_day(values, day, _SEED, tail)
     return Estimate(float(values.mean()), float(low), float(high), int(values.shape[0]))
-
-
-def calibration_error(confidence: NDArray[np.float64], hit: NDArray[np.float64]) -> float:
-    """Return the debiased root-mean-square calibration error over ten bins of equal mass (Kumar et al., 2019).
-
-    The error that even a perfect model shows through sampling is subtracted from every bin.
-    """
-    order = np.argsort(confidence, kind="stable")
-    return _sorted_calibration_error(confidence[order], hit[order])
 
 
 def calibration_error_by_day(confidence: NDArray[np.float64], hit: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
@@ -57,17 +44,11 @@ def calibration_error_by_day(confidence: NDArray[np.float64], hit: NDArray[np.fl
     order = np.argsort(confidence, kind="stable")
     ranked, ranked_hit, ranked_day = confidence[order], hit[order], index[order]
     errors = []
-    for weights in _day_weights(days.shape[0])[:CALIBRATION_RESAMPLES].astype(np.int64):
+    for weights in day_weights(days.shape[0], _SEED)[:CALIBRATION_RESAMPLES].astype(np.int64):
         times = weights[ranked_day]
-        errors.append(_sorted_calibration_error(np.repeat(ranked, times), np.repeat(ranked_hit, times)))
+        errors.append(sorted_calibration_error(np.repeat(ranked, times), np.repeat(ranked_hit, times)))
     low, high = np.quantile(errors, [0.025, 0.975])
-    return Estimate(_sorted_calibration_error(ranked, ranked_hit), float(low), float(high), int(hit.shape[0]))
-
-
-def equal_mass_bins(count: int) -> list[slice]:
-    """Return at most ten consecutive slices of `count` sorted rows, of nearly equal size; each has ten rows if possible."""
-    edges = np.array_split(np.arange(count), min(CALIBRATION_BINS, max(1, count // 10)))
-    return [slice(int(part[0]), int(part[-1]) + 1) for part in edges if part.size]
+    return Estimate(sorted_calibration_error(ranked, ranked_hit), float(low), float(high), int(hit.shape[0]))
 
 
 def calibration_slope(logit: NDArray[np.float64], label: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
@@ -89,7 +70,7 @@ def calibration_slope(logit: NDArray[np.float64], label: NDArray[np.float64], da
             break
     p, weight = _fitted(design, fit)
     terms = ((label - p), (label - p) * logit, weight, weight * logit, weight * logit**2)
-    g0, g1, h00, h01, h11 = (_day_weights(int(index.max()) + 1) @ np.bincount(index, weights=term) for term in terms)
+    g0, g1, h00, h01, h11 = (day_weights(int(index.max()) + 1, _SEED) @ np.bincount(index, weights=term) for term in terms)
     slopes = fit[1] + (h00 * g1 - h01 * g0) / np.maximum(h00 * h11 - h01**2, 1e-300)
     low, high = np.quantile(slopes, [0.025, 0.975])
     return Estimate(float(fit[1]), float(low), float(high), count)
@@ -106,25 +87,6 @@ def area_under_curve(score: NDArray[np.float64], positive: NDArray[np.bool_]) ->
     return float((rank[index][positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def _sorted_calibration_error(confidence: NDArray[np.float64], hit: NDArray[np.float64]) -> float:
-    error, count = 0.0, hit.shape[0]
-    for part in equal_mass_bins(count):
-        size = part.stop - part.start
-        rate = hit[part].mean()
-        noise = rate * (1.0 - rate) / max(size - 1, 1)
-        error += size / count * ((confidence[part].mean() - rate) ** 2 - noise)
-    return float(np.sqrt(max(error, 0.0)))
-
-
 def _fitted(design: NDArray[np.float64], fit: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     p = 0.5 * (1.0 + np.tanh(0.5 * (design @ fit)))
     return p, np.maximum(p * (1.0 - p), 1e-12)
-
-
-@lru_cache(maxsize=8)
-def _day_weights(days: int) -> NDArray[np.float64]:
-    """Return how often each resample draws each day, (RESAMPLES, days). All figures of a report share these draws."""
-    rng = np.random.default_rng(_SEED)
-    weights = rng.multinomial(days, np.full(days, 1.0 / days), size=RESAMPLES).astype(np.float64)
-    weights.flags.writeable = False
-    return weights

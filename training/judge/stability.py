@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.library.day_blocks import calibration_error
 from training.judge.costs import CostModel
-from training.judge.estimates import Estimate, calibration_error, mean_by_day
+from training.judge.estimates import Estimate, mean_by_day
 from training.judge.evaluation import RANDOM_SIDE, months, rule_hits, shifted
 from training.judge.scoring import Scored
 

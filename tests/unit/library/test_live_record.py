@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from signalbox.library.day_blocks import calibration_error
 from signalbox.library.live_record import (
     STAKES,
     LiveDecision,
-    calibration_error,
     compared_live,
     evidence,
     live_record,

@@ -12,6 +12,7 @@ from signalbox.errors import SignalboxError
 from signalbox.features import compute_features, get_schema
 from signalbox.inference import Verdict, load_bundle
 from signalbox.inference.manifest import Gate
+from signalbox.library.day_blocks import RESAMPLES
 from signalbox.market.candles import MarketDataError
 from tests.unit.training.synthetic import small_config, walk, write_candles
 from training.command import run_train
@@ -19,7 +20,6 @@ from training.config import STANDARD
 from training.data.candles import find_candle_files, read_bars
 from training.errors import TrainingError
 from training.evaluate import EvaluateRequest, evaluate_bundle
-from training.judge.estimates import RESAMPLES
 from training.progress import NoProgress
 
 CREATED = datetime(2024, 6, 1, tzinfo=UTC)

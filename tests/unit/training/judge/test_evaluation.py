@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import FrozenThresholds
+from signalbox.library.day_blocks import calibration_error, equal_mass_bins
 from tests.unit.training.synthetic import made_up
 from training.config import CoverageConfig
 from training.data.dataset import Dataset
@@ -16,10 +17,8 @@ from training.fit.calibration import fit_temperature, freeze_thresholds
 from training.judge.costs import DEFAULT_COSTS, FTMO_CRYPTO
 from training.judge.estimates import (
     area_under_curve,
-    calibration_error,
     calibration_error_by_day,
     calibration_slope,
-    equal_mass_bins,
     mean_by_day,
 )
 from training.judge.evaluation import ModelEvaluation, evaluate

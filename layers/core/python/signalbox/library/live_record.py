@@ -20,16 +20,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES: Final = 2_000
+from signalbox.library.day_blocks import bounds_by_day, calibration_error
+from signalbox.signals.signal import Direction, was_right
+
 FEWEST_DAYS: Final = 5  # with fewer, no interval is given: resampling two days says nothing
 STAKES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # shares of the capital; a mean over them needs no choice
-CALIBRATION_BINS: Final = 10
 _SEED: Final = 20_261_128
 _DAY_SECONDS: Final = 86_400
 
@@ -114,7 +114,7 @@ def live_record(decisions: Sequence[LiveDecision], costs_bps: float | None) -> L
         first=min((one.decided_at for one in settled), default=None),
         last=max((one.decided_at for one in settled), default=None),
         precision=_mean(hit, signal_day),
-        calibration_error=calibration_error(confidence, hit),
+        calibration_error=calibration_error(confidence, hit) if issued else None,
         squared_error=_mean((probability - up) ** 2, day),
         net_bps=None if costs_bps is None else _mean(gross - costs_bps, signal_day),
         costs_bps=costs_bps,
@@ -165,20 +165,6 @@ def evidence(outcomes: NDArray[np.float64]) -> float:
     return float(np.mean([math.exp(float(np.log1p(stake * outcomes).sum())) for stake in STAKES]))
 
 
-def calibration_error(confidence: NDArray[np.float64], hit: NDArray[np.float64]) -> float | None:
-    """Return the root-mean-square calibration error over ten bins of equal mass, without what chance adds; None of nothing."""
-    count = hit.shape[0]
-    if count == 0:
-        return None
-    order = np.argsort(confidence, kind="stable")
-    error = 0.0
-    for part in np.array_split(order, min(CALIBRATION_BINS, max(1, count // 10))):
-        rate = float(hit[part].mean())
-        noise = rate * (1.0 - rate) / max(len(part) - 1, 1)
-        error += len(part) / count * ((float(confidence[part].mean()) - rate) ** 2 - noise)
-    return math.sqrt(max(error, 0.0))
-
-
 def _paired(one: Sequence[LiveDecision], other: Sequence[LiveDecision]) -> list[tuple[LiveDecision, LiveDecision]]:
     theirs: Mapping[tuple[datetime, str], LiveDecision] = {
         (found.decided_at, found.symbol): found for found in other if found.close is not None
@@ -194,7 +180,8 @@ def _went_up(one: LiveDecision) -> bool:
 
 
 def _was_right(one: LiveDecision) -> bool:
-    return one.close is not None and (one.close > one.price if one.is_buy else one.close < one.price)
+    side = Direction.BUY if one.is_buy else Direction.SELL
+    return one.close is not None and was_right(side, one.close - one.price)
 
 
 def _squared_error(one: LiveDecision) -> float:
@@ -218,19 +205,7 @@ def _days(decisions: Sequence[LiveDecision]) -> NDArray[np.int64]:
 def _mean(values: NDArray[np.float64], day: NDArray[np.int64]) -> LiveFigure | None:
     if values.shape[0] == 0:
         return None
-    _, index = np.unique(day, return_inverse=True)
-    totals, counts = np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
     low = high = None
-    if totals.shape[0] >= FEWEST_DAYS:
-        weights = _day_weights(totals.shape[0])
-        low, high = (float(edge) for edge in np.quantile((weights @ totals) / (weights @ counts), [0.025, 0.975]))
+    if np.unique(day).shape[0] >= FEWEST_DAYS:
+        low, high = (float(edge) for edge in bounds_by_day(values, day, _SEED))
     return LiveFigure(float(values.mean()), low, high, int(values.shape[0]))
-
-
-@lru_cache(maxsize=8)
-def _day_weights(days: int) -> NDArray[np.float64]:
-    """Return how often each resample draws each day, (RESAMPLES, days)."""
-    rng = np.random.default_rng(_SEED)
-    weights = rng.multinomial(days, np.full(days, 1.0 / days), size=RESAMPLES).astype(np.float64)
-    weights.flags.writeable = False
-    return weights
