@@ -104,20 +104,16 @@ def begin_observation(cloud: LocalCloud, rules: ObservationRules, at: datetime) 
     """Record the rules in the ledger of a replay, under the user of the function that does so in a stage."""
     rules.require_ahead(at)
     user = replace(cloud.postgres.settings, user=database_user(Function.LIBRARY_API))
-    source = ConnectionSource(user, lambda: "")
-    try:
-        step = ObservationStep(ObservationState.RUNNING, at, "replay", "a replayed observation", f"replay-{rules.observation}")
+    step = ObservationStep(ObservationState.RUNNING, at, "replay", "a replayed observation", f"replay-{rules.observation}")
+    with ConnectionSource(user, lambda: "") as source:
         PostgresObservations(source).start(rules, step)
-    finally:
-        source.close()
 
 
 def judge_cloud(
     cloud: LocalCloud, rules: ObservationRules, observed: ObservedReplay, progress: Callable[[str], None]
 ) -> ObservationJudgement:
     """Judge what the cloud's ledger has, against the true bars of the source."""
-    source = ConnectionSource(cloud.postgres.settings, lambda: "")
-    try:
+    with ConnectionSource(cloud.postgres.settings, lambda: "") as source:
         book, scorer = PostgresObservations(source), load_bundle(observed.bundle)
         recorded = book.observation(rules.observation)
         ledger = ObservedLedger(
@@ -130,8 +126,6 @@ def judge_cloud(
         )
         findings = gather(recorded.rules, observed.end, ledger, earlier=book.earlier(recorded.rules), progress=progress)
         return judge(recorded.rules, findings)
-    finally:
-        source.close()
 
 
 def rules_for(cloud: LocalCloud, observed: ObservedReplay, deployment: str) -> ObservationRules:

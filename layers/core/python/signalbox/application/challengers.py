@@ -20,7 +20,6 @@ from signalbox.library.ports import SlotBook
 from signalbox.limits import MAX_SCORING_SECONDS, MAX_TRIAL_SECONDS
 from signalbox.signals.model import DeployedModel, ModelProblem
 
-ITSELF: Final = DECIDER
 MAX_CHALLENGER_SECONDS: Final = 2.0  # of one decision; the starter takes 0.002 s
 LOADING_SECONDS: Final = MAX_TRIAL_SECONDS + 10.0  # that have to be left before a bundle is loaded
 DECIDING_SECONDS: Final = MAX_SCORING_SECONDS + 5.0  # that have to be left before a model decides
@@ -67,10 +66,10 @@ class Challengers:
     def _load(self, one: LibraryDeployment, at: datetime) -> ModelProblem | None:
         try:
             if one.state is DeploymentState.PENDING:
-                one = self._book.move(one.name, DeploymentState.VALIDATING, at, ITSELF, "fetching and verifying the bundle")
+                one = self._book.move(one.name, DeploymentState.VALIDATING, at, DECIDER, "fetching and verifying the bundle")
             model = self._loader.model(one)
             if one.state is DeploymentState.VALIDATING:
-                self._book.move(one.name, DeploymentState.WARMING, at, ITSELF, "verified and warm; decides its first cycle")
+                self._book.move(one.name, DeploymentState.WARMING, at, DECIDER, "verified and warm; decides its first cycle")
         except AT_FAULT as error:
             return self.failed(one.name, at, reason_of(error))
         except DeploymentStateError:
@@ -99,7 +98,7 @@ class Challengers:
         self._loaded.pop(name, None)
         self.wanted = tuple(one for one in self.wanted if one.name != name)
         try:
-            self._book.end(name, at, ITSELF, reason)
+            self._book.end(name, at, DECIDER, reason)
         except Exception as error:  # noqa: BLE001 - it is left out of this cycle anyway; the next one meets the same fault
             reason = f"{reason}; it could not be taken back: {reason_of(error)}"[:REASON_LENGTH]
         return ModelProblem(name, reason, None)

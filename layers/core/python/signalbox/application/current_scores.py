@@ -15,7 +15,6 @@ from signalbox.application.model_loading import AT_FAULT, REASON_LENGTH, ModelLo
 from signalbox.application.score_signals import ScoreSignals, ScoringBars
 from signalbox.errors import SignalboxError
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.ledger_errors import LedgerError
 from signalbox.library.deployments import ALL_SYMBOLS, Slot
 from signalbox.library.ports import BundleStore
 from signalbox.wire import readable
@@ -30,7 +29,7 @@ class ModelUnavailableError(SignalboxError):
 
 
 class SlotReader(Protocol):
-    """The part of `library.ports.SlotBook` that tells what serves."""
+    """The part of `library.ports.SlotBook` that scoring needs."""
 
     def slot(self, group: str) -> Slot:
         """Return what serves and what is on its way."""
@@ -66,8 +65,6 @@ class CurrentScores:
             if kept is None or kept.deployment != current.name:
                 try:
                     ensemble = self._loader.ensemble(current)
-                except LedgerError:
-                    raise
                 except AT_FAULT as error:
                     raise ModelUnavailableError(f"{current.name} serves, but {_reason(error)}") from error
                 except Exception as error:  # S3's own errors; the next request tries again

@@ -145,7 +145,7 @@ class LibraryQuestions:
         running = [one for one in (slot.current, *slot.challengers) if one is not None]
         names = {one.name for one in running}
         versions = dict.fromkeys(one.version for one in running)
-        found = [one for version in versions for one in self.live.of(self.record(_reference(version), EntityKind.MODEL), at)]
+        found = [one for version in versions for one in self.live.of(self.record(version.reference, EntityKind.MODEL), at)]
         return [one for one in found if one["deployment"] in names]
 
     def _deployments(self, asked: AskDeployments) -> DeploymentsDocument:
@@ -179,10 +179,6 @@ class LibraryQuestions:
         if len(rows) == len(shown):
             return shown, None
         return shown, cursor_of(place(shown[-1]), _question(asked), self.requests.page_key())
-
-
-def _reference(version: VersionKey) -> str:
-    return f"{version.entity.name}@{version.number}"
 
 
 def _question(asked: AnyLibraryQuestion) -> dict[str, Any]:

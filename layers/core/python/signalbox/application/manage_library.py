@@ -50,7 +50,7 @@ from signalbox.library.documents import (
     RegisteredDocument,
     VersionDocument,
 )
-from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionKey, VersionState
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionState
 from signalbox.library.errors import ArtifactError, DeploymentRefusedError, LibraryAccessError
 from signalbox.library.lifecycle import Lifecycle, VersionDecision, approved, has_integrity, stepped
 from signalbox.library.ports import ArtifactStore, DeploymentBook, EntityBook, Library, LiveDecisions, RegistryReader, RequestBook
@@ -209,13 +209,13 @@ class ManageLibrary:
             version = known or tx.add_version(NewVersion(entity, asked.sha256, VersionState.RECORDED, at, description=asked.why))
             for tag in asked.tags if known is None else ():
                 tx.add_tag(version, tag)
-        record = self._questions.record(_name(version), asked.kind)
+        record = self._questions.record(version.reference, asked.kind)
         return {**record_view(record), "new": known is None}
 
     def _taken_in(self, upload: UploadedBundle) -> RegisteredDocument:
         with tempfile.TemporaryDirectory(prefix="upload-") as folder:
             found = register_bundle(upload, artifacts=self.artifacts, library=self.library, workspace=Path(folder))
-        name = f"{found.version.entity.name}@{found.version.number}"
+        name = found.version.reference
         return {**record_view(self._questions.record(name, EntityKind.MODEL)), "new": found.new}
 
     def _step(
@@ -232,7 +232,7 @@ class ManageLibrary:
             entity = EntityKey(asked.kind, reference.name)
             tx.lock(entity)
             if (stepped_before := tx.decided_by(asked.request_id, entity)) is not None:
-                reference = VersionReference.parse(_name(stepped_before))  # the newest may be another one by now
+                reference = VersionReference.parse(stepped_before.reference)  # the newest may be another one by now
             record = tx.record(reference, asked.kind)
             decision = VersionDecision(to, who, at, asked.why, asked.request_id)
             if all(one.request_id != asked.request_id for one in record.decisions):
@@ -281,7 +281,7 @@ class ManageLibrary:
                 raise DeploymentRefusedError("nothing serves yet, so there is nothing to promote; name a version, or deploy one")
             if current.stage is DeploymentStage.ACTIVE:
                 raise DeploymentRefusedError(f"{current.name} is active already")
-            record = self._questions.record(_name(current.version), EntityKind.MODEL)
+            record = self._questions.record(current.version.reference, EntityKind.MODEL)
         return self._deployed(record, DeploymentStage.ACTIVE, **_facts(asked, who, at))
 
     def _observed(self, asked: StartObservation, who: str, at: datetime) -> ObservationDocument:
@@ -382,7 +382,3 @@ def _digest(asked: LibraryChange, who: str) -> str:
 
 def _rate_of(record: VersionRecord) -> float | None:
     return evaluated_rate(report_of(record))
-
-
-def _name(version: VersionKey) -> str:
-    return f"{version.entity.name}@{version.number}"

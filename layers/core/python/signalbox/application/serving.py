@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from signalbox.application.challengers import ITSELF, Challengers
+from signalbox.application.challengers import Challengers
 from signalbox.application.model_loading import AT_FAULT, REASON_LENGTH, ModelLoader, reason_of
 from signalbox.contracts import CYCLE_MINUTES
 from signalbox.inference import Ensemble, load_bundle
 from signalbox.library.deployments import (
     ALL_SYMBOLS,
+    DECIDER,
     RATE_WINDOW,
     DeploymentState,
     LibraryDeployment,
@@ -109,7 +110,7 @@ class ServingModels:
         for _ in range(_FALL_BACKS):
             try:
                 why = f"its bundle cannot be used: {fault.reason}"[:REASON_LENGTH]
-                back = self._book.fall_back(one.name, at, ITSELF, why)
+                back = self._book.fall_back(one.name, at, DECIDER, why)
             except Exception as error:  # noqa: BLE001 - nothing to go back to, or the ledger is silent: the fault says what is wrong
                 return kept, None, replace(fault, reason=f"{fault.reason}; nothing takes its place: {error}"[:REASON_LENGTH])
             if back is None:
@@ -125,13 +126,15 @@ class ServingModels:
         """Return the deployment on its way, verified and warm; or the slot without it, if its bundle is at fault."""
         try:
             if one.state is DeploymentState.PENDING:
-                one = self._book.move(one.name, DeploymentState.VALIDATING, at, ITSELF, "fetching and verifying the bundle")
+                one = self._book.move(one.name, DeploymentState.VALIDATING, at, DECIDER, "fetching and verifying the bundle")
             model, problem = self._current(one)
             if problem is not None and one.name in self._refused:
-                self._book.move(one.name, DeploymentState.FAILED, at, ITSELF, problem.reason)
+                self._book.move(one.name, DeploymentState.FAILED, at, DECIDER, problem.reason)
                 return replace(slot, incoming=None), None, problem
             if model is not None and one.state is DeploymentState.VALIDATING:
-                one = self._book.move(one.name, DeploymentState.WARMING, at, ITSELF, "verified and warm; decides its first cycle")
+                one = self._book.move(
+                    one.name, DeploymentState.WARMING, at, DECIDER, "verified and warm; decides its first cycle"
+                )
         except Exception as error:  # noqa: BLE001 - the ledger did not answer, or another function was faster: tried again
             return slot, None, self._problem(one.name, error)
         return replace(slot, incoming=one), model, problem
@@ -198,9 +201,9 @@ class ServingModels:
         """Ask for the previous healthy deployment in place of one whose signals are not as evaluated; return what came of it."""
         request = f"rate-{one.name}"  # the same each cycle, so what a person took back is not asked for again
         try:
-            back = self._book.roll_back(self._group, to=None, at=at, who=ITSELF, why=fault, request_id=request)
+            back = self._book.roll_back(self._group, to=None, at=at, who=DECIDER, why=fault, request_id=request)
             if back.state is DeploymentState.FAILED and not back.is_withdrawn:  # its bundle could not be used: further back
-                further = self._book.fall_back(one.name, at, ITSELF, fault)
+                further = self._book.fall_back(one.name, at, DECIDER, fault)
                 if further is None:
                     return None  # another function was faster: the next cycle sees what the ledger says
                 back = further

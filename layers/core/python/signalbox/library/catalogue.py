@@ -113,7 +113,7 @@ class VersionRecord:
     @property
     def name(self) -> str:
         """The version as a person names it."""
-        return f"{self.version.entity.name}@{self.version.number}"
+        return self.version.reference
 
     @property
     def lifecycle(self) -> Lifecycle | None:

@@ -134,7 +134,7 @@ def require_room(slot: Slot, version: VersionKey, most: int) -> None:
     if slot.current is None:
         raise DeploymentRefusedError("nothing serves yet that a model could decide beside; deploy one without --beside first")
     if (same := next((one for one in slot.challengers if one.version == version), None)) is not None:
-        raise DeploymentConflictError(f"{version.entity.name}@{version.number} decides beside it already, as {same.name}")
+        raise DeploymentConflictError(f"{version.reference} decides beside it already, as {same.name}")
     if len(slot.challengers) >= most:
         names = ", ".join(one.name for one in slot.challengers) or "none"
         raise DeploymentConflictError(

@@ -51,6 +51,11 @@ class VersionKey:
     entity: EntityKey
     number: int
 
+    @property
+    def reference(self) -> str:
+        """How a person names it among its kind, such as dir60@3."""
+        return f"{self.entity.name}@{self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:

@@ -45,8 +45,8 @@ _MANIFEST_LEFT_OUT: Final = ("files", "created_at")
 
 def key_text(version: VersionKey) -> str:
     """Return a version as a person names it, such as dir60@3; with its kind if it is no model."""
-    text = f"{version.entity.name}@{version.number}"
-    return text if version.entity.kind.value == "model" else f"{version.entity.kind.value} {text}"
+    kind = version.entity.kind.value
+    return version.reference if kind == "model" else f"{kind} {version.reference}"
 
 
 def entity_view(one: LibraryEntity) -> EntityDocument:

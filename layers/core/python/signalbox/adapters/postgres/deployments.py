@@ -215,7 +215,7 @@ class PostgresDeployments:
             one = one_deployment(connection, NEWEST_CHALLENGER, group, *_key(version))
             if one is None or one.state not in RUNNING:
                 raise DeploymentRefusedError(
-                    f"{version.entity.name}@{version.number} decides beside nothing; `signalbox library history` shows what does"
+                    f"{version.reference} decides beside nothing; `signalbox library history` shows what does"
                 )
             return _save(connection, ended(one, at, f"withdrawn: {why}"), who, why, request_id=request_id)
 
@@ -298,7 +298,7 @@ def _added(
         raise DeploymentConflictError(f"another deployment of the slot {group} is on its way, or has the name {name}")
     added = one_deployment(connection, NAMED, name)
     if added is None:  # its version has no bundle
-        raise DeploymentRefusedError(f"{version.entity.name}@{version.number} has no verified bundle")
+        raise DeploymentRefusedError(f"{version.reference} has no verified bundle")
     _log(connection, added, at, who, why)
     return added
 
@@ -353,7 +353,7 @@ def _announce(
     *,
     serves: str | None,
 ) -> None:
-    version = f"{one.version.entity.name}@{one.version.number}"
+    version = one.version.reference
     stage, at = one.stage.value, one.changed_at
     event = DeploymentChanged(
         deployment=one.name, version=version, stage=stage, state=state, at=at, who=who, why=why, serves=serves

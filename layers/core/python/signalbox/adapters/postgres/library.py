@@ -169,7 +169,7 @@ class PostgresLibraryTransaction:
         except CheckViolation as error:
             if error.diag.constraint_name not in _CYCLES:
                 raise
-            one, other = (f"{key.entity.kind.value} {key.entity.name}@{key.number}" for key in (version, needs))
+            one, other = (f"{key.entity.kind.value} {key.reference}" for key in (version, needs))
             raise DependencyCycleError(f"{one} cannot be made from {other}, which is {one} or was made from it") from error
         return cursor.rowcount == 1
 
