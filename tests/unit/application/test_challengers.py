@@ -32,7 +32,7 @@ from tests.builders import NOON, SYMBOLS, candles, event, minutes
 from tests.fakes.memory_deployments import MemoryBundles, MemoryDeployments
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
 from tests.unit.inference.hostile import GRAPHS
-from tests.unit.inference.tiny_bundle import expected, golden, linear_member, rows, write_bundle
+from tests.unit.inference.tiny_bundle import packed_models, write_bundle
 
 PLENTY = 60.0
 NAMES = ("one", "two", "three", "four")
@@ -40,12 +40,7 @@ NAMES = ("one", "two", "three", "four")
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder, found = tmp_path_factory.mktemp("bundles"), {}
-    for seed, name in enumerate(NAMES):
-        features = rows(8)
-        files = {"linear-2.onnx": linear_member(20 + seed), "golden.npz": golden(features, expected(features, (1, 20 + seed)))}
-        found[name] = pack_bundle(write_bundle(folder / name, name, files=files))
-    return found
+    return packed_models(tmp_path_factory.mktemp("bundles"), NAMES)
 
 
 class Nobody:

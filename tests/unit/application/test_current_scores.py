@@ -16,13 +16,12 @@ from local.stand_ins.server import Request
 from signalbox.adapters.aws.scoring_api import scoring_api
 from signalbox.application.current_scores import CurrentScores
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.inference.archive import pack_bundle
 from signalbox.ledger_errors import LedgerUnavailableError
 from signalbox.library.deployments import DeploymentState
 from signalbox.market.candles import Bars, Symbol
 from tests.builders import NOON
 from tests.fakes.memory_deployments import AT, MemoryBundles, MemoryDeployments
-from tests.unit.inference.tiny_bundle import SCHEMA, expected, golden, linear_member, rows, write_bundle
+from tests.unit.inference.tiny_bundle import SCHEMA, expected, packed_models, rows
 
 BODY = {"schema_hash": SCHEMA.hash, "rows": rows(2).tolist()}
 NAMES = ("one", "two")
@@ -67,12 +66,7 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder, found = tmp_path_factory.mktemp("bundles"), {}
-    for seed, name in enumerate(NAMES):
-        features = rows(8)
-        files = {"linear-2.onnx": linear_member(20 + seed), "golden.npz": golden(features, expected(features, (1, 20 + seed)))}
-        found[name] = pack_bundle(write_bundle(folder / name, name, files=files))
-    return found
+    return packed_models(tmp_path_factory.mktemp("bundles"), NAMES)
 
 
 @pytest.fixture

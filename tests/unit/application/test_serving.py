@@ -30,7 +30,7 @@ from tests.examples import examples
 from tests.fakes.memory_deployments import AT, MemoryBundles, MemoryDeployments
 from tests.integration.samples import SIGNAL
 from tests.unit.inference.hostile import GOLDENS
-from tests.unit.inference.tiny_bundle import expected, golden, linear_member, rows, write_bundle
+from tests.unit.inference.tiny_bundle import linear_member, packed_models, rows, write_bundle
 
 NAMES = ("one", "two", "three")
 
@@ -38,13 +38,7 @@ NAMES = ("one", "two", "three")
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Three models that score differently, each packed."""
-    folder = tmp_path_factory.mktemp("bundles")
-    found = {}
-    for seed, name in enumerate(NAMES):
-        features = rows(8)
-        files = {"linear-2.onnx": linear_member(20 + seed), "golden.npz": golden(features, expected(features, (1, 20 + seed)))}
-        found[name] = pack_bundle(write_bundle(folder / name, name, files=files))
-    return found
+    return packed_models(tmp_path_factory.mktemp("bundles"), NAMES)
 
 
 def decided_signal(at: datetime, deployment: str) -> Signal:

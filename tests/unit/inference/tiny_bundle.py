@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from signalbox.features import get_schema
 from signalbox.inference import BundleManifest, Gate, Verdict, record_of
+from signalbox.inference.archive import pack_bundle
 from signalbox.inference.manifest import write_manifest
 
 SCHEMA = get_schema("v31")
@@ -204,3 +205,13 @@ def edit_manifest(folder: Path, change: Change) -> None:
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+
+
+def packed_models(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Models that score differently, each packed; the second member of the n-th has the seed 20 + n."""
+    found = {}
+    for seed, name in enumerate(names, 20):
+        features = rows(8)
+        files = {"linear-2.onnx": linear_member(seed), "golden.npz": golden(features, expected(features, (1, seed)))}
+        found[name] = pack_bundle(write_bundle(folder / name, name, files=files))
+    return found
