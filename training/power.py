@@ -3,7 +3,7 @@
 Real data of three coins cannot prove that: nobody knows what is in it. A planted market is a random walk with two regimes of
 volatility. In the wild one the price is pulled back against its past hour, by so much that the best rule (follow the pull in the
 fifth of the decisions where it is strongest) earns `edge_bps` a signal before costs; in the calm one there is nothing. The
-pipeline is told none of this: it computes its features, fits, calibrates and freezes thresholds as any run, and its signals are
+pipeline knows none of this: it computes its features, fits, calibrates and freezes thresholds as any run, and its signals are
 judged by the lower bound of what they earned.
 """
 

@@ -1,4 +1,4 @@
-"""publish_reports (ledger): at night, writes yesterday's reports of every account; in the morning, tells its summary."""
+"""publish_reports (ledger): at night, writes yesterday's reports of every account; in the morning, sends their summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deployed publish_reports: the reports of a night lie in the bucket, and a morning tells each account's day once."""
+"""The deployed publish_reports: a night's reports lie in the bucket; each account's summary is sent once in the morning."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_night_publishes_the_reports_of_the_local_account(market: Market, tmp_
         assert (tmp_path / key.removeprefix("reports/")).read_bytes() == content, key
 
 
-def test_a_morning_tells_the_day_of_each_account_once_with_its_chart(market: Market) -> None:
+def test_each_account_gets_one_summary_in_the_morning_with_its_chart(market: Market) -> None:
     at = market.cycle()
     market.cloud.watch.until_traded(at, seconds=60)
     market.quiet()

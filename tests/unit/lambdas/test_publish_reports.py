@@ -48,7 +48,7 @@ def _no_reports(_at: datetime) -> PublishRun:
     raise AssertionError("expected summaries alone")
 
 
-def test_a_morning_tells_summaries_and_writes_no_report(load: Callable[[str], ModuleType]) -> None:
+def test_the_morning_sends_summaries_and_writes_no_report(load: Callable[[str], ModuleType]) -> None:
     app = Reports(_no_reports, SummaryRun(2, ()))
     morning = {"job": "summarise_accounts", "scheduled_at": "2024-03-02T06:00:00Z"}
     answer = load("publish_reports").make_handler(app)(morning, FakeLambdaContext())

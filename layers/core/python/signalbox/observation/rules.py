@@ -189,7 +189,7 @@ def preset(model: ObservedModel, starts_at: datetime, *, days: int, last_days: i
 
 
 def changed_from_preset(rules: ObservationRules) -> tuple[str, ...]:
-    """Return the limits that are not the preset's, each with both values. Other rules are allowed, and a reader is told."""
+    """Return the limits that are not the preset's, each with both values. Other rules are allowed; reports name them."""
     usual = preset(rules.model, rules.starts_at, days=rules.days, last_days=rules.last_days).model_dump(mode="json")
     own = rules.model_dump(mode="json")
     return tuple(

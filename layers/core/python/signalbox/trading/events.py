@@ -296,7 +296,7 @@ class AccountSummarised(BusEvent):
     """What a finished day or week was for an account: once for each, however often it is worked out.
 
     The period is [start, end), in days of the account's own zone; `first` is its first date. net: change of equity without
-    transfers, after fees and funding. closed, won: trades that ended in it. fall: the deepest drawdown, None if there was none.
+    transfers, after fees and funding. closed, won: trades that ended in it. fall: the maximum drawdown, None if there was none.
     curve: minutes after `start` and the profit then, for the picture only. halt: the kill switch when it was written.
     """
 
