@@ -8,14 +8,13 @@ archive, by which the library finds the version. Parameters: signalbox.library.p
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from signalbox.bootstrap.training_container import JobContainer, failures_reported, read_container
-from signalbox.inference import load_bundle, pack_bundle
+from signalbox.inference import bundle_sha256, load_bundle
 from signalbox.inference.manifest import REPORT_FILE
 from signalbox.labels import CONTRACTS
 from signalbox.library.artifact import MODEL_ARCHIVE, unpack_artifact
@@ -55,7 +54,7 @@ def evaluate(container: JobContainer) -> None:
     with tempfile.TemporaryDirectory(prefix="signalbox-") as folder:
         scratch = Path(folder)
         bundle = bundle_folder(container.channel("model"), scratch)
-        sha256 = hashlib.sha256(pack_bundle(bundle)).hexdigest()
+        sha256 = bundle_sha256(bundle)
         start, end = period(bundle, parameters)
         candles = candles_folder(container.channel("candles"), scratch / "lake")
         request = EvaluateRequest(bundle, candles, start, end, cost_models(parameters.coinbase_taker_bps))

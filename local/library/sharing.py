@@ -32,7 +32,7 @@ from local.library.package import (
 )
 from local.library.publishers import PublisherKey
 from signalbox.frozen import FrozenModel
-from signalbox.inference import load_bundle, pack_bundle
+from signalbox.inference import bundle_sha256, load_bundle, pack_bundle
 from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE, BundleManifest, Gate, Verdict, read_manifest
 from signalbox.labels import CONTRACTS
 from signalbox.library.card import card_markdown, read_card
@@ -173,7 +173,7 @@ def _check(package: Package, version: PackagedVersion, folder: Path) -> None:
     manifest = load_bundle(folder, contracts=CONTRACTS.values()).manifest
     if manifest.name != package.manifest.name:
         raise PackageError(f"version {version.number}: expected a bundle of {package.manifest.name}, got one of {manifest.name}")
-    if (found := hashlib.sha256(pack_bundle(folder)).hexdigest()) != version.sha256:
+    if (found := bundle_sha256(folder)) != version.sha256:
         raise PackageError(f"version {version.number}: expected a bundle with sha256 {version.sha256}, got {found}")
     _evaluations(package, version)  # all of them are readable
 

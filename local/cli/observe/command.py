@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.contracts import SYMBOLS
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.inference.archive import pack_bundle, unpack_bundle
+from signalbox.inference.archive import bundle_sha256, unpack_bundle
 from signalbox.labels import PromisedEvent, SignalContract
 from signalbox.library.errors import BundleMissingError
 from signalbox.market.clock import CYCLE, cycle_of
@@ -204,7 +203,7 @@ def _fetched(options: ObserveOptions, rules: ObservationRules, folder: Path, set
 
 
 def _loaded(folder: Path, rules: ObservationRules) -> Ensemble:
-    found = hashlib.sha256(pack_bundle(folder)).hexdigest()
+    found = bundle_sha256(folder)
     if found != rules.model.bundle_sha256:
         raise DataError(f"{folder}: expected the bundle {rules.model.bundle_sha256} of the rules, got {found}")
     scorer = load_bundle(folder)

@@ -6,7 +6,6 @@ what the venue served, so a feed that lies is found.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.contracts import Function, database_user
 from signalbox.inference import Ensemble, load_bundle
-from signalbox.inference.archive import pack_bundle
+from signalbox.inference.archive import bundle_sha256
 from signalbox.market.candles import Bars, Symbol, to_ms
 from signalbox.market.clock import CYCLE, cycle_of
 from signalbox.observation.judgement import ObservationJudgement, judge
@@ -137,7 +136,7 @@ def rules_for(cloud: LocalCloud, observed: ObservedReplay, deployment: str) -> O
     scorer: Ensemble = load_bundle(observed.bundle)
     model = ObservedModel(
         deployment=deployment,
-        bundle_sha256=hashlib.sha256(pack_bundle(observed.bundle)).hexdigest(),
+        bundle_sha256=bundle_sha256(observed.bundle),
         symbols=tuple(cloud.symbols),
         horizon_minutes=scorer.manifest.label.horizon_minutes,
         evaluated_share=found["evaluated_rate"],

@@ -1,6 +1,6 @@
 """Model bundles: their manifest, the checks before use, and calibrated probabilities from the models in them."""
 
-from signalbox.inference.archive import pack_bundle, unpack_bundle
+from signalbox.inference.archive import bundle_sha256, pack_bundle, unpack_bundle
 from signalbox.inference.bundle import Workspace, load_bundle, record_of
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import (
@@ -29,6 +29,7 @@ __all__ = [
     "Gate",
     "Verdict",
     "Workspace",
+    "bundle_sha256",
     "load_bundle",
     "pack_bundle",
     "read_manifest",

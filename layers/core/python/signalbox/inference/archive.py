@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import stat
@@ -38,6 +39,11 @@ def pack_bundle(folder: Path) -> bytes:
             entry.create_system = 3  # Unix, on whatever system this runs
             archive.writestr(entry, path.read_bytes())
     return buffer.getvalue()
+
+
+def bundle_sha256(folder: Path) -> str:
+    """Return the digest that names a bundle: of its archive, so equal folders share it. Raises what `pack_bundle` raises."""
+    return hashlib.sha256(pack_bundle(folder)).hexdigest()
 
 
 def unpack_bundle(archive: bytes, folder: Path) -> Path:
